@@ -1,0 +1,4 @@
+//! The Samira server.
+pub mod bridge;
+pub mod limits;
+pub mod raft;

@@ -1,0 +1,4 @@
+//! The owner of openraft.
+
+pub mod propose;
+pub mod read;

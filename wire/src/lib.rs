@@ -1,0 +1,26 @@
+//! Samira's protocol stack: framings, typed messages and the messages between nodes.
+//!
+//! This crate opens no socket and reads no clock. Bytes come in as slices, bytes go out into the caller's
+//! buffer, and without the `alloc` feature nothing here allocates.
+//!
+//! Reading order:
+//!
+//! * [`limits`]: every bound a peer can run into, each with its reason.
+//! * [`error`]: what can be wrong with bytes, and where.
+//! * [`replication`] (feature `alloc`): what the nodes of a cluster store and say to each other.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod codec;
+pub mod error;
+pub mod limits;
+#[cfg(feature = "alloc")]
+pub mod replication;
+
+pub use error::{DecodeError, DecodeErrorKind};

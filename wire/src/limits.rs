@@ -1,0 +1,65 @@
+//! Every bound that a peer or a client can run into: the number, its unit, and why it is that number.
+//!
+//! Relations between bounds are asserted at compile time at the end of the file.
+
+// ---- what clients send -------------------------------------------------------------------------------------
+
+/// Bytes of UTF-8 in one message's text.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Characters in a user name or a nickname.
+pub const NAME_CHARS_MAX: usize = 64;
+
+/// Bytes of the password text on the wire. Clients send 64 hexadecimal digits; the rest is slack for hand-written ones.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+
+/// Bytes of one request in JSON or SAMIRA/1: a full message text with every character escaped (six bytes each) and
+/// room for the other keys.
+pub const REQUEST_BYTES_MAX: usize = 512 << 10;
+
+/// Nested arrays and objects in one request. The original's own messages nest three deep.
+pub const DEPTH_MAX: usize = 16;
+
+/// Indices in one `delete_messages` request: a reply of [`LEGACY_REPLY_BYTES_MAX`] shows far fewer messages.
+pub const DELETE_INDICES_MAX: usize = 512;
+
+/// Bytes of one reply in JSON or SAMIRA/1: clients of the original protocol read a reply with one `recv` of this size.
+pub const LEGACY_REPLY_BYTES_MAX: usize = 2048;
+
+/// Largest view limit (unread messages handed over at a time) that can be set.
+pub const VIEW_LIMIT_MAX: u32 = 100_000;
+
+/// The view limit of a new account.
+pub const VIEW_LIMIT_DEFAULT: u32 = 6;
+
+/// Bytes of a user search pattern.
+pub const SEARCH_PATTERN_BYTES_MAX: usize = 256;
+
+// ---- between nodes -----------------------------------------------------------------------------------------
+
+/// Commands in one run of one writer, and so the most a node proposes at once. Equal to the number of
+/// outcomes kept for repetition, so that a run can always be sent again as a whole.
+pub const RUN_COMMANDS_MAX: usize = 512;
+
+/// Outcomes kept per writer, so that a write whose answer was lost can be asked for again.
+pub const OUTCOMES_KEPT: usize = 512;
+
+/// Bytes of encoded commands in one log entry at which the leader stops adding further runs: large enough to
+/// spread one flush over a thousand small messages, small enough to replicate within a heartbeat on 100 Mbit/s.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one frame between nodes, except snapshot content: one append of several entries, each of at most
+/// [`BATCH_BYTES_MAX`] plus one run.
+pub const PEER_FRAME_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of one frame of a node that has no certificate yet: a join request with its certificate request.
+pub const JOIN_FRAME_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of snapshot content read or written at a time.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+
+const _: () = assert!(OUTCOMES_KEPT >= RUN_COMMANDS_MAX, "a run must be repeatable as a whole");
+const _: () = assert!(PEER_FRAME_BYTES_MAX >= 4 * BATCH_BYTES_MAX, "an append must hold several entries");
+const _: () =
+    assert!(REQUEST_BYTES_MAX >= 6 * MESSAGE_TEXT_BYTES_MAX + 4096, "every legal message text must fit escaped");
+const _: () = assert!(PEER_FRAME_BYTES_MAX >= RUN_COMMANDS_MAX * 128, "a run of short writes must fit one frame");

@@ -1,0 +1,199 @@
+//! What a log entry asks the chat state to do, and what came of it.
+//!
+//! Nothing here is decided at apply time that could differ between replicas: the time was stamped by the leader,
+//! password hashes and secrets were made before proposing.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// The newest rule level this build can apply. An entry of a higher level stops the node: a replica that does not
+/// know the rules must not guess.
+pub const RULE_LEVEL: u16 = 1;
+
+/// Content of one log entry: the runs of several writers, applied in order under one timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch<'a> {
+    /// Which rules apply (see [`RULE_LEVEL`]).
+    pub rule_level: u16,
+    /// When the leader proposed it: milliseconds since 1970, UTC. For display and expiry only.
+    pub time_ms: u64,
+    /// The writers' runs.
+    #[serde(borrow)]
+    pub runs: Vec<Run<'a>>,
+}
+
+/// Who writes: a device or a node, in one of its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Writer {
+    /// Device id; for writes a node makes on behalf of clients that number nothing, the node's id.
+    pub device: u64,
+    /// Raised whenever the writer lost count (a node: at each start and after giving a write up). A higher epoch
+    /// starts again at sequence number 1; a lower one is refused.
+    pub epoch: u64,
+}
+
+/// Consecutive writes of one writer. Sequence numbers are dense: the first of an epoch is 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run<'a> {
+    /// Whose writes.
+    pub writer: Writer,
+    /// Sequence number of the first command.
+    pub first_seq: u64,
+    /// How many commands follow, at most [`crate::limits::RUN_COMMANDS_MAX`].
+    pub count: u32,
+    /// The commands, postcard, one behind the other: forwarding and batching never decode them.
+    #[serde(borrow)]
+    pub commands: &'a [u8],
+}
+
+/// One write to the chat state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command<'a> {
+    /// Make an account.
+    Signup {
+        /// Unique, exact case; validated before proposing.
+        username: &'a str,
+        /// Shown to others.
+        nickname: &'a str,
+        /// Argon2id in PHC text form.
+        password_hash: &'a str,
+    },
+    /// Delete an account. Its messages stay; its name is free again.
+    DeleteAccount {
+        /// Whose.
+        user: u64,
+    },
+    /// Set how many unread messages one request hands over.
+    SetViewLimit {
+        /// Whose.
+        user: u64,
+        /// From 1.
+        limit: u32,
+    },
+    /// Make sure the direct conversation of two people exists.
+    OpenConversation {
+        /// Who asks.
+        user: u64,
+        /// Name of the other one (or the same: a notebook).
+        other: &'a str,
+    },
+    /// Store a message.
+    Send {
+        /// Who sends.
+        user: u64,
+        /// Where to.
+        chat: Chat<'a>,
+        /// At most [`crate::limits`]' message bound, validated before proposing.
+        text: &'a str,
+    },
+    /// Delete messages of one's own. All or none.
+    DeleteMessages {
+        /// Who deletes; must be the sender of each.
+        user: u64,
+        /// In which conversation.
+        chat: Chat<'a>,
+        /// Message numbers within the conversation.
+        numbers: Vec<u64>,
+    },
+    /// Raise the read mark. A lower mark than the stored one changes nothing.
+    MarkRead {
+        /// Whose mark.
+        user: u64,
+        /// In which conversation.
+        conversation: u64,
+        /// Number of the last message read.
+        upto: u64,
+    },
+    /// Make a one-time join code valid.
+    AddJoinCode {
+        /// SHA-256 of the secret.
+        hash: [u8; 32],
+        /// End of validity, milliseconds since 1970, UTC, compared with the time of the consuming entry.
+        expires_ms: u64,
+    },
+    /// Use a one-time join code up.
+    ConsumeJoinCode {
+        /// SHA-256 of the secret.
+        hash: [u8; 32],
+        /// The node it lets in. The same node may consume the same code again (a lost answer).
+        node: u64,
+    },
+}
+
+/// How a command names a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Chat<'a> {
+    /// By id.
+    Id(u64),
+    /// By the text id that clients of the original protocol use; resolved at apply, so that a write needs no read.
+    Legacy(&'a str),
+}
+
+/// What came of one command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done, nothing more to say.
+    Done,
+    /// The account was made.
+    UserCreated {
+        /// Its id.
+        user: u64,
+    },
+    /// The conversation exists.
+    Conversation {
+        /// Its id.
+        id: u64,
+        /// Its text id for clients of the original protocol.
+        legacy_id: String,
+    },
+    /// The message is stored.
+    Sent {
+        /// In which conversation.
+        conversation: u64,
+        /// Its number there, from 1.
+        number: u64,
+        /// Its id in the whole cluster.
+        id: u64,
+    },
+    /// The messages are deleted.
+    Deleted {
+        /// How many.
+        count: u32,
+    },
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+/// Why a command changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The name belongs to an existing account.
+    NameTaken,
+    /// No such account (any more).
+    NoSuchUser,
+    /// No such conversation, or none that this user is in.
+    NoSuchConversation,
+    /// The other side has no account (any more).
+    PeerGone {
+        /// Its name.
+        name: String,
+    },
+    /// Somebody else sent one of the messages.
+    NotYours,
+    /// No such join code.
+    CodeUnknown,
+    /// The join code's time is over.
+    CodeExpired,
+    /// The join code was used by another node.
+    CodeUsed,
+    /// The command could not be decoded or breaks a bound.
+    Malformed,
+    /// The sequence number is neither the next nor one of the last.
+    SequenceGap,
+    /// The writer has begun a newer epoch.
+    StaleEpoch,
+    /// Applied before, so long ago that its outcome is no longer kept.
+    AlreadyApplied,
+}

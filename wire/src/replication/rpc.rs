@@ -1,0 +1,167 @@
+//! Requests and replies between admitted nodes. One QUIC stream carries one purpose; on it requests and replies
+//! alternate, each a `u32` big-endian length and that many bytes of versioned postcard.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Outcome, Run};
+use super::entry::{Entry, LogId, Member, Membership};
+
+/// A vote: a node's promise to a candidate or a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Term.
+    pub term: u64,
+    /// For whom.
+    pub node: u64,
+    /// Whether a quorum has granted it, which makes it a leader's.
+    pub committed: bool,
+}
+
+/// What one node asks another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRequest<'a> {
+    /// Raft RequestVote.
+    Vote {
+        /// The candidate's vote.
+        vote: Vote,
+        /// End of its log.
+        last_log_id: Option<LogId>,
+    },
+    /// Raft AppendEntries, also the heartbeat.
+    Append {
+        /// The leader's vote.
+        vote: Vote,
+        /// The entry before the first one sent.
+        prev_log_id: Option<LogId>,
+        /// Up to where a quorum has the log.
+        leader_commit: Option<LogId>,
+        /// The entries.
+        #[serde(borrow)]
+        entries: Vec<Entry<'a>>,
+    },
+    /// Raft InstallSnapshot: the header; `bytes` bytes of a state database follow on the stream.
+    Snapshot {
+        /// The leader's vote.
+        vote: Vote,
+        /// What the content holds.
+        header: SnapshotHeader,
+    },
+    /// Writes for the leader to propose.
+    Forward {
+        /// They stay in this order.
+        #[serde(borrow)]
+        runs: Vec<Run<'a>>,
+    },
+    /// Up to where must a replica have applied to answer a read that begins now?
+    ReadIndex,
+    /// The cluster CA's private key, for voters only.
+    CaKey,
+    /// "I am reached at this address now."
+    Announce {
+        /// The sender as it wants to be listed.
+        member: Member,
+    },
+    /// Facts for `node status` and the start-up text.
+    Status,
+    /// Sign a newcomer's certificate: a join request that reached a node which does not lead.
+    Join {
+        /// An encoded [`super::join::JoinRequest`].
+        #[serde(borrow)]
+        request: &'a [u8],
+    },
+}
+
+/// What the other answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerReply {
+    /// To [`PeerRequest::Vote`].
+    Vote {
+        /// The vote the answering node holds now.
+        vote: Vote,
+        /// Whether it is the candidate's.
+        granted: bool,
+        /// End of its log.
+        last_log_id: Option<LogId>,
+    },
+    /// To [`PeerRequest::Append`].
+    Append(AppendOutcome),
+    /// To [`PeerRequest::Snapshot`]: the vote the answering node holds now.
+    Snapshot {
+        /// Equal to the sender's if the snapshot was installed.
+        vote: Vote,
+    },
+    /// To [`PeerRequest::Forward`]: one outcome per command, run by run.
+    Forwarded {
+        /// The outcomes.
+        outcomes: Vec<Vec<Outcome>>,
+        /// Log index at which the last of them was applied.
+        index: u64,
+    },
+    /// To [`PeerRequest::ReadIndex`]: the log index that must be applied, if any entry exists at all.
+    ReadIndex {
+        /// Log index.
+        index: u64,
+    },
+    /// To [`PeerRequest::CaKey`]: PEM.
+    CaKey {
+        /// The private key. Never logged.
+        pem: String,
+    },
+    /// Done, nothing more to say.
+    Done,
+    /// To [`PeerRequest::Status`].
+    Status {
+        /// Newest entry in the answering node's log.
+        last_log: u64,
+    },
+    /// To [`PeerRequest::Join`]: an encoded [`super::join::JoinReply`].
+    Join {
+        /// The reply for the newcomer.
+        reply: Vec<u8>,
+    },
+    /// The answering node does not lead.
+    NotLeader {
+        /// Who does, as far as it knows.
+        leader: Option<u64>,
+    },
+    /// The answering node has too much to do; ask again later.
+    Overloaded,
+    /// It could not be done and will not be by asking again at once.
+    Failed {
+        /// For the log of the asking node.
+        reason: String,
+    },
+}
+
+/// Outcome of an append, as Raft knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppendOutcome {
+    /// All entries are flushed.
+    Success,
+    /// Entries up to this one are flushed.
+    Partial(Option<LogId>),
+    /// The entry before the first one differs.
+    Conflict,
+    /// A newer leader or candidate exists.
+    HigherVote(Vote),
+}
+
+/// In front of a snapshot's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotHeader {
+    /// Names the snapshot in logs.
+    pub id: String,
+    /// Last entry whose effects it holds.
+    pub last_log_id: Option<LogId>,
+    /// Where the membership below was logged.
+    pub membership_log_id: Option<LogId>,
+    /// Members as of that entry.
+    pub membership: Membership,
+    /// Size of the content.
+    pub bytes: u64,
+    /// SHA-256 of the content.
+    pub sha256: [u8; 32],
+}
