@@ -1,4 +1,3 @@
 //! The Samira server.
-pub mod bridge;
 pub mod limits;
-pub mod raft;
+pub mod quic;

@@ -7,3 +7,44 @@ pub const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// A write is held this long while no leader can be reached, then refused.
 pub const WRITE_HOLD: Duration = Duration::from_secs(10);
+
+/// Jobs waiting for the log thread, and so the most that one flush takes together. Raft has a handful under way.
+pub const LOG_JOBS_MAX: usize = 256;
+
+/// Size of `log.db-wal`, in bytes, at which it is moved into the database: seldom enough to cost little, small enough
+/// to be moved in tens of milliseconds.
+pub const LOG_WAL_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of the newest log entries kept in memory: several full batches for followers that keep up, little beside the
+/// 40 MB a node may occupy.
+pub const LOG_CACHE_BYTES: usize = 6 << 20;
+
+/// Bytes of entries in one append to a follower, so that it travels within a heartbeat.
+pub const APPEND_BYTES_MAX: usize = 2 << 20;
+
+const _: () = assert!(
+    APPEND_BYTES_MAX + wire::limits::BATCH_BYTES_MAX + wire::limits::RUN_BYTES_MAX < wire::limits::PEER_FRAME_BYTES_MAX,
+    "an append with its largest last entry must fit one frame"
+);
+
+/// A link without any packet for this long is dead. Long enough for a stalled virtual machine, short enough that a
+/// replaced peer is dialled again soon; a dead leader is noticed by its missing heartbeats, not by this.
+pub const LINK_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Idle links say something this often, so that [`LINK_IDLE_TIMEOUT`] means the peer is gone.
+pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// One attempt to connect to a peer.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause after the first failed attempt; doubled up to [`DIAL_PAUSE_MAX`].
+pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Longest pause between attempts: a returned peer is found within it.
+pub const DIAL_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Newcomers served at once; further ones are told to come again.
+pub const JOIN_CONNECTIONS_MAX: usize = 4;
+
+/// A newcomer's whole visit: long enough for a commit during an election.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(15);

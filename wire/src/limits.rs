@@ -41,6 +41,9 @@ pub const SEARCH_PATTERN_BYTES_MAX: usize = 256;
 /// outcomes kept for repetition, so that a run can always be sent again as a whole.
 pub const RUN_COMMANDS_MAX: usize = 512;
 
+/// Bytes of encoded commands at which a run is closed: at least one command of any legal size fits.
+pub const RUN_BYTES_MAX: usize = 512 << 10;
+
 /// Outcomes kept per writer, so that a write whose answer was lost can be asked for again.
 pub const OUTCOMES_KEPT: usize = 512;
 
@@ -49,7 +52,7 @@ pub const OUTCOMES_KEPT: usize = 512;
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of one frame between nodes, except snapshot content: one append of several entries, each of at most
-/// [`BATCH_BYTES_MAX`] plus one run.
+/// [`BATCH_BYTES_MAX`] plus one run of [`RUN_BYTES_MAX`].
 pub const PEER_FRAME_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of one frame of a node that has no certificate yet: a join request with its certificate request.
@@ -63,3 +66,4 @@ const _: () = assert!(PEER_FRAME_BYTES_MAX >= 4 * BATCH_BYTES_MAX, "an append mu
 const _: () =
     assert!(REQUEST_BYTES_MAX >= 6 * MESSAGE_TEXT_BYTES_MAX + 4096, "every legal message text must fit escaped");
 const _: () = assert!(PEER_FRAME_BYTES_MAX >= RUN_COMMANDS_MAX * 128, "a run of short writes must fit one frame");
+const _: () = assert!(RUN_BYTES_MAX >= 2 * MESSAGE_TEXT_BYTES_MAX, "one command of any legal size must fit a run");

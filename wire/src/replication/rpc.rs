@@ -20,6 +20,15 @@ pub struct Vote {
     pub committed: bool,
 }
 
+/// The first frame on every connection between nodes, both ways, before anything else is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The speaker's node id; its certificate must be valid for it.
+    pub node: u64,
+    /// The newest rule level the speaker can apply.
+    pub rule_level: u16,
+}
+
 /// What one node asks another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerRequest<'a> {

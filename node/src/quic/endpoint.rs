@@ -1,0 +1,332 @@
+//! The UDP socket: what comes in, and where dialling starts.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, EndpointConfig, Incoming, RecvStream, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
+use wire::replication::command::RULE_LEVEL;
+use wire::replication::join::{JoinReply, JoinRequest};
+use wire::replication::rpc::Hello;
+use wire::replication::{decode, encode};
+
+use super::frame::{encode_frame, frame_bytes, read_frame, write_frame};
+use super::peer::Peer;
+use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
+use crate::limits::{JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE};
+
+/// Close codes seen by the other side, with a reason beside them.
+mod close {
+    pub(super) const STOPPING: u32 = 0;
+    pub(super) const REFUSED: u32 = 1;
+}
+
+/// What incoming requests are handed to.
+pub trait Handler: Send + Sync + 'static {
+    /// Whether this node may talk to us at all.
+    fn admits(&self, node: u64) -> bool;
+
+    /// Answers one request of an admitted node: the encoded reply, or `None` to end the stream.
+    fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> impl Future<Output = Option<Vec<u8>>> + Send;
+
+    /// Answers a newcomer.
+    fn join(&self, from: SocketAddr, request: JoinRequest) -> impl Future<Output = JoinReply> + Send;
+}
+
+/// What follows a request on its stream.
+#[derive(Debug)]
+pub struct Content<'a>(&'a mut RecvStream);
+
+impl Content<'_> {
+    /// Reads exactly `buffer.len()` bytes.
+    ///
+    /// # Errors
+    /// The stream or its connection is gone.
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact(buffer).await.map_err(io::Error::other)
+    }
+}
+
+/// Why the endpoint could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The socket.
+    #[error("cannot use the UDP socket: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// Dials; shared by all peers.
+#[derive(Debug)]
+pub struct Dialler {
+    endpoint: quinn::Endpoint,
+    client: quinn::ClientConfig,
+    node: u64,
+    cluster_id: String,
+}
+
+impl Dialler {
+    /// This node's id.
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
+    pub(super) async fn connect_peer(&self, id: u64, address: &str) -> io::Result<Connection> {
+        let remote = resolve(address).await?;
+        let name = tls::node_name(id, &self.cluster_id);
+        let connecting = self.endpoint.connect_with(self.client.clone(), remote, &name).map_err(io::Error::other)?;
+        connecting.await.map_err(io::Error::other)
+    }
+}
+
+/// This node's end of all links, and the peers it dials.
+#[derive(Debug)]
+pub struct Peers {
+    dialler: Arc<Dialler>,
+    peers: Mutex<HashMap<u64, Arc<Peer>>>,
+}
+
+impl Peers {
+    /// The peer with this id, dialled from now on if it was not.
+    pub fn get(&self, id: u64, address: &str) -> Arc<Peer> {
+        let mut peers = self.lock();
+        let peer = peers.entry(id).or_insert_with(|| Arc::new(Peer::new(self.dialler.clone(), id, address.to_owned())));
+        peer.set_address(address);
+        peer.clone()
+    }
+
+    /// The peer with this id, if it is dialled.
+    pub fn find(&self, id: u64) -> Option<Arc<Peer>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Stops dialling everybody else.
+    pub fn retain(&self, keep: impl Fn(u64) -> bool) {
+        self.lock().retain(|&id, _| keep(id));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
+        self.peers.lock().expect("nobody panics while holding this lock")
+    }
+
+    /// Closes every link and says so to the other sides.
+    pub async fn close(&self) {
+        self.dialler.endpoint.close(VarInt::from_u32(close::STOPPING), b"stopping");
+        self.dialler.endpoint.wait_idle().await;
+    }
+}
+
+fn transport() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(LINK_IDLE_TIMEOUT.try_into().expect("a few seconds fit QUIC's varint")))
+        .keep_alive_interval(Some(LINK_KEEP_ALIVE))
+        // Nodes share a LAN: assume its round trip until one is measured, or a lost first packet costs a second.
+        .initial_rtt(std::time::Duration::from_millis(20))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .max_concurrent_bidi_streams(VarInt::from_u32(64));
+    Arc::new(transport)
+}
+
+fn endpoint(socket: UdpSocket, secret: &[u8], server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
+    // Both derived from a secret that survives restarts: a peer that still holds a connection to our previous life
+    // then learns at its first packet that it is gone, instead of waiting for its idle timeout.
+    let key = |purpose: &[u8]| Sha256::new().chain_update(purpose).chain_update(secret).finalize();
+    let reset = ring_hmac(&key(b"stateless reset"));
+    let ids = u64::from_be_bytes(key(b"connection ids")[..8].try_into().expect("eight bytes"));
+    let mut config = EndpointConfig::new(reset);
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime))
+}
+
+fn ring_hmac(key: &[u8]) -> Arc<dyn quinn::crypto::HmacKey> {
+    Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key))
+}
+
+/// Starts serving and dialling for an admitted node.
+///
+/// # Errors
+/// The socket or the credentials do not work.
+pub fn start<H: Handler>(
+    socket: UdpSocket,
+    credentials: &Credentials,
+    node: u64,
+    handler: Arc<H>,
+) -> Result<Arc<Peers>, EndpointError> {
+    let transport = transport();
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(credentials)?));
+    server.transport_config(transport.clone());
+    let mut client = quinn::ClientConfig::new(Arc::new(tls::peer_client(credentials)?));
+    client.transport_config(transport);
+    socket.set_nonblocking(true)?;
+    let endpoint = endpoint(socket, credentials.key.secret_der(), Some(server))?;
+    let cluster_id = credentials.cluster_id.clone();
+    tokio::spawn(accept(endpoint.clone(), node, cluster_id.clone(), handler));
+    Ok(Arc::new(Peers { dialler: Arc::new(Dialler { endpoint, client, node, cluster_id }), peers: Mutex::default() }))
+}
+
+async fn accept<H: Handler>(endpoint: quinn::Endpoint, node: u64, cluster_id: String, handler: Arc<H>) {
+    let newcomers = Arc::new(tokio::sync::Semaphore::new(JOIN_CONNECTIONS_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let (handler, cluster_id, newcomers) = (handler.clone(), cluster_id.clone(), newcomers.clone());
+        tokio::spawn(async move {
+            let remote = incoming.remote_address();
+            if let Err(reason) = serve(incoming, node, &cluster_id, handler, &newcomers).await {
+                tracing::debug!(%remote, %reason, "link ended");
+            }
+        });
+    }
+}
+
+async fn serve<H: Handler>(
+    incoming: Incoming,
+    node: u64,
+    cluster_id: &str,
+    handler: Arc<H>,
+    newcomers: &tokio::sync::Semaphore,
+) -> io::Result<()> {
+    let connection = incoming.await?;
+    let protocol = connection
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok())
+        .and_then(|data| data.protocol)
+        .unwrap_or_default();
+    if protocol == ALPN_JOIN {
+        let Ok(_seat) = newcomers.try_acquire() else {
+            connection.close(VarInt::from_u32(close::REFUSED), b"too many nodes are joining, try again in a moment");
+            return Ok(());
+        };
+        return tokio::time::timeout(JOIN_TIMEOUT, serve_newcomer(&connection, &*handler)).await?;
+    }
+    debug_assert_eq!(protocol, ALPN_PEER, "TLS lets no other protocol through");
+    let certificate = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .and_then(|chain| chain.into_iter().next());
+    let (mut send, mut recv) = connection.accept_bi().await?;
+    let mut buffer = Vec::new();
+    let hello = read_frame(&mut recv, &mut buffer, JOIN_FRAME_BYTES_MAX).await?;
+    let hello: Hello = decode(hello.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
+    let proven = certificate.is_some_and(|certificate| tls::is_node(&certificate, hello.node, cluster_id));
+    if !proven || hello.node == node || !handler.admits(hello.node) {
+        connection.close(VarInt::from_u32(close::REFUSED), b"not a member of this cluster");
+        return Ok(());
+    }
+    write_frame(&mut send, &encode_frame(&Hello { node, rule_level: RULE_LEVEL })).await?;
+    loop {
+        let (send, recv) = connection.accept_bi().await?;
+        let handler = handler.clone();
+        tokio::spawn(async move {
+            // An error here is the other side's cancelled call or lost connection; it knows.
+            let _ = serve_stream(send, recv, hello.node, &*handler).await;
+        });
+    }
+}
+
+async fn serve_stream<H: Handler>(
+    mut send: quinn::SendStream,
+    mut recv: RecvStream,
+    from: u64,
+    handler: &H,
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        let Some(request) = read_frame(&mut recv, &mut buffer, PEER_FRAME_BYTES_MAX).await? else { return Ok(()) };
+        let Some(reply) = handler.handle(from, request, Content(&mut recv)).await else { return Ok(()) };
+        write_frame(&mut send, &frame_bytes(&reply)).await?;
+        if buffer.capacity() > 1 << 20 {
+            buffer = Vec::new();
+        }
+    }
+}
+
+async fn serve_newcomer<H: Handler>(connection: &Connection, handler: &H) -> io::Result<()> {
+    let (mut send, mut recv) = connection.accept_bi().await?;
+    let mut buffer = Vec::new();
+    let request = read_frame(&mut recv, &mut buffer, JOIN_FRAME_BYTES_MAX).await?;
+    let request: JoinRequest = decode(request.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
+    let reply = handler.join(connection.remote_address(), request).await;
+    write_frame(&mut send, &frame_bytes(&encode(&reply))).await?;
+    send.finish().map_err(io::Error::other)?;
+    connection.closed().await;
+    Ok(())
+}
+
+/// Asks the node at `address` to be let in, once. `request` is told the local address of the connection.
+///
+/// # Errors
+/// The node cannot be reached, proves another key than the pinned one, or breaks off.
+pub async fn ask_to_join(
+    address: &str,
+    pin: Pin,
+    request: impl FnOnce(std::net::IpAddr) -> JoinRequest,
+) -> Result<(JoinReply, CertificateDer<'static>), JoinError> {
+    let remote = resolve(address).await.map_err(JoinError::Unreachable)?;
+    // A connected socket tells which local address leads there.
+    let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let local = UdpSocket::bind(any)
+        .and_then(|probe| probe.connect(remote).and_then(|()| probe.local_addr()))
+        .map_err(JoinError::Unreachable)?
+        .ip();
+    let endpoint = quinn::Endpoint::client(any).map_err(JoinError::Unreachable)?;
+    let mut client = quinn::ClientConfig::new(Arc::new(tls::join_client(pin)?));
+    client.transport_config(transport());
+    let connection = endpoint
+        .connect_with(client, remote, "join.samira")
+        .map_err(|error| JoinError::Unreachable(io::Error::other(error)))?
+        .await
+        .map_err(|error| match error {
+            quinn::ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
+                JoinError::WrongCluster(error.reason)
+            }
+            error => JoinError::Unreachable(io::Error::other(error)),
+        })?;
+    let ca = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .and_then(|chain| chain.into_iter().find(|certificate| Pin::of_ca(certificate) == Some(pin)))
+        .ok_or_else(|| JoinError::WrongCluster("the pinned key is not in its chain".into()))?;
+    let exchange = async {
+        let (mut send, mut recv) = connection.open_bi().await?;
+        write_frame(&mut send, &encode_frame(&request(local))).await?;
+        let mut buffer = Vec::new();
+        let reply = read_frame(&mut recv, &mut buffer, PEER_FRAME_BYTES_MAX).await?;
+        decode(reply.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)
+    };
+    let reply = exchange.await.map_err(JoinError::Unreachable)?;
+    connection.close(VarInt::from_u32(close::STOPPING), b"joined");
+    endpoint.wait_idle().await;
+    Ok((reply, ca))
+}
+
+/// Why asking to join gave no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// Not reached; worth trying again.
+    #[error("{0}")]
+    Unreachable(io::Error),
+    /// The server there is not of the cluster the code is for; nothing was said to it.
+    #[error("the server there does not belong to the cluster this join code is for ({0})")]
+    WrongCluster(String),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+async fn resolve(address: &str) -> io::Result<SocketAddr> {
+    if let Ok(literal) = address.parse() {
+        return Ok(literal);
+    }
+    let name = address.to_owned();
+    let mut found = tokio::task::spawn_blocking(move || name.to_socket_addrs()).await.map_err(io::Error::other)??;
+    found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address")))
+}

@@ -1,0 +1,15 @@
+//! The owner of quinn: authenticated links between the nodes of a cluster.
+//!
+//! * [`tls`]: who may talk to whom. Mutual TLS under the cluster's own CA; a second ALPN for newcomers, who have no
+//!   certificate yet and may only ask to join.
+//! * [`peer`]: one outgoing connection per peer, redialled in the background, with a few long-lived streams by purpose,
+//!   so that a snapshot never delays a heartbeat.
+//! * [`endpoint`]: the UDP socket, incoming connections and their streams.
+//! * [`frame`]: a `u32` length and that many bytes.
+//!
+//! What the messages mean is not known here.
+
+pub mod endpoint;
+pub mod frame;
+pub mod peer;
+pub mod tls;

@@ -1,0 +1,237 @@
+//! Who may talk to whom.
+//!
+//! Every node holds a certificate from the cluster's CA with two names: the cluster's and its own
+//! ([`cluster_name`], [`node_name`]). A node that dials another checks the other's own name, so that a wrong address
+//! is found at once; addresses are not in certificates and may change. A newcomer has only a pin, the hash of the
+//! CA's public key, and checks that before it says anything.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+/// ALPN of links between admitted nodes.
+pub const ALPN_PEER: &[u8] = b"samira-peer/1";
+/// ALPN of a newcomer that asks to join.
+pub const ALPN_JOIN: &[u8] = b"samira-join/1";
+
+/// The name of the whole cluster in its certificates.
+pub fn cluster_name(cluster_id: &str) -> String {
+    format!("{cluster_id}.samira")
+}
+
+/// The name of one node in its certificate.
+pub fn node_name(node: u64, cluster_id: &str) -> String {
+    format!("n{node:016x}.{cluster_id}.samira")
+}
+
+/// What a node proves itself with.
+#[derive(Debug)]
+pub struct Credentials {
+    /// Id of the cluster, part of every name in it.
+    pub cluster_id: String,
+    /// The CA's certificate.
+    pub ca: CertificateDer<'static>,
+    /// This node's certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its key. Never logged: rustls' own type hides it.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// rustls does not accept the key or a certificate.
+    #[error("the certificates in the data directory do not work: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The verifier could not be built.
+    #[error("the cluster's CA certificate does not work: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// The cipher suites QUIC needs are missing.
+    #[error("the cryptography of this build cannot do QUIC: {0}")]
+    Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone())?;
+    Ok(Arc::new(roots))
+}
+
+/// For the accepting side. A certificate is asked for and checked if given; [`ALPN_JOIN`] does without.
+///
+/// # Errors
+/// The credentials do not work.
+pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&credentials.ca)?, provider())
+        .allow_unauthenticated()
+        .build()?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![credentials.certificate.clone(), credentials.ca.clone()], credentials.key.clone_key())?;
+    config.alpn_protocols = vec![ALPN_PEER.to_vec(), ALPN_JOIN.to_vec()];
+    Ok(config.try_into()?)
+}
+
+/// For dialling admitted nodes.
+///
+/// # Errors
+/// The credentials do not work.
+pub fn peer_client(credentials: &Credentials) -> Result<QuicClientConfig, TlsError> {
+    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots(&credentials.ca)?)
+        .with_client_auth_cert(
+            vec![credentials.certificate.clone(), credentials.ca.clone()],
+            credentials.key.clone_key(),
+        )?;
+    config.alpn_protocols = vec![ALPN_PEER.to_vec()];
+    Ok(config.try_into()?)
+}
+
+/// For a newcomer that knows nothing but the pin.
+///
+/// # Errors
+/// The cryptography of this build cannot do QUIC.
+pub fn join_client(pin: Pin) -> Result<QuicClientConfig, TlsError> {
+    let provider = provider();
+    let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinVerifier { pin, provider }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
+    Ok(config.try_into()?)
+}
+
+/// Whether a certificate, already known to come from the cluster's CA, belongs to this node of this cluster.
+pub fn is_node(certificate: &CertificateDer<'_>, node: u64, cluster_id: &str) -> bool {
+    let Ok(name) = ServerName::try_from(node_name(node, cluster_id)) else { return false };
+    EndEntityCert::try_from(certificate).is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+/// The first half of SHA-256 over the CA's public key (SubjectPublicKeyInfo, DER): 128 bits stand against a second
+/// key with the same pin, and a code stays short enough to read out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin(pub [u8; 16]);
+
+impl Pin {
+    /// Of a public key in DER.
+    pub fn of_key(spki: &[u8]) -> Self {
+        let mut pin = [0; 16];
+        pin.copy_from_slice(&Sha256::digest(spki)[..16]);
+        Pin(pin)
+    }
+
+    /// Of the key in a CA certificate; `None` if it cannot be parsed.
+    pub fn of_ca(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let anchor = anchor_from_trusted_cert(certificate).ok()?;
+        // webpki hands out the content of the SEQUENCE; the pin is over the whole.
+        let content = anchor.subject_public_key_info.as_ref();
+        let mut spki = vec![0x30];
+        match content.len() {
+            short @ 0..=0x7f => spki.push(short as u8),
+            byte @ 0x80..=0xff => spki.extend([0x81, byte as u8]),
+            long @ 0x100..=0xffff => spki.extend([0x82, (long >> 8) as u8, long as u8]),
+            _ => return None,
+        }
+        spki.extend_from_slice(content);
+        Some(Self::of_key(&spki))
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE32_NOPAD.encode(&self.0).to_lowercase())
+    }
+}
+
+/// Text that is no pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a pin: 26 letters and digits (a-z, 2-7) are expected")]
+pub struct PinError;
+
+impl FromStr for Pin {
+    type Err = PinError;
+
+    fn from_str(text: &str) -> Result<Self, PinError> {
+        let bytes = BASE32_NOPAD_NOCASE.decode(text.as_bytes()).map_err(|_| PinError)?;
+        bytes.try_into().map(Pin).map_err(|_| PinError)
+    }
+}
+
+/// Accepts a server whose certificate was issued by the CA with the pinned key.
+#[derive(Debug)]
+struct PinVerifier {
+    pin: Pin,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let refuse = || rustls::Error::General("this server does not belong to the cluster the code is for".into());
+        let ca =
+            intermediates.iter().find(|certificate| Pin::of_ca(certificate) == Some(self.pin)).ok_or_else(refuse)?;
+        let anchor = anchor_from_trusted_cert(ca).map_err(|_| refuse())?;
+        EndEntityCert::try_from(end_entity)
+            .and_then(|certificate| {
+                certificate.verify_for_usage(
+                    self.provider.signature_verification_algorithms.all,
+                    &[anchor],
+                    &[],
+                    now,
+                    KeyUsage::server_auth(),
+                    None,
+                    None,
+                )?;
+                Ok(())
+            })
+            .map_err(|_| refuse())?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,289 @@
+//! openraft's log storage over [`storage::log`](crate::storage::log).
+//!
+//! The newest entries are kept in memory too: followers that keep up are served from there, and an entry can be read
+//! from the moment it was handed to the log thread. What leaves the memory has been flushed, because the reads of
+//! older entries go to the file.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::{Arc, Mutex};
+
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{
+    AnyError, Entry, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader, StorageError, StorageIOError,
+};
+use tokio::sync::oneshot;
+use wire::replication::{decode, encode};
+
+use super::types::{LogId, TypeConfig, Vote, entry_in, entry_out, log_id_in, log_id_out, vote_in, vote_out};
+use crate::limits::{APPEND_BYTES_MAX, LOG_CACHE_BYTES};
+use crate::storage::entry::LogEntry;
+use crate::storage::log::{LogStore, Value};
+
+/// The log as openraft sees it. Clones share everything and serve as its readers.
+#[derive(Debug, Clone)]
+pub struct RaftLog {
+    store: LogStore,
+    tail: Arc<Mutex<Tail>>,
+}
+
+/// The newest entries, consecutive.
+#[derive(Debug, Default)]
+struct Tail {
+    entries: VecDeque<LogEntry>,
+    bytes: usize,
+    /// Entries below this index are on disk.
+    flushed: u64,
+    last: Option<LogId>,
+    purged: Option<LogId>,
+}
+
+impl Tail {
+    fn push(&mut self, entry: LogEntry) {
+        let index = entry.log_id.index;
+        self.cut(index);
+        if self.entries.back().is_some_and(|last| last.log_id.index + 1 != index) {
+            // Entries after an installed snapshot need not continue the old ones.
+            self.clear();
+        }
+        self.last = Some(log_id_in(entry.log_id));
+        self.bytes += entry.weight();
+        self.entries.push_back(entry);
+    }
+
+    /// Drops the entries from `index` on.
+    fn cut(&mut self, index: u64) {
+        while let Some(last) = self.entries.pop_back_if(|last| last.log_id.index >= index) {
+            self.bytes -= last.weight();
+        }
+        self.flushed = self.flushed.min(index);
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
+    /// Drops the oldest entries that are over the budget and on disk.
+    fn trim(&mut self) {
+        while self.bytes > LOG_CACHE_BYTES
+            && let Some(first) = self.entries.pop_front_if(|first| first.log_id.index < self.flushed)
+        {
+            self.bytes -= first.weight();
+        }
+    }
+
+    fn first_index(&self) -> Option<u64> {
+        self.entries.front().map(|first| first.log_id.index)
+    }
+}
+
+impl RaftLog {
+    /// Takes the log over as it stands on disk.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn open(store: LogStore) -> io::Result<Self> {
+        let purged = store
+            .get(Value::Purged)?
+            .map(|bytes| decode(&bytes).map(log_id_in))
+            .transpose()
+            .map_err(io::Error::other)?;
+        let last = store.last()?.map(|entry| log_id_in(entry.log_id)).or(purged);
+        let flushed = last.map_or(0, |last| last.index + 1);
+        let tail = Tail { last, purged, flushed, ..Tail::default() };
+        Ok(RaftLog { store, tail: Arc::new(Mutex::new(tail)) })
+    }
+
+    fn tail(&self) -> std::sync::MutexGuard<'_, Tail> {
+        self.tail.lock().expect("nobody panics while holding this lock")
+    }
+
+    /// Index of the newest entry.
+    pub fn last_index(&self) -> Option<u64> {
+        self.tail().last.map(|last| last.index)
+    }
+
+    async fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry<TypeConfig>>> {
+        let (from_memory, end_of_disk) = {
+            let tail = self.tail();
+            let first = tail.first_index().unwrap_or(tail.last.map_or(0, |last| last.index + 1));
+            let skip = usize::try_from(start.saturating_sub(first)).unwrap_or(usize::MAX);
+            let from_memory: Vec<LogEntry> = if end <= first {
+                Vec::new()
+            } else {
+                tail.entries.iter().skip(skip).take_while(|entry| entry.log_id.index < end).cloned().collect()
+            };
+            (from_memory, first.min(end))
+        };
+        let mut entries = Vec::new();
+        if start < end_of_disk {
+            let store = self.store.clone();
+            entries = tokio::task::spawn_blocking(move || store.read(start..end_of_disk, bytes_max))
+                .await
+                .map_err(io::Error::other)??;
+            if entries.len() as u64 != end_of_disk - start {
+                // Cut by the budget (or purged meanwhile): what is in memory does not continue it.
+                return Ok(entries.into_iter().map(entry_in).collect());
+            }
+        }
+        let mut bytes: usize = entries.iter().map(LogEntry::weight).sum();
+        for entry in from_memory {
+            bytes += entry.weight();
+            if bytes > bytes_max && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries.into_iter().map(entry_in).collect())
+    }
+
+    async fn flushed(&self, start: impl FnOnce(crate::storage::log::Done)) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        start(Box::new(move |result| {
+            let _ = done.send(result);
+        }));
+        answer.await.map_err(|_| io::Error::other("the log thread is gone"))?
+    }
+}
+
+fn failed(verb: ErrorVerb, subject: ErrorSubject<u64>) -> impl FnOnce(io::Error) -> StorageError<u64> {
+    move |error| StorageError::from(StorageIOError::new(subject, verb, AnyError::new(&error)))
+}
+
+impl RaftLogReader<TypeConfig> for RaftLog {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end + 1,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.entries(start, end, usize::MAX).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
+        self.entries(start, end, APPEND_BYTES_MAX).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for RaftLog {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError<u64>> {
+        let tail = self.tail();
+        Ok(LogState { last_purged_log_id: tail.purged, last_log_id: tail.last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError<u64>> {
+        let bytes = encode(&vote_out(vote));
+        self.flushed(|done| self.store.put(Value::Vote, bytes, done))
+            .await
+            .map_err(failed(ErrorVerb::Write, ErrorSubject::Vote))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError<u64>> {
+        self.store
+            .get(Value::Vote)
+            .and_then(|bytes| bytes.map(|bytes| decode(&bytes).map(vote_in)).transpose().map_err(io::Error::other))
+            .map_err(failed(ErrorVerb::Read, ErrorSubject::Vote))
+    }
+
+    /// Not awaited: openraft's core loop waits here, and a lost hint only costs applying again from the log.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError<u64>> {
+        self.store.remember_committed(encode(&committed.as_ref().map(log_id_out)));
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError<u64>> {
+        self.store
+            .get(Value::Committed)
+            .and_then(|bytes| {
+                let decoded = bytes.map(|bytes| decode::<Option<_>>(&bytes)).transpose().map_err(io::Error::other)?;
+                // The hint must not run ahead of the log it speaks of.
+                let last = self.tail().last;
+                Ok(decoded.flatten().map(log_id_in).filter(|committed| Some(*committed) <= last))
+            })
+            .map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed<TypeConfig>) -> Result<(), StorageError<u64>>
+    where
+        I: IntoIterator<Item = Entry<TypeConfig>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<LogEntry> = entries.into_iter().map(|entry| entry_out(&entry)).collect();
+        let Some(end) = entries.last().map(|last| last.log_id.index + 1) else {
+            callback.log_io_completed(Ok(()));
+            return Ok(());
+        };
+        {
+            let mut tail = self.tail();
+            entries.iter().cloned().for_each(|entry| tail.push(entry));
+        }
+        let tail = self.tail.clone();
+        self.store.append(
+            entries,
+            Box::new(move |result| {
+                if result.is_ok() {
+                    let mut tail = tail.lock().expect("nobody panics while holding this lock");
+                    tail.flushed = tail.flushed.max(end).min(tail.last.map_or(end, |last| last.index + 1));
+                    tail.trim();
+                }
+                callback.log_io_completed(result);
+            }),
+        );
+        Ok(())
+    }
+
+    async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError<u64>> {
+        self.flushed(|done| self.store.truncate(log_id.index, done))
+            .await
+            .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))?;
+        let previous = match log_id.index.checked_sub(1) {
+            None => None,
+            Some(index) => {
+                self.entries(index, log_id.index, usize::MAX)
+                    .await
+                    .map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))?
+                    .first()
+                    .map(|entry| entry.log_id)
+            }
+        };
+        let mut tail = self.tail();
+        tail.cut(log_id.index);
+        tail.last = previous.or(tail.purged);
+        Ok(())
+    }
+
+    /// openraft purges below the last snapshot only, and a snapshot here is what the state database has durably
+    /// checkpointed (see [`super::snapshot`]): nothing is dropped that a restart could need.
+    async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError<u64>> {
+        {
+            let mut tail = self.tail();
+            tail.purged = Some(log_id);
+            tail.last = tail.last.max(Some(log_id));
+            while let Some(first) = tail.entries.pop_front_if(|first| first.log_id.index <= log_id.index) {
+                tail.bytes -= first.weight();
+            }
+            tail.flushed = tail.flushed.max(log_id.index + 1);
+        }
+        let purged = encode(&log_id_out(&log_id));
+        self.flushed(|done| self.store.purge(log_id.index, purged, done))
+            .await
+            .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))
+    }
+}
