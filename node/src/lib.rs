@@ -1,3 +1,4 @@
 //! The Samira server.
+pub mod cluster;
 pub mod limits;
 pub mod quic;

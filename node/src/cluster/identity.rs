@@ -1,0 +1,347 @@
+//! What the data directory knows about this node.
+//!
+//! | file         | content                                                       |
+//! |--------------|---------------------------------------------------------------|
+//! | `node.json`  | ids and names; written last, so that it marks a whole identity |
+//! | `node.key`   | this node's private key, mode 0600                            |
+//! | `node.crt`   | its certificate                                               |
+//! | `ca.crt`     | the cluster's certificate                                     |
+//! | `ca.key`     | the cluster's private key, mode 0600, on voters only          |
+//! | `joining.json` | id of a newcomer that has not been let in yet               |
+//! | `log.db`, `state.db` | the databases                                         |
+//! | `lock`       | held by the running process                                   |
+//! | `admin.sock` | for `node status` and other administration, mode 0600         |
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rcgen::KeyPair;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+
+use super::ca::{self, Authority, CaError};
+use crate::quic::tls::{Credentials, Pin};
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A file or the directory itself.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process runs on it.
+    #[error("{path} is in use by another running node: stop that one first, or choose another --data-dir")]
+    InUse {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// Content that makes no sense.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Certificates.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The random source.
+    #[error("the system's random source failed: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A locked data directory.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Content of `node.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Random, never reused: a wiped node is a new node.
+    pub node: u64,
+    /// What its operator calls it.
+    pub name: String,
+    /// Random, part of every certificate's names.
+    pub cluster_id: String,
+    /// What the operator calls the cluster.
+    pub cluster_name: String,
+    /// Whether this node founded the cluster and so has to initialise its log if that has not happened yet.
+    pub founder: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Joining {
+    node: u64,
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing (mode 0700) and locks it.
+    ///
+    /// # Errors
+    /// It cannot be made, written or locked.
+    pub fn open(path: &Path) -> Result<Self, IdentityError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            |source| IdentityError::File { path, source }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        let path = path.canonicalize().map_err(at(path))?;
+        let lock_path = path.join("lock");
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(DataDir { path, _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(IdentityError::InUse { path }),
+            Err(fs::TryLockError::Error(source)) => Err(IdentityError::File { path: lock_path, source }),
+        }
+    }
+
+    /// Where it is, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Who this node is, if it is anybody yet.
+    ///
+    /// # Errors
+    /// The file is unreadable or damaged.
+    pub fn identity(&self) -> Result<Option<Identity>, IdentityError> {
+        self.read_json("node.json")
+    }
+
+    /// Founds a cluster: makes its CA and this node's identity.
+    ///
+    /// # Errors
+    /// Randomness, certificates or files.
+    pub fn found(&self, name: &str, cluster_name: &str) -> Result<Identity, IdentityError> {
+        let node = self.new_node_id()?;
+        let mut id = [0; 8];
+        getrandom::fill(&mut id)?;
+        let cluster_id = data_encoding::HEXLOWER.encode(&id);
+        let authority = Authority::found(&cluster_id)?;
+        let key = KeyPair::generate().map_err(CaError::from)?;
+        let certificate = authority.sign(&ca::request(&key)?, node, &cluster_id)?;
+        self.write("ca.key", 0o600, authority.key_pem().as_bytes())?;
+        self.write("node.key", 0o600, key.serialize_pem().as_bytes())?;
+        self.write_certificates(authority.certificate(), &certificate)?;
+        let identity =
+            Identity { node, name: name.to_owned(), cluster_id, cluster_name: cluster_name.to_owned(), founder: true };
+        self.write_json("node.json", &identity)?;
+        Ok(identity)
+    }
+
+    /// Id and certificate request of a node that wants to join. The same on every attempt, so that an attempt whose
+    /// answer was lost can be repeated with the same code.
+    ///
+    /// # Errors
+    /// Randomness or files.
+    pub fn prepare_to_join(&self) -> Result<(u64, Vec<u8>), IdentityError> {
+        let joining = match self.read_json::<Joining>("joining.json")? {
+            Some(joining) => joining,
+            None => {
+                let key = KeyPair::generate().map_err(CaError::from)?;
+                self.write("node.key", 0o600, key.serialize_pem().as_bytes())?;
+                let joining = Joining { node: self.new_node_id()? };
+                self.write_json("joining.json", &joining)?;
+                joining
+            }
+        };
+        let key = KeyPair::from_pem(&self.read_text("node.key")?).map_err(CaError::from)?;
+        Ok((joining.node, ca::request(&key)?))
+    }
+
+    /// Takes over what the cluster answered.
+    ///
+    /// # Errors
+    /// Files.
+    pub fn admitted(
+        &self,
+        identity: &Identity,
+        ca: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
+    ) -> Result<(), IdentityError> {
+        self.write_certificates(ca, certificate)?;
+        self.write_json("node.json", identity)?;
+        // Only tidiness: with node.json in place it is never read again.
+        let _ = fs::remove_file(self.file("joining.json"));
+        Ok(())
+    }
+
+    /// What this node proves itself with.
+    ///
+    /// # Errors
+    /// Files are missing or damaged.
+    pub fn credentials(&self, identity: &Identity) -> Result<Credentials, IdentityError> {
+        let key_text = self.read_text("node.key")?;
+        let key = PrivateKeyDer::from_pem_slice(key_text.as_bytes())
+            .map_err(|error| self.damaged("node.key", error.to_string()))?;
+        Ok(Credentials {
+            cluster_id: identity.cluster_id.clone(),
+            ca: self.certificate("ca.crt")?,
+            certificate: self.certificate("node.crt")?,
+            key,
+        })
+    }
+
+    /// The pin of the cluster's key.
+    ///
+    /// # Errors
+    /// The certificate is missing or damaged.
+    pub fn pin(&self) -> Result<Pin, IdentityError> {
+        Pin::of_ca(&self.certificate("ca.crt")?).ok_or_else(|| self.damaged("ca.crt", "no certificate".into()))
+    }
+
+    /// The cluster's authority, if this node keeps its key.
+    ///
+    /// # Errors
+    /// Files are damaged.
+    pub fn authority(&self) -> Result<Option<Authority>, IdentityError> {
+        if !self.file("ca.key").exists() {
+            return Ok(None);
+        }
+        Ok(Some(Authority::from_parts(self.certificate("ca.crt")?, &self.read_text("ca.key")?)?))
+    }
+
+    /// Keeps the cluster's key, received from another voter, after checking that it is the right one.
+    ///
+    /// # Errors
+    /// It is not, or files.
+    pub fn keep_authority(&self, key_pem: &str) -> Result<(), IdentityError> {
+        let key = KeyPair::from_pem(key_pem).map_err(CaError::from)?;
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+        if Pin::of_key(&spki) != self.pin()? {
+            return Err(self.damaged("ca.key", "the received key is not the cluster's".into()));
+        }
+        self.write("ca.key", 0o600, key_pem.as_bytes())
+    }
+
+    fn new_node_id(&self) -> Result<u64, IdentityError> {
+        let mut id = [0; 8];
+        getrandom::fill(&mut id)?;
+        // Positive in every language that reads the state database, and never the 0 that means "nobody".
+        Ok((u64::from_be_bytes(id) >> 1).max(1))
+    }
+
+    fn certificate(&self, name: &str) -> Result<CertificateDer<'static>, IdentityError> {
+        CertificateDer::from_pem_slice(self.read_text(name)?.as_bytes())
+            .map_err(|error| self.damaged(name, error.to_string()))
+    }
+
+    fn write_certificates(&self, ca: &CertificateDer<'_>, node: &CertificateDer<'_>) -> Result<(), IdentityError> {
+        self.write("ca.crt", 0o644, certificate_pem(ca).as_bytes())?;
+        self.write("node.crt", 0o644, certificate_pem(node).as_bytes())
+    }
+
+    fn damaged(&self, name: &str, reason: String) -> IdentityError {
+        IdentityError::Damaged { path: self.file(name), reason }
+    }
+
+    fn read_text(&self, name: &str) -> Result<String, IdentityError> {
+        let path = self.file(name);
+        fs::read_to_string(&path).map_err(|source| IdentityError::File { path, source })
+    }
+
+    fn read_json<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, IdentityError> {
+        match self.read_text(name) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| self.damaged(name, error.to_string())),
+            Err(IdentityError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), IdentityError> {
+        let text = serde_json::to_string_pretty(value).expect("plain structs have a JSON form");
+        self.write(name, 0o600, text.as_bytes())
+    }
+
+    /// Replaces a file as a whole and on disk: a crash leaves the old or the new content.
+    fn write(&self, name: &str, mode: u32, content: &[u8]) -> Result<(), IdentityError> {
+        let (path, temporary) = (self.file(name), self.file(&format!("{name}.new")));
+        let write = || {
+            // A leftover of a crash may have another mode.
+            match fs::remove_file(&temporary) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|source| IdentityError::File { path: path.clone(), source })
+    }
+}
+
+fn certificate_pem(certificate: &CertificateDer<'_>) -> String {
+    let text = data_encoding::BASE64.encode(certificate);
+    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quic::tls::is_node;
+
+    #[test]
+    fn founder_and_newcomer_hold_certificates_of_one_authority() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = DataDir::open(first.path()).unwrap();
+        let identity = first.found("a", "lab").unwrap();
+        assert_eq!(first.identity().unwrap().as_ref(), Some(&identity));
+        let credentials = first.credentials(&identity).unwrap();
+        assert!(is_node(&credentials.certificate, identity.node, &identity.cluster_id));
+        assert!(!is_node(&credentials.certificate, identity.node + 1, &identity.cluster_id));
+
+        let second = DataDir::open(second.path()).unwrap();
+        let (node, csr) = second.prepare_to_join().unwrap();
+        assert_eq!(second.prepare_to_join().unwrap().0, node, "a repeated attempt is the same node");
+        let authority = first.authority().unwrap().unwrap();
+        let certificate = authority.sign(&csr, node, &identity.cluster_id).unwrap();
+        assert!(authority.sign(&csr[..csr.len() - 1], node, &identity.cluster_id).is_err());
+        let joined = Identity { node, name: "b".into(), founder: false, ..identity.clone() };
+        second.admitted(&joined, authority.certificate(), &certificate).unwrap();
+        assert_eq!(second.pin().unwrap(), first.pin().unwrap());
+        assert!(second.authority().unwrap().is_none());
+        second.keep_authority(&authority.key_pem()).unwrap();
+        assert!(second.authority().unwrap().is_some());
+        assert!(second.keep_authority(&Authority::found("x").unwrap().key_pem()).is_err());
+    }
+
+    #[test]
+    fn a_directory_serves_one_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = DataDir::open(directory.path()).unwrap();
+        assert!(matches!(DataDir::open(directory.path()), Err(IdentityError::InUse { .. })));
+        drop(held);
+        DataDir::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::open(directory.path()).unwrap();
+        data.found("a", "lab").unwrap();
+        for name in ["node.key", "ca.key", "node.json"] {
+            assert_eq!(fs::metadata(data.file(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+}
