@@ -48,3 +48,24 @@ pub const JOIN_CONNECTIONS_MAX: usize = 4;
 
 /// A newcomer's whole visit: long enough for a commit during an election.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Pause of openraft after a peer was unreachable. The peer is redialled in the background meanwhile.
+pub const RAFT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Longest transfer of a snapshot, install included: a gigabyte over a slow LAN.
+pub const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Jobs waiting for the apply thread. openraft has one under way at a time.
+pub const APPLY_JOBS_MAX: usize = 16;
+
+/// Writes of this node's clients that wait for their turn. Beyond it they are told to come again.
+pub const PROPOSALS_MAX: usize = 16 << 10;
+
+/// Runs these writes may fill: bounds their bytes to this many times [`wire::limits::RUN_BYTES_MAX`].
+pub const PROPOSED_RUNS_MAX: usize = 64;
+
+/// Runs waiting at the leader: each node of a cluster has at most one under way, the rest are given up ones.
+pub const COLLECTED_RUNS_MAX: usize = 64;
+
+/// Pause before a leader is looked for again, if nothing changes earlier.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(50);

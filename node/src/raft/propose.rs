@@ -1,10 +1,30 @@
 //! Writes: commands in, outcomes out, exactly once.
 //!
 //! Every write of this node goes through one queue, in order. What arrived while the last run was in flight becomes
-//! the next run: one log entry and one flush for all of it.
+//! the next run, numbered as this node's writes ([`Writer`]) and handed to the leader: the [`Collector`] if this node
+//! leads, over a link otherwise. A run whose answer is lost is handed over again, to whoever leads then, under the same
+//! numbers, so apply takes it once. A run that is given up ends this node's epoch, so that a straggling copy of it can
+//! not be applied behind later writes.
+//!
+//! The collector puts the runs of all nodes that arrived while the last entry was in flight into the next entry: one
+//! flush for all of them.
 
-use tokio::sync::oneshot;
-use wire::replication::command::{Command, Outcome};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use wire::limits::{RUN_BYTES_MAX, RUN_COMMANDS_MAX};
+use wire::replication::command::{Command, Outcome, Refusal, Run, Writer};
+
+use super::collect::{Collector, NotCollected, OwnedRun};
+use super::leader::Leadership;
+use crate::limits::{PROPOSALS_MAX, PROPOSED_RUNS_MAX, RETRY_PAUSE, WRITE_HOLD};
+use crate::quic::peer::{CallError, Lane};
+use crate::storage::log::{LogStore, Value};
+use wire::replication::rpc::{PeerReply, PeerRequest};
+use wire::replication::{decode, encode};
 
 /// Who waits for the outcome of a write.
 #[derive(Debug)]
@@ -47,17 +67,249 @@ pub enum ProposeError {
     Stopping,
 }
 
+/// Writes that wait for their turn, packed into runs as they will be sent.
+#[derive(Debug, Default)]
+struct Queue {
+    runs: VecDeque<Packed>,
+    writes: usize,
+    closed: bool,
+}
+
+/// Writes that go together.
+#[derive(Debug)]
+struct Packed {
+    tickets: Vec<Ticket>,
+    commands: Vec<u8>,
+    /// When the first of them came.
+    since: Instant,
+}
+
 /// Handle to the write queue.
 #[derive(Debug, Clone)]
-pub struct Proposer {}
+pub struct Proposer {
+    queue: Arc<Mutex<Queue>>,
+    filled: Arc<Notify>,
+}
 
 impl Proposer {
     /// Queues one write.
     ///
     /// # Errors
-    /// [`ProposeError::Overloaded`] when the queue is full; the ticket is then dropped unanswered.
+    /// [`ProposeError::Overloaded`] when the queue is full, [`ProposeError::Stopping`] at the end; the ticket is then
+    /// dropped unanswered.
     pub fn submit(&self, command: &Command<'_>, ticket: Ticket) -> Result<(), ProposeError> {
-        let _ = (command, ticket);
-        Err(ProposeError::Stopping)
+        {
+            let mut queue = self.lock();
+            if queue.closed {
+                return Err(ProposeError::Stopping);
+            }
+            if queue.writes >= PROPOSALS_MAX || queue.runs.len() >= PROPOSED_RUNS_MAX {
+                return Err(ProposeError::Overloaded);
+            }
+            queue.writes += 1;
+            let room = |run: &Packed| run.tickets.len() < RUN_COMMANDS_MAX && run.commands.len() < RUN_BYTES_MAX / 2;
+            if !queue.runs.back().is_some_and(room) {
+                let since = Instant::now();
+                queue.runs.push_back(Packed { tickets: Vec::new(), commands: Vec::new(), since });
+            }
+            let run = queue.runs.back_mut().expect("one was just made if there was none");
+            run.commands = postcard::to_extend(command, mem::take(&mut run.commands))
+                .expect("postcard writes every command into a growing buffer");
+            run.tickets.push(ticket);
+        }
+        self.filled.notify_one();
+        Ok(())
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nobody panics while holding this lock")
+    }
+
+    /// Queues one write and waits for its outcome.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn propose(&self, command: &Command<'_>) -> Result<Outcome, ProposeError> {
+        let (done, outcome) = oneshot::channel();
+        self.submit(command, Ticket::Waiter(done))?;
+        outcome.await.unwrap_or(Err(ProposeError::Stopping))
+    }
+}
+
+/// The task behind the queue.
+#[derive(Debug)]
+pub(super) struct ProposerTask {
+    proposer: Proposer,
+    leadership: Leadership,
+    collector: Collector,
+    store: LogStore,
+    completions: mpsc::Sender<Vec<Completion>>,
+    writer: Writer,
+    next_seq: u64,
+}
+
+impl ProposerTask {
+    /// A queue for this node and the task that serves it. Begins a new epoch, on disk before the first write.
+    pub(super) async fn start(
+        leadership: Leadership,
+        collector: Collector,
+        store: LogStore,
+        completions: mpsc::Sender<Vec<Completion>>,
+    ) -> std::io::Result<Proposer> {
+        let proposer = Proposer { queue: Arc::default(), filled: Arc::default() };
+        let epoch = match store.get(Value::Epoch)? {
+            Some(bytes) => decode::<u64>(&bytes).map_err(std::io::Error::other)?,
+            None => 0,
+        };
+        let writer = Writer { device: leadership.node(), epoch };
+        let mut task = ProposerTask {
+            proposer: proposer.clone(),
+            leadership,
+            collector,
+            store,
+            completions,
+            writer,
+            next_seq: 1,
+        };
+        task.begin_epoch().await?;
+        tokio::spawn(task.run());
+        Ok(proposer)
+    }
+
+    async fn begin_epoch(&mut self) -> std::io::Result<()> {
+        self.writer.epoch += 1;
+        self.next_seq = 1;
+        let (done, flushed) = oneshot::channel();
+        let tell = Box::new(move |result| {
+            let _ = done.send(result);
+        });
+        self.store.put(Value::Epoch, encode(&self.writer.epoch), tell);
+        flushed.await.map_err(std::io::Error::other)?
+    }
+
+    async fn run(mut self) {
+        loop {
+            self.proposer.filled.notified().await;
+            while let Some(Packed { tickets, commands, since }) = self.next_run() {
+                let count = u32::try_from(tickets.len()).expect("a run's length is bounded");
+                let run = OwnedRun { writer: self.writer, first_seq: self.next_seq, count, commands };
+                let result = self.settle(run, since + WRITE_HOLD).await;
+                if result.is_ok() {
+                    self.next_seq += u64::from(count);
+                } else if let Err(error) = self.begin_epoch().await {
+                    tracing::error!(%error, "cannot begin a new epoch of writes; no write is taken any more");
+                    self.answer(tickets, result).await;
+                    return self.close().await;
+                }
+                self.answer(tickets, result).await;
+            }
+        }
+    }
+
+    fn next_run(&self) -> Option<Packed> {
+        let mut queue = self.proposer.lock();
+        let run = queue.runs.pop_front()?;
+        queue.writes -= run.tickets.len();
+        Some(run)
+    }
+
+    /// Hands a run to leaders until one answers, at most until `deadline`.
+    async fn settle(&self, run: OwnedRun, deadline: Instant) -> Result<Vec<Outcome>, ProposeError> {
+        let run = Arc::new(run);
+        let mut handed_over = false;
+        loop {
+            let attempt = tokio::time::timeout_at(deadline, self.attempt(&run, &mut handed_over));
+            match attempt.await {
+                Ok(Some(outcomes)) if outcomes.len() == run.count as usize => {
+                    if matches!(outcomes.first(), Some(Outcome::Refused(Refusal::SequenceGap | Refusal::StaleEpoch))) {
+                        // Never while one process runs on this directory; a restored older copy could come here.
+                        let missing = "the cluster knows newer writes of this server; try again".to_owned();
+                        return Err(ProposeError::NotStored { missing });
+                    }
+                    return Ok(outcomes);
+                }
+                Ok(_) if Instant::now() < deadline => {
+                    // No leader to be had: wait for one, or for the one that is there to get ready.
+                    let _ = tokio::time::timeout(RETRY_PAUSE, self.leadership.changed()).await;
+                }
+                _ => {
+                    let missing = self.leadership.missing();
+                    return Err(if handed_over {
+                        ProposeError::Unknown { missing }
+                    } else {
+                        ProposeError::NotStored { missing }
+                    });
+                }
+            }
+        }
+    }
+
+    /// One try. `handed_over` is set from the moment on when a leader may have the run.
+    async fn attempt(&self, run: &Arc<OwnedRun>, handed_over: &mut bool) -> Option<Vec<Outcome>> {
+        let leader = self.leadership.leader()?;
+        let before = mem::replace(handed_over, true);
+        if leader == self.leadership.node() {
+            let answer = self.collector.collect(run.clone()).await;
+            if answer == Err(NotCollected::Refused) {
+                *handed_over = before;
+            }
+            return answer.ok();
+        }
+        let Some(peer) = self.leadership.peers().find(leader).filter(|peer| peer.is_connected()) else {
+            *handed_over = before;
+            return None;
+        };
+        let request = PeerRequest::Forward { runs: vec![run.as_wire()] };
+        let answer = tokio::select! {
+            answer = peer.call(Lane::Forward, &request, WRITE_HOLD) => answer,
+            // It may have taken the run, but whoever leads now will say so when asked again.
+            () = self.leadership.not_any_more(leader) => return None,
+        };
+        match answer {
+            Ok(PeerReply::Forwarded { mut outcomes }) if outcomes.len() == 1 => outcomes.pop(),
+            Ok(PeerReply::NotLeader { .. } | PeerReply::Overloaded) | Err(CallError::Unreachable) => {
+                *handed_over = before;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    async fn answer(&self, tickets: Vec<Ticket>, result: Result<Vec<Outcome>, ProposeError>) {
+        let mut completions = Vec::with_capacity(tickets.len());
+        let mut outcomes = result.map(Vec::into_iter);
+        for ticket in tickets {
+            let result = match &mut outcomes {
+                Ok(outcomes) => Ok(outcomes.next().expect("a settled run has an outcome per command")),
+                Err(error) => Err(error.clone()),
+            };
+            match ticket {
+                Ticket::Service(ticket) => completions.push(Completion { ticket, result }),
+                // Whoever asked may have left.
+                Ticket::Waiter(waiter) => drop(waiter.send(result)),
+            }
+        }
+        if !completions.is_empty() {
+            // The service ends after this task only when the whole process does.
+            let _ = self.completions.send(completions).await;
+        }
+    }
+
+    async fn close(self) {
+        let tickets = {
+            let mut queue = self.proposer.lock();
+            queue.closed = true;
+            queue.runs.drain(..).flat_map(|run| run.tickets).collect()
+        };
+        self.answer(tickets, Err(ProposeError::Stopping)).await;
+    }
+}
+
+/// Answers a forwarded request of another node.
+pub(super) async fn forwarded(collector: &Collector, runs: Vec<Run<'_>>) -> Option<Vec<Vec<Outcome>>> {
+    let mut outcomes = Vec::with_capacity(runs.len());
+    for run in runs {
+        outcomes.push(collector.collect(Arc::new(OwnedRun::from_wire(&run))).await.ok()?);
+    }
+    Some(outcomes)
 }

@@ -1,4 +1,20 @@
 //! Reads: on any node, linearizable unless no quorum answers.
+//!
+//! A read asks the leader how far a replica must have applied to see everything acknowledged before (ReadIndex: the
+//! leader proves its office to a quorum first), waits for that, and then looks at local state. One question is under
+//! way at a time; readers that arrive meanwhile share the next. No leases: after a failover they would have to be
+//! waited out.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+use wire::replication::rpc::{PeerReply, PeerRequest};
+
+use super::leader::Leadership;
+use super::types::Raft;
+use crate::limits::{RETRY_PAUSE, STALE_AFTER};
+use crate::quic::peer::Lane;
 
 /// How much a read may trust what it sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,15 +25,99 @@ pub enum Freshness {
     Stale,
 }
 
-/// Handle to the read barrier. One question to the leader is under way at a time; readers that arrive meanwhile share
-/// the next.
+type Readers = Vec<(oneshot::Sender<Freshness>, Instant)>;
+
+/// Handle to the read barrier.
 #[derive(Debug, Clone)]
-pub struct Reads {}
+pub struct Reads {
+    waiting: Arc<Mutex<Readers>>,
+    arrived: Arc<Notify>,
+}
 
 impl Reads {
     /// Returns once this node's state holds everything that was acknowledged before the call, or when that cannot be
     /// had.
     pub async fn barrier(&self) -> Freshness {
-        Freshness::Stale
+        let (done, freshness) = oneshot::channel();
+        self.waiting.lock().expect("nobody panics while holding this lock").push((done, Instant::now() + STALE_AFTER));
+        self.arrived.notify_one();
+        freshness.await.unwrap_or(Freshness::Stale)
     }
+
+    pub(super) fn start(raft: Raft, leadership: Leadership, applied: watch::Receiver<Option<u64>>) -> Self {
+        let reads = Reads { waiting: Arc::default(), arrived: Arc::default() };
+        tokio::spawn(serve(reads.clone(), raft, leadership, applied));
+        reads
+    }
+}
+
+async fn serve(reads: Reads, raft: Raft, leadership: Leadership, applied: watch::Receiver<Option<u64>>) {
+    loop {
+        reads.arrived.notified().await;
+        let readers = std::mem::take(&mut *reads.waiting.lock().expect("nobody panics while holding this lock"));
+        // All of them arrived before the question is asked, so one answer serves all; the most patient one decides.
+        let Some(deadline) = readers.iter().map(|(_, deadline)| *deadline).max() else { continue };
+        let index = tokio::time::timeout_at(deadline, ask_until_answered(&raft, leadership.clone())).await;
+        match index {
+            Err(_) => release(readers, Freshness::Stale),
+            Ok(None) => release(readers, Freshness::Linearizable),
+            Ok(Some(index)) if reached(*applied.borrow(), index) => release(readers, Freshness::Linearizable),
+            Ok(Some(index)) => {
+                // Waiting for apply must not keep the next readers from asking.
+                let mut applied = applied.clone();
+                tokio::spawn(async move {
+                    let wait = applied.wait_for(|applied| reached(*applied, index));
+                    let freshness = match tokio::time::timeout_at(deadline, wait).await {
+                        Ok(Ok(_)) => Freshness::Linearizable,
+                        _ => Freshness::Stale,
+                    };
+                    release(readers, freshness);
+                });
+            }
+        }
+    }
+}
+
+fn reached(applied: Option<u64>, index: u64) -> bool {
+    applied.is_some_and(|applied| applied >= index)
+}
+
+fn release(readers: Readers, freshness: Freshness) {
+    for (reader, _) in readers {
+        // Whoever asked may have left.
+        let _ = reader.send(freshness);
+    }
+}
+
+/// The read index; `None` when the log is empty.
+async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> Option<u64> {
+    loop {
+        match leadership.leader() {
+            Some(leader) if leader == leadership.node() => {
+                if let Some(index) = read_index(raft).await {
+                    return Some(index);
+                }
+            }
+            Some(leader) => {
+                if let Some(peer) = leadership.peers().find(leader) {
+                    let answer = tokio::select! {
+                        answer = peer.call(Lane::Read, &PeerRequest::ReadIndex, STALE_AFTER) => answer,
+                        () = leadership.not_any_more(leader) => continue,
+                    };
+                    if let Ok(PeerReply::ReadIndex { index }) = answer {
+                        return Some(index);
+                    }
+                }
+            }
+            None => {}
+        }
+        let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
+    }
+}
+
+/// On the leader: proves its office to a quorum and says how far a replica must have applied. `None` when it could
+/// not.
+pub(super) async fn read_index(raft: &Raft) -> Option<u64> {
+    let (read, _) = raft.get_read_log_id().await.ok()?;
+    read.map(|id| id.index)
 }

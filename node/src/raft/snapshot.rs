@@ -5,7 +5,6 @@
 //! content is a consistent copy made, by then possibly of a newer index, and sent with a header of its own. The
 //! follower ends up further ahead than openraft asked for, which Raft allows: everything in the copy is committed.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use openraft::{
@@ -84,6 +83,11 @@ impl SnapshotBuilder {
         SnapshotBuilder { files, durable: Arc::default() }
     }
 
+    /// The state database's files.
+    pub fn files(&self) -> &Arc<StateFiles> {
+        &self.files
+    }
+
     /// The newest durable state, if any was ever established by this process.
     pub fn current(&self) -> Option<Snapshot<TypeConfig>> {
         let meta = self.durable.lock().expect("nobody panics while holding this lock").clone()?;
@@ -117,9 +121,4 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
 pub(super) fn snapshot_error(verb: ErrorVerb, error: &(impl std::error::Error + 'static)) -> StorageError<u64> {
     StorageError::from(StorageIOError::new(ErrorSubject::Snapshot(None), verb, AnyError::new(error)))
-}
-
-/// Where a received snapshot is put together.
-pub fn incoming(files: &StateFiles) -> PathBuf {
-    files.incoming_path()
 }

@@ -73,8 +73,6 @@ pub enum PeerRequest<'a> {
         /// The sender as it wants to be listed.
         member: Member,
     },
-    /// Facts for `node status` and the start-up text.
-    Status,
     /// Sign a newcomer's certificate: a join request that reached a node which does not lead.
     Join {
         /// An encoded [`super::join::JoinRequest`].
@@ -106,8 +104,6 @@ pub enum PeerReply {
     Forwarded {
         /// The outcomes.
         outcomes: Vec<Vec<Outcome>>,
-        /// Log index at which the last of them was applied.
-        index: u64,
     },
     /// To [`PeerRequest::ReadIndex`]: the log index that must be applied, if any entry exists at all.
     ReadIndex {
@@ -121,11 +117,6 @@ pub enum PeerReply {
     },
     /// Done, nothing more to say.
     Done,
-    /// To [`PeerRequest::Status`].
-    Status {
-        /// Newest entry in the answering node's log.
-        last_log: u64,
-    },
     /// To [`PeerRequest::Join`]: an encoded [`super::join::JoinReply`].
     Join {
         /// The reply for the newcomer.

@@ -1,0 +1,109 @@
+//! Who leads, and what is missing when nobody does.
+
+use std::sync::Arc;
+
+use openraft::{RaftServerMetrics, StoredMembership};
+use tokio::sync::watch;
+use wire::replication::entry::Member;
+
+use super::types::{Peer, Raft};
+use crate::quic::endpoint::Peers;
+
+/// A view of the cluster from this node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Leadership {
+    node: u64,
+    metrics: watch::Receiver<RaftServerMetrics<u64, Peer>>,
+    peers: Arc<Peers>,
+}
+
+impl Leadership {
+    pub(super) fn new(node: u64, raft: &Raft, peers: Arc<Peers>) -> Self {
+        Leadership { node, metrics: raft.server_metrics(), peers }
+    }
+
+    /// This node.
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
+    /// The links to the others.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The leader, as far as this node knows.
+    pub fn leader(&self) -> Option<u64> {
+        self.metrics.borrow().current_leader
+    }
+
+    /// Role (`leader`, `follower`, `candidate`, `learner`) and term of this node.
+    pub fn role(&self) -> (&'static str, u64) {
+        let metrics = self.metrics.borrow();
+        let role = match metrics.state {
+            openraft::ServerState::Leader => "leader",
+            openraft::ServerState::Candidate => "candidate",
+            openraft::ServerState::Learner => "learner",
+            openraft::ServerState::Follower | openraft::ServerState::Shutdown => "follower",
+        };
+        (role, metrics.vote.leader_id.term)
+    }
+
+    /// Returns when anything about leader or members has changed.
+    pub async fn changed(&mut self) {
+        if self.metrics.changed().await.is_err() {
+            // openraft has ended; the process is about to.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns once this node does not take `leader` for the leader any more.
+    pub async fn not_any_more(&self, leader: u64) {
+        self.wait_for(|metrics| metrics.current_leader != Some(leader)).await;
+    }
+
+    /// Returns once there is a leader.
+    pub async fn led(&self) {
+        self.wait_for(|metrics| metrics.current_leader.is_some()).await;
+    }
+
+    async fn wait_for(&self, condition: impl FnMut(&RaftServerMetrics<u64, Peer>) -> bool) {
+        let gone = self.metrics.clone().wait_for(condition).await.is_err();
+        if gone {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Members in order of their ids, each with whether it votes.
+    pub fn members(&self) -> Vec<(Member, bool)> {
+        members(&self.metrics.borrow().membership_config)
+    }
+
+    /// For a person: what keeps this cluster from deciding.
+    pub fn missing(&self) -> String {
+        let members = self.members();
+        let voters: Vec<&Member> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member).collect();
+        let away: Vec<String> = voters
+            .iter()
+            .filter(|member| member.id != self.node && !self.peers.find(member.id).is_some_and(|peer| peer.is_connected()))
+            .map(|member| format!("{} ({})", member.name, member.address))
+            .collect();
+        let (all, here) = (voters.len(), voters.len() - away.len());
+        let needed = all / 2 + 1;
+        if all == 0 {
+            "this server has not heard from its cluster yet".to_owned()
+        } else if here < needed {
+            format!("{here} of {all} servers can be reached, {needed} are needed; not reached: {}", away.join(", "))
+        } else if away.is_empty() {
+            format!("the {all} servers have not agreed on a leader yet")
+        } else {
+            format!("the servers have not agreed on a leader yet; not reached: {}", away.join(", "))
+        }
+    }
+}
+
+pub(super) fn members(stored: &StoredMembership<u64, Peer>) -> Vec<(Member, bool)> {
+    let membership = stored.membership();
+    let voters: std::collections::BTreeSet<u64> = membership.voter_ids().collect();
+    membership.nodes().map(|(id, peer)| (peer.clone().into_member(*id), voters.contains(id))).collect()
+}
