@@ -20,8 +20,12 @@ pub const REQUEST_BYTES_MAX: usize = 512 << 10;
 /// Nested arrays and objects in one request. The original's own messages nest three deep.
 pub const DEPTH_MAX: usize = 16;
 
-/// Indices in one `delete_messages` request: a reply of [`LEGACY_REPLY_BYTES_MAX`] shows far fewer messages.
-pub const DELETE_INDICES_MAX: usize = 512;
+/// Indices in one `delete_messages` request. A reply of [`LEGACY_REPLY_BYTES_MAX`] shows at most 17 messages; the rest
+/// is slack for a window that was open while the conversation moved on.
+pub const DELETE_INDICES_MAX: usize = 128;
+
+/// Ids in one `delete_chats` request. A reply of [`LEGACY_REPLY_BYTES_MAX`] lists at most 34 conversations.
+pub const DELETE_CHATS_MAX: usize = 64;
 
 /// Bytes of one reply in JSON or SAMIRA/1: clients of the original protocol read a reply with one `recv` of this size.
 pub const LEGACY_REPLY_BYTES_MAX: usize = 2048;

@@ -1,0 +1,132 @@
+//! Where does a message end?
+//!
+//! Neither JSON nor SAMIRA/1 puts a length in front of a message: its end shows only in its structure. A
+//! [`Splitter`] follows that structure as bytes arrive. It looks at each byte once, however they are cut into
+//! chunks, needs no memory beyond its own few words, and gives up at the first byte that no message could have.
+//!
+//! It does not replace decoding: what it calls a message has balanced brackets or matching counts and keeps the
+//! bounds, and may still hold bad numbers, bad UTF-8 or bad escapes.
+
+mod json;
+mod samira;
+
+use crate::codec::Codec;
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::limits::REQUEST_BYTES_MAX;
+
+/// Finds the ends of messages in a buffer that grows at its tail and is drained at its front.
+///
+/// ```
+/// # use wire::{codec::Codec, frame::Splitter};
+/// let mut splitter = Splitter::new(Codec::Json);
+/// let mut buffer = Vec::from(&b"{\"action\": \"get_ch"[..]);
+/// assert_eq!(splitter.push(&buffer), Ok(None));
+/// buffer.extend_from_slice(b"ats\"}\n{");
+/// assert_eq!(splitter.push(&buffer), Ok(Some(23)));
+/// buffer.drain(..23);
+/// assert_eq!(splitter.push(&buffer), Ok(None));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Splitter {
+    scan: Scan,
+    /// Bytes at the front of the buffer that `scan` has seen; `scanned <= bytes_max`.
+    scanned: usize,
+    bytes_max: usize,
+}
+
+/// The scan of one message, for each codec.
+#[derive(Debug, Clone)]
+enum Scan {
+    Json(json::Scan),
+    Samira1(samira::Scan),
+}
+
+impl Scan {
+    const fn new(codec: Codec) -> Self {
+        match codec {
+            Codec::Json => Self::Json(json::Scan::new()),
+            Codec::Samira1 => Self::Samira1(samira::Scan::new()),
+        }
+    }
+}
+
+/// How far a scan got.
+enum Progress {
+    /// The message ends before this offset.
+    End(usize),
+    /// All bytes before this offset have been seen; it may lie behind the end of the buffer.
+    More(usize),
+}
+
+impl Splitter {
+    /// For a stream of requests: messages of up to [`REQUEST_BYTES_MAX`] bytes.
+    #[must_use]
+    pub const fn new(codec: Codec) -> Self {
+        Self::with_bytes_max(codec, REQUEST_BYTES_MAX)
+    }
+
+    /// For messages of up to `bytes_max` bytes, spacing in front included.
+    #[must_use]
+    pub const fn with_bytes_max(codec: Codec, bytes_max: usize) -> Self {
+        Self { scan: Scan::new(codec), scanned: 0, bytes_max }
+    }
+
+    /// Looks at the bytes that are new since the last call and returns the length of the first message, spacing in
+    /// front included, or `None` if it has not ended yet.
+    ///
+    /// `buffer` must start where it started at the last call, except that after `Some(n)` the caller has taken
+    /// exactly `n` bytes from its front.
+    ///
+    /// # Errors
+    /// No message starts like this, or it breaks a bound. The offset counts from the start of `buffer`. The stream
+    /// cannot be read any further: close it.
+    pub fn push(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
+        // A byte past the bound is neither needed nor looked at.
+        let visible = &buffer[..buffer.len().min(self.bytes_max)];
+        let progress = match &mut self.scan {
+            Scan::Json(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
+            Scan::Samira1(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
+        };
+        Ok(match progress {
+            Progress::End(end) => {
+                self.reset();
+                Some(end)
+            }
+            Progress::More(scanned) => {
+                self.scanned = scanned;
+                None
+            }
+        })
+    }
+
+    /// Whether all bytes seen since the last message are spacing, as a line feed behind a JSON message is. The
+    /// caller may then take all bytes it has pushed from the buffer, and must [`Splitter::reset`].
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        match &self.scan {
+            Scan::Json(scan) => scan.is_idle(),
+            Scan::Samira1(scan) => scan.is_idle(),
+        }
+    }
+
+    /// Starts again, with an empty buffer.
+    pub fn reset(&mut self) {
+        *self = Self::with_bytes_max(self.codec(), self.bytes_max);
+    }
+
+    /// What the stream speaks.
+    #[must_use]
+    pub const fn codec(&self) -> Codec {
+        match self.scan {
+            Scan::Json(_) => Codec::Json,
+            Scan::Samira1(_) => Codec::Samira1,
+        }
+    }
+}
+
+const fn too_long(max: usize) -> DecodeErrorKind {
+    DecodeErrorKind::LimitExceeded { what: "message size", max }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests;
