@@ -69,3 +69,31 @@ pub const COLLECTED_RUNS_MAX: usize = 64;
 
 /// Pause before a leader is looked for again, if nothing changes earlier.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Interval of heartbeats. openraft cancels an append after it, so it is also the time one batch may take to a
+/// follower's disk and back.
+pub const HEARTBEAT: Duration = Duration::from_millis(80);
+
+/// A follower that hears nothing stands for election after max plus a random part between min and max.
+pub const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(160);
+
+/// See [`ELECTION_TIMEOUT_MIN`]; also how long followers protect a leader they have heard from.
+pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(400);
+
+/// Log entries between two durable checkpoints of the state, below which the log is purged.
+pub const SNAPSHOT_ENTRIES: u64 = 4096;
+
+/// Log entries kept behind a checkpoint, so that a follower that was away for a moment needs no snapshot.
+pub const LOG_KEPT_ENTRIES: u64 = 8192;
+
+/// A learner that lacks no more than this many entries has caught up: a fraction of a second under load.
+pub const CATCH_UP_ENTRIES: u64 = 128;
+
+/// Pause between looks at learners and other slow matters of membership.
+pub const MEMBERSHIP_PAUSE: Duration = Duration::from_millis(250);
+
+/// One small question to a peer.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes of an advertised address.
+pub const ADDRESS_BYTES_MAX: usize = 256;

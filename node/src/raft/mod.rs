@@ -1,4 +1,211 @@
-//! The owner of openraft.
+//! The owner of openraft: the replicated log, who leads it, and who belongs to it.
+//!
+//! openraft's part is the algorithm. Ours is what it stands on ([`log_store`], [`state_machine`], [`snapshot`],
+//! [`network`]) and what stands on it: writes exactly once ([`propose`]), linearizable reads on any node ([`read`]), who
+//! leads ([`leader`]) and how members come in. Its types end in [`types`].
 
+mod collect;
+pub mod leader;
+pub mod log_store;
+mod membership;
+pub mod network;
 pub mod propose;
 pub mod read;
+mod server;
+pub mod snapshot;
+pub mod state_machine;
+pub mod types;
+
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+
+use openraft::error::InitializeError;
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::{mpsc, watch};
+use wire::replication::entry::Member;
+
+use self::collect::Collector;
+use self::leader::Leadership;
+use self::log_store::RaftLog;
+use self::membership::Doorkeeper;
+use self::network::Network;
+use self::propose::{Completion, Proposer, ProposerTask};
+use self::read::Reads;
+use self::server::{Parts, PeerServer};
+use self::snapshot::SnapshotBuilder;
+use self::state_machine::ChatStateMachine;
+use self::types::{Peer, Raft};
+use crate::cluster::identity::{DataDir, Identity, IdentityError};
+use crate::env::Clock;
+use crate::limits::{
+    ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT, LOG_KEPT_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOT_TIMEOUT,
+};
+use crate::quic::endpoint::{self, EndpointError, Peers};
+use crate::storage::apply::ApplyThread;
+use crate::storage::log::{self, LogStore};
+use crate::storage::snapshot::StateFiles;
+use crate::storage::state::{self, StateDb};
+
+/// Why consensus could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// `log.db`.
+    #[error(transparent)]
+    Log(#[from] log::OpenError),
+    /// `state.db`.
+    #[error(transparent)]
+    State(#[from] state::OpenError),
+    /// Links.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Files and threads.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// openraft.
+    #[error("consensus cannot start: {0}")]
+    Raft(String),
+}
+
+/// What consensus runs on.
+#[derive(Debug)]
+pub struct Ground {
+    /// The data directory.
+    pub data: Arc<DataDir>,
+    /// Who this node is.
+    pub identity: Arc<Identity>,
+    /// Where the others reach it.
+    pub address: String,
+    /// For links between nodes.
+    pub socket: UdpSocket,
+    /// For stamps.
+    pub clock: Clock,
+}
+
+/// Running consensus.
+#[derive(Debug)]
+pub struct Consensus {
+    /// Writes.
+    pub proposer: Proposer,
+    /// Reads.
+    pub reads: Reads,
+    /// Who leads.
+    pub leadership: Leadership,
+    raft: Raft,
+    log: RaftLog,
+    peers: Arc<Peers>,
+}
+
+/// Positions in the log, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Indexes {
+    /// Newest entry in this node's log.
+    pub last_log: Option<u64>,
+    /// Known to be on a majority.
+    pub committed: Option<u64>,
+    /// In this node's state.
+    pub applied: Option<u64>,
+}
+
+fn config() -> Config {
+    let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).expect("short durations fit");
+    Config {
+        cluster_name: "samira".into(),
+        heartbeat_interval: ms(HEARTBEAT),
+        election_timeout_min: ms(ELECTION_TIMEOUT_MIN),
+        election_timeout_max: ms(ELECTION_TIMEOUT_MAX),
+        install_snapshot_timeout: ms(SNAPSHOT_TIMEOUT),
+        max_payload_entries: 128,
+        replication_lag_threshold: LOG_KEPT_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
+        max_in_snapshot_log_to_keep: LOG_KEPT_ENTRIES,
+        purge_batch_size: 256,
+        ..Config::default()
+    }
+}
+
+impl Consensus {
+    /// Opens the databases and starts everything. `completions` gets the outcomes of the service's writes.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(ground: Ground, completions: mpsc::Sender<Vec<Completion>>) -> Result<Self, StartError> {
+        let Ground { data, identity, address, socket, clock } = ground;
+        let credentials = data.credentials(&identity)?;
+        let store = LogStore::open(&data.file("log.db"))?;
+        let log = RaftLog::open(store.clone())?;
+        let state_path = data.file("state.db");
+        let state = StateDb::open(&state_path)?;
+        let files = Arc::new(StateFiles::open(&state_path)?);
+        let builder = SnapshotBuilder::new(files.clone());
+        let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
+        let machine = ChatStateMachine::new(ApplyThread::start(state)?, builder, applied.clone());
+
+        let server = Arc::new(PeerServer::default());
+        let peers = endpoint::start(socket, &credentials, identity.node, server.clone())?;
+        let network = Network::new(peers.clone(), identity.node);
+        let raft_error = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
+        let config = Arc::new(config().validate().map_err(|error| raft_error(&error))?);
+        let raft = Raft::new(identity.node, config, network, log.clone(), machine)
+            .await
+            .map_err(|error| raft_error(&error))?;
+
+        let me = Member { id: identity.node, address, name: identity.name.clone() };
+        if identity.founder {
+            match raft.initialize([(me.id, Peer::from_member(&me))].into_iter().collect::<std::collections::BTreeMap<_, _>>()).await {
+                Ok(()) => {}
+                Err(openraft::error::RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+                Err(error) => return Err(raft_error(&error)),
+            }
+        }
+
+        let leadership = Leadership::new(identity.node, &raft, peers.clone());
+        let collector = Collector::start(raft.clone(), clock);
+        let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions).await?;
+        let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe());
+        let doorkeeper = Doorkeeper { data: data.clone(), identity, proposer: proposer.clone() };
+        if data.authority()?.is_none() {
+            tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
+        }
+        tokio::spawn(membership::tend(raft.clone(), leadership.clone()));
+        tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
+        server.fill(Parts { raft: raft.clone(), leadership: leadership.clone(), collector, doorkeeper, files });
+        Ok(Consensus { proposer, reads, leadership, raft, log, peers })
+    }
+
+    /// Positions in the log.
+    pub fn indexes(&self) -> Indexes {
+        let metrics = self.raft.data_metrics();
+        let metrics = metrics.borrow();
+        Indexes {
+            last_log: self.log.last_index(),
+            committed: metrics.last_applied.map(|id| id.index),
+            applied: metrics.last_applied.map(|id| id.index),
+        }
+    }
+
+    /// Returns when consensus has stopped by itself, with the reason: a disk that failed, an entry that cannot be
+    /// applied. The process must end.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_and_update().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "consensus has ended".into();
+            }
+        }
+    }
+
+    /// Stops voting and leading, then closes the links.
+    pub async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not end cleanly");
+        }
+        self.peers.close().await;
+    }
+}

@@ -60,9 +60,8 @@ async fn serve(reads: Reads, raft: Raft, leadership: Leadership, applied: watch:
         let index = tokio::time::timeout_at(deadline, ask_until_answered(&raft, leadership.clone())).await;
         match index {
             Err(_) => release(readers, Freshness::Stale),
-            Ok(None) => release(readers, Freshness::Linearizable),
-            Ok(Some(index)) if reached(*applied.borrow(), index) => release(readers, Freshness::Linearizable),
-            Ok(Some(index)) => {
+            Ok(index) if reached(*applied.borrow(), index) => release(readers, Freshness::Linearizable),
+            Ok(index) => {
                 // Waiting for apply must not keep the next readers from asking.
                 let mut applied = applied.clone();
                 tokio::spawn(async move {
@@ -89,13 +88,12 @@ fn release(readers: Readers, freshness: Freshness) {
     }
 }
 
-/// The read index; `None` when the log is empty.
-async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> Option<u64> {
+async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> u64 {
     loop {
         match leadership.leader() {
             Some(leader) if leader == leadership.node() => {
                 if let Some(index) = read_index(raft).await {
-                    return Some(index);
+                    return index;
                 }
             }
             Some(leader) => {
@@ -105,7 +103,7 @@ async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> Option<u
                         () = leadership.not_any_more(leader) => continue,
                     };
                     if let Ok(PeerReply::ReadIndex { index }) = answer {
-                        return Some(index);
+                        return index;
                     }
                 }
             }
@@ -118,6 +116,7 @@ async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> Option<u
 /// On the leader: proves its office to a quorum and says how far a replica must have applied. `None` when it could
 /// not.
 pub(super) async fn read_index(raft: &Raft) -> Option<u64> {
-    let (read, _) = raft.get_read_log_id().await.ok()?;
+    let (read, _applied) = raft.get_read_log_id().await.ok()?;
+    // Never empty: a leader's first act is to log an entry.
     read.map(|id| id.index)
 }

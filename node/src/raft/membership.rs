@@ -1,0 +1,185 @@
+//! Members: newcomer → learner → caught up → voter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openraft::ChangeMembers;
+use rustls::pki_types::CertificateDer;
+use wire::replication::command::{Command, Outcome, Refusal};
+use wire::replication::entry::Member;
+use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
+use wire::replication::rpc::{PeerReply, PeerRequest};
+
+use super::leader::{Leadership, members};
+use super::propose::Proposer;
+use super::types::{Peer, Raft};
+use crate::chat::names;
+use crate::cluster::code::JoinCode;
+use crate::cluster::identity::{DataDir, Identity};
+use crate::limits::{ADDRESS_BYTES_MAX, CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PAUSE};
+use crate::quic::peer::Lane;
+
+/// Decides who is let in, on the leader, and keeps the cluster's key, on voters.
+#[derive(Debug, Clone)]
+pub(super) struct Doorkeeper {
+    pub(super) data: Arc<DataDir>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) proposer: Proposer,
+}
+
+impl Doorkeeper {
+    /// Lets a newcomer in as a learner. The code is consumed by a committed entry first, so it works once in the whole
+    /// cluster; the same node may repeat the request, whose answer may have been lost.
+    pub(super) async fn admit(&self, raft: &Raft, request: JoinRequest) -> JoinReply {
+        match self.try_admit(raft, request).await {
+            Ok(reply) => reply,
+            Err(refusal) => JoinReply::Refused(refusal),
+        }
+    }
+
+    async fn try_admit(&self, raft: &Raft, request: JoinRequest) -> Result<JoinReply, JoinRefusal> {
+        let busy = |reason: String| JoinRefusal::Busy { reason };
+        let member = request.member;
+        let plausible = member.id != 0
+            && member.address.len() <= ADDRESS_BYTES_MAX
+            && member.address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            && names::validate(&member.name).is_ok();
+        if !plausible {
+            return Err(JoinRefusal::BadRequest);
+        }
+        let authority = self
+            .data
+            .authority()
+            .map_err(|error| busy(error.to_string()))?
+            .ok_or_else(|| busy("the leader has not received the cluster's key yet".into()))?;
+        // Before the code is used up: a damaged request must not cost it.
+        let certificate = authority
+            .sign(&request.csr, member.id, &self.identity.cluster_id)
+            .map_err(|_| JoinRefusal::BadRequest)?;
+        let consume = Command::ConsumeJoinCode { hash: JoinCode::hash(&request.secret), node: member.id };
+        match self.proposer.propose(&consume).await {
+            Ok(Outcome::Refused(Refusal::CodeUnknown)) => return Err(JoinRefusal::CodeUnknown),
+            Ok(Outcome::Refused(Refusal::CodeExpired)) => return Err(JoinRefusal::CodeExpired),
+            Ok(Outcome::Refused(Refusal::CodeUsed)) => return Err(JoinRefusal::CodeUsed),
+            Ok(Outcome::Done) => {}
+            Ok(other) => return Err(busy(format!("unexpected outcome {other:?}"))),
+            Err(error) => return Err(busy(error.to_string())),
+        }
+        let known = |raft: &Raft| members(&raft.server_metrics().borrow().membership_config);
+        if !known(raft).iter().any(|(other, _)| other.id == member.id) {
+            raft.add_learner(member.id, Peer::from_member(&member), false)
+                .await
+                .map_err(|error| busy(error.to_string()))?;
+        }
+        tracing::info!(node = format_args!("{:016x}", member.id), member.name, member.address, "a node joins");
+        Ok(JoinReply::Admitted {
+            cluster_id: self.identity.cluster_id.clone(),
+            cluster_name: self.identity.cluster_name.clone(),
+            certificate: CertificateDer::as_ref(&certificate).to_vec(),
+            address: member.address,
+            members: known(raft).into_iter().map(|(member, _)| member).collect(),
+        })
+    }
+
+    /// The cluster's key, for voters only.
+    pub(super) fn ca_key_for(&self, node: u64, leadership: &Leadership) -> Option<String> {
+        let voter = leadership.members().iter().any(|(member, voter)| member.id == node && *voter);
+        if !voter {
+            return None;
+        }
+        self.data.authority().ok()?.map(|authority| authority.key_pem())
+    }
+
+    /// Gets the cluster's key once this node votes.
+    pub(super) async fn fetch_ca_key(self, mut leadership: Leadership) {
+        loop {
+            let members = leadership.members();
+            let me = leadership.node();
+            if members.iter().any(|(member, voter)| member.id == me && *voter) {
+                for (member, _) in members.iter().filter(|(member, voter)| *voter && member.id != me) {
+                    let Some(peer) = leadership.peers().find(member.id) else { continue };
+                    if let Ok(PeerReply::CaKey { pem }) =
+                        peer.call(Lane::Control, &PeerRequest::CaKey, CALL_TIMEOUT).await
+                    {
+                        match self.data.keep_authority(&pem) {
+                            Ok(()) => return,
+                            Err(error) => tracing::warn!(%error, "cannot keep the cluster's key"),
+                        }
+                    }
+                }
+            }
+            let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
+        }
+    }
+}
+
+/// On the leader, makes learners that have caught up voters; everywhere, keeps the links in step with the members.
+pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
+    loop {
+        let members = leadership.members();
+        let me = leadership.node();
+        for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
+            leadership.peers().get(member.id, &member.address);
+        }
+        let learners: Vec<u64> = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member.id).collect();
+        if learners.is_empty() || leadership.leader() != Some(me) {
+            leadership.changed().await;
+            continue;
+        }
+        for learner in learners {
+            if caught_up(&raft, learner) {
+                let change = ChangeMembers::AddVoterIds([learner].into());
+                match raft.change_membership(change, true).await {
+                    Ok(_) => tracing::info!(node = format_args!("{learner:016x}"), "a learner has caught up and votes now"),
+                    Err(error) => tracing::debug!(%error, "cannot make a learner a voter yet"),
+                }
+            }
+        }
+        let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
+    }
+}
+
+fn caught_up(raft: &Raft, learner: u64) -> bool {
+    let metrics = raft.data_metrics();
+    let metrics = metrics.borrow();
+    let Some(last) = metrics.last_log.index else { return false };
+    let matched = metrics.replication.as_ref().and_then(|replication| replication.get(&learner).copied().flatten());
+    matched.is_some_and(|matched| matched.index + CATCH_UP_ENTRIES >= last)
+}
+
+/// On the leader: lists a member under a new address or name.
+pub(super) async fn update_member(raft: &Raft, member: Member) -> Result<(), String> {
+    let current = members(&raft.server_metrics().borrow().membership_config);
+    match current.into_iter().find(|(other, _)| other.id == member.id) {
+        None => return Err("not a member of this cluster".into()),
+        Some((known, _)) if known == member => return Ok(()),
+        Some(_) => {}
+    }
+    let nodes = BTreeMap::from([(member.id, Peer::from_member(&member))]);
+    raft.change_membership(ChangeMembers::SetNodes(nodes), true).await.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Tells the cluster where this node is reached now, once there is a leader, if it is listed otherwise.
+pub(super) async fn announce(raft: Raft, mut leadership: Leadership, me: Member) {
+    loop {
+        leadership.led().await;
+        if leadership.members().iter().any(|(member, _)| *member == me) {
+            return;
+        }
+        let done = match leadership.leader() {
+            Some(leader) if leader == me.id => update_member(&raft, me.clone()).await.is_ok(),
+            Some(leader) => match leadership.peers().find(leader) {
+                Some(peer) => {
+                    let announce = PeerRequest::Announce { member: me.clone() };
+                    matches!(peer.call(Lane::Control, &announce, CALL_TIMEOUT).await, Ok(PeerReply::Done))
+                }
+                None => false,
+            },
+            None => false,
+        };
+        if done {
+            return;
+        }
+        let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! What other nodes ask of this one.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
+use wire::replication::rpc::{PeerReply, PeerRequest};
+use wire::replication::{decode, encode};
+
+use super::collect::Collector;
+use super::leader::Leadership;
+use super::membership::{self, Doorkeeper};
+use super::network::incoming;
+use super::types::Raft;
+use super::{propose, read};
+use crate::limits::JOIN_TIMEOUT;
+use crate::quic::endpoint::{Content, Handler};
+use crate::quic::peer::Lane;
+use crate::storage::snapshot::StateFiles;
+
+/// Everything an answer may need.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) raft: Raft,
+    pub(super) leadership: Leadership,
+    pub(super) collector: Collector,
+    pub(super) doorkeeper: Doorkeeper,
+    pub(super) files: Arc<StateFiles>,
+}
+
+/// Answers peers. The endpoint needs it before the engine exists, so it is filled in after.
+#[derive(Debug, Default)]
+pub(super) struct PeerServer {
+    parts: OnceLock<Parts>,
+}
+
+impl PeerServer {
+    pub(super) fn fill(&self, parts: Parts) {
+        self.parts.set(parts).expect("filled in once, at start");
+    }
+}
+
+impl Handler for PeerServer {
+    /// A valid certificate of this cluster is enough: this node's own view of the members may be old.
+    fn admits(&self, _node: u64) -> bool {
+        self.parts.get().is_some()
+    }
+
+    async fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> Option<Vec<u8>> {
+        let parts = self.parts.get()?;
+        let reply = match decode(request) {
+            Ok(request) => parts.answer(from, request, content).await,
+            Err(error) => PeerReply::Failed { reason: format!("the request makes no sense: {error}") },
+        };
+        Some(encode(&reply))
+    }
+
+    async fn join(&self, from: SocketAddr, mut request: JoinRequest) -> JoinReply {
+        let Some(parts) = self.parts.get() else {
+            return JoinReply::Refused(JoinRefusal::Busy { reason: "the server is starting".into() });
+        };
+        if let Some(port) = request.member.address.strip_prefix(':') {
+            request.member.address = match port.parse() {
+                Ok(port) => SocketAddr::new(from.ip(), port).to_string(),
+                Err(_) => return JoinReply::Refused(JoinRefusal::BadRequest),
+            };
+        }
+        let mut leadership = parts.leadership.clone();
+        let attempts = async {
+            loop {
+                if let Some(reply) = parts.try_join(&request).await {
+                    return reply;
+                }
+                leadership.changed().await;
+            }
+        };
+        match tokio::time::timeout(JOIN_TIMEOUT / 2, attempts).await {
+            Ok(reply) => reply,
+            Err(_) => JoinReply::Refused(JoinRefusal::Busy { reason: parts.leadership.missing() }),
+        }
+    }
+}
+
+impl Parts {
+    async fn answer(&self, from: u64, request: PeerRequest<'_>, content: Content<'_>) -> PeerReply {
+        match request {
+            PeerRequest::Vote { vote, last_log_id } => incoming::vote(&self.raft, vote, last_log_id).await,
+            PeerRequest::Append { vote, prev_log_id, leader_commit, entries } => {
+                incoming::append(&self.raft, vote, prev_log_id, leader_commit, entries).await
+            }
+            PeerRequest::Snapshot { vote, header } => {
+                incoming::snapshot(&self.raft, &self.files, vote, header, content).await
+            }
+            PeerRequest::Forward { runs } => {
+                if !self.leads() {
+                    return self.not_leader();
+                }
+                match propose::forwarded(&self.collector, runs).await {
+                    Some(outcomes) => PeerReply::Forwarded { outcomes },
+                    None => PeerReply::Failed { reason: "the outcome is not known".into() },
+                }
+            }
+            PeerRequest::ReadIndex => {
+                if !self.leads() {
+                    return self.not_leader();
+                }
+                match read::read_index(&self.raft).await {
+                    Some(index) => PeerReply::ReadIndex { index },
+                    None => self.not_leader(),
+                }
+            }
+            PeerRequest::CaKey => match self.doorkeeper.ca_key_for(from, &self.leadership) {
+                Some(pem) => PeerReply::CaKey { pem },
+                None => PeerReply::Failed { reason: "not a voter, or the key is not here".into() },
+            },
+            PeerRequest::Announce { member } => {
+                if !self.leads() {
+                    return self.not_leader();
+                }
+                if member.id != from {
+                    return PeerReply::Failed { reason: "a node announces itself only".into() };
+                }
+                match membership::update_member(&self.raft, member).await {
+                    Ok(()) => PeerReply::Done,
+                    Err(reason) => PeerReply::Failed { reason },
+                }
+            }
+            PeerRequest::Join { request } => {
+                if !self.leads() {
+                    return self.not_leader();
+                }
+                match decode::<JoinRequest>(request) {
+                    Ok(request) => PeerReply::Join { reply: encode(&self.doorkeeper.admit(&self.raft, request).await) },
+                    Err(_) => PeerReply::Join { reply: encode(&JoinReply::Refused(JoinRefusal::BadRequest)) },
+                }
+            }
+        }
+    }
+
+    /// Lets a newcomer in, or asks the leader to. `None` when there is no leader to be had.
+    async fn try_join(&self, request: &JoinRequest) -> Option<JoinReply> {
+        let leader = self.leadership.leader()?;
+        if leader == self.leadership.node() {
+            return Some(self.doorkeeper.admit(&self.raft, request.clone()).await);
+        }
+        let peer = self.leadership.peers().find(leader)?;
+        let forward = PeerRequest::Join { request: &encode(request) };
+        match peer.call(Lane::Control, &forward, JOIN_TIMEOUT / 2).await {
+            Ok(PeerReply::Join { reply }) => decode(&reply).ok(),
+            _ => None,
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.leadership.leader() == Some(self.leadership.node())
+    }
+
+    fn not_leader(&self) -> PeerReply {
+        PeerReply::NotLeader { leader: self.leadership.leader() }
+    }
+}
