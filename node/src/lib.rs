@@ -1,6 +1,7 @@
 //! The Samira server.
 pub mod bridge;
 pub mod cluster;
+pub mod config;
 pub mod env;
 pub mod limits;
 pub mod quic;

@@ -97,3 +97,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes of an advertised address.
 pub const ADDRESS_BYTES_MAX: usize = 256;
+
+/// Pause between two rounds of asking to be let in.
+pub const JOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Client connections served at once, unless the operator says otherwise: a school, with room. The original had 10.
+pub const MAX_CLIENTS_DEFAULT: usize = 10_000;

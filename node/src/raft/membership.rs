@@ -13,10 +13,11 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 use super::leader::{Leadership, members};
 use super::propose::Proposer;
 use super::types::{Peer, Raft};
-use crate::chat::names;
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity};
-use crate::limits::{ADDRESS_BYTES_MAX, CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PAUSE};
+use crate::cluster::valid_name;
+use crate::config::resolved::is_host_port;
+use crate::limits::{CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PAUSE};
 use crate::quic::peer::Lane;
 
 /// Decides who is let in, on the leader, and keeps the cluster's key, on voters.
@@ -40,10 +41,7 @@ impl Doorkeeper {
     async fn try_admit(&self, raft: &Raft, request: JoinRequest) -> Result<JoinReply, JoinRefusal> {
         let busy = |reason: String| JoinRefusal::Busy { reason };
         let member = request.member;
-        let plausible = member.id != 0
-            && member.address.len() <= ADDRESS_BYTES_MAX
-            && member.address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-            && names::validate(&member.name).is_ok();
+        let plausible = member.id != 0 && is_host_port(&member.address) && valid_name(&member.name);
         if !plausible {
             return Err(JoinRefusal::BadRequest);
         }

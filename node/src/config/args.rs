@@ -1,0 +1,130 @@
+//! The command line, raw.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+/// Fault-tolerant chat for places that must keep talking when a machine dies and the internet is gone.
+///
+/// Without a command: runs the server. The first one founds a cluster and prints the line to run on the next machine.
+#[derive(Debug, Parser)]
+#[command(name = "node", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; nothing means: run the server.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of the server.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Everything but running the server.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a running node and its cluster are doing
+    Status {
+        /// Where the node runs.
+        #[command(flatten)]
+        target: Target,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a one-time code that lets one more server join, valid for 15 minutes
+    JoinCode {
+        /// Where the node runs.
+        #[command(flatten)]
+        target: Target,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the configuration and exit
+    Check {
+        /// The settings to check.
+        #[command(flatten)]
+        run: Box<RunArgs>,
+    },
+}
+
+/// Which running node an administrative command speaks to: permission to use its data directory is the authority.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Data directory of the running node [default: ./samira-data]
+    #[arg(long, env = "SAMIRA_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Settings of the server.
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Read settings from a TOML file; flags and environment go over it
+    #[arg(long, env = "SAMIRA_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to call this server [default: host name, and port unless 5555]
+    #[arg(long, env = "SAMIRA_NAME")]
+    pub name: Option<String>,
+    /// What to call the cluster, when this server founds one [default: samira]
+    #[arg(long, env = "SAMIRA_CLUSTER_NAME", value_name = "NAME")]
+    pub cluster_name: Option<String>,
+    /// Where to listen, TCP for clients and UDP for servers; port 0 takes a free one [default: 0.0.0.0:5555]
+    #[arg(long, env = "SAMIRA_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Where others reach this server [default: its address on the way to its first peer]
+    #[arg(long, env = "SAMIRA_ADVERTISE", value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Where to keep everything [default: ./samira-data]
+    #[arg(long, env = "SAMIRA_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Servers of the cluster to join; without effect once joined
+    #[arg(long, env = "SAMIRA_PEERS", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub peers: Option<Vec<String>>,
+    /// One-time code to join with, as another server printed it
+    #[arg(long, env = "SAMIRA_JOIN_CODE", value_name = "CODE", hide_env_values = true)]
+    pub join_code: Option<String>,
+    /// Who may speak without TLS [default: loopback]
+    #[arg(long, env = "SAMIRA_PLAINTEXT", value_enum)]
+    pub plaintext: Option<Plaintext>,
+    /// Whether people may make accounts themselves [default: open]
+    #[arg(long, env = "SAMIRA_SIGNUP", value_enum)]
+    pub signup: Option<Signup>,
+    /// Client connections served at once [default: 10000]
+    #[arg(long, env = "SAMIRA_MAX_CLIENTS", value_name = "N")]
+    pub max_clients: Option<usize>,
+    /// How to log [default: pretty]
+    #[arg(long, env = "SAMIRA_LOG", value_enum)]
+    pub log: Option<LogFormat>,
+}
+
+/// Who may speak without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plaintext {
+    /// Clients on this machine.
+    Loopback,
+    /// Everybody, unencrypted: for networks that are trusted as a whole.
+    Any,
+    /// Nobody.
+    Off,
+}
+
+/// Whether people may make accounts themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signup {
+    /// Anybody who reaches the server.
+    Open,
+    /// Nobody.
+    Closed,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For eyes.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}

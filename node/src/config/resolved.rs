@@ -1,0 +1,206 @@
+//! One checked configuration.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::args::{LogFormat, Plaintext, RunArgs, Signup};
+use super::file::File;
+use crate::cluster::code::{CodeError, JoinCode};
+use crate::cluster::valid_name;
+use crate::limits::{ADDRESS_BYTES_MAX, MAX_CLIENTS_DEFAULT};
+
+/// Where the original listened, so that its clients find us.
+pub const PORT_DEFAULT: u16 = 5555;
+
+/// Everything the server needs to know from its operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// What to call this server.
+    pub name: String,
+    /// What to call a cluster it founds.
+    pub cluster_name: String,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where others reach it, if the operator says so.
+    pub advertise: Option<String>,
+    /// Where to keep everything.
+    pub data_dir: PathBuf,
+    /// Servers to join; empty to found a cluster.
+    pub peers: Vec<String>,
+    /// The code to join with.
+    pub join_code: Option<JoinCode>,
+    /// Who may speak without TLS.
+    pub plaintext: Plaintext,
+    /// Who may make accounts.
+    pub signup: Signup,
+    /// Client connections at once.
+    pub max_clients: usize,
+    /// How to log.
+    pub log: LogFormat,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file makes no sense.
+    #[error("the configuration file {path} is wrong: {reason}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// The listening address.
+    #[error("--listen {value:?} is not an address to listen on; give ADDR:PORT, for example 0.0.0.0:5555 or [::]:5555")]
+    Listen {
+        /// As given.
+        value: String,
+    },
+    /// An address of a server.
+    #[error("{flag} {value:?} is not HOST:PORT")]
+    Address {
+        /// Which flag.
+        flag: &'static str,
+        /// As given.
+        value: String,
+    },
+    /// The name of the server or the cluster.
+    #[error("{flag} {value:?}: 1 to 64 letters, digits, dots, dashes and underscores are allowed")]
+    Name {
+        /// Which flag.
+        flag: &'static str,
+        /// As given.
+        value: String,
+    },
+    /// The join code.
+    #[error("--join-code: {0}")]
+    Code(#[from] CodeError),
+    /// Nobody could connect.
+    #[error("--max-clients must be at least 1")]
+    NoClients,
+}
+
+impl Config {
+    /// Puts flags (clap has put the environment under them), file and defaults together and checks them.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn resolve(args: RunArgs) -> Result<Self, ConfigError> {
+        let file = args.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let listen = args.listen.or(file.listen).unwrap_or_else(|| format!("0.0.0.0:{PORT_DEFAULT}"));
+        let listen = listen
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next())
+            .ok_or(ConfigError::Listen { value: listen })?;
+        let advertise = args.advertise.or(file.advertise);
+        let peers = args.peers.or(file.peers).unwrap_or_default();
+        let name = args.name.or(file.name).unwrap_or_else(|| default_name(listen.port()));
+        let cluster_name = args.cluster_name.or(file.cluster_name).unwrap_or_else(|| "samira".to_owned());
+        for (flag, value) in
+            advertise.iter().map(|value| ("--advertise", value)).chain(peers.iter().map(|value| ("--peers", value)))
+        {
+            if !is_host_port(value) {
+                return Err(ConfigError::Address { flag, value: value.clone() });
+            }
+        }
+        for (flag, value) in [("--name", &name), ("--cluster-name", &cluster_name)] {
+            if !valid_name(value) {
+                return Err(ConfigError::Name { flag, value: value.clone() });
+            }
+        }
+        let max_clients = args.max_clients.or(file.max_clients).unwrap_or(MAX_CLIENTS_DEFAULT);
+        if max_clients == 0 {
+            return Err(ConfigError::NoClients);
+        }
+        Ok(Config {
+            name,
+            cluster_name,
+            listen,
+            advertise,
+            data_dir: data_dir(args.data_dir.or(file.data_dir)),
+            peers,
+            join_code: args.join_code.as_deref().map(str::parse).transpose()?,
+            plaintext: args.plaintext.or(file.plaintext).unwrap_or(Plaintext::Loopback),
+            signup: args.signup.or(file.signup).unwrap_or(Signup::Open),
+            max_clients,
+            log: args.log.or(file.log).unwrap_or(LogFormat::Pretty),
+        })
+    }
+}
+
+/// The data directory, or its default.
+pub fn data_dir(given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| PathBuf::from("samira-data"))
+}
+
+/// Whether `value` is `HOST:PORT` with a port that can be dialled.
+pub fn is_host_port(value: &str) -> bool {
+    value.len() <= ADDRESS_BYTES_MAX
+        && value
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+fn default_name(port: u16) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim().split('.').next().filter(|host| valid_name(host)).unwrap_or("node");
+    match port {
+        PORT_DEFAULT | 0 => host.to_owned(),
+        port => format!("{host}-{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn with_file(content: &str, args: RunArgs) -> Result<Config, ConfigError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        Config::resolve(RunArgs { config: Some(file.path().to_owned()), ..args })
+    }
+
+    #[test]
+    fn flags_go_over_the_file_and_the_file_over_defaults() {
+        let content = "listen = '127.0.0.1:7000'\nmax_clients = 3\nname = 'from-file'";
+        let config = with_file(content, RunArgs { name: Some("flag".into()), ..RunArgs::default() }).unwrap();
+        assert_eq!((config.name.as_str(), config.max_clients), ("flag", 3));
+        assert_eq!(config.listen, ([127, 0, 0, 1], 7000).into());
+        assert_eq!((config.plaintext, config.cluster_name.as_str()), (Plaintext::Loopback, "samira"));
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_that_name_the_key() {
+        let error = with_file("lissten = 'x'", RunArgs::default()).unwrap_err();
+        assert!(error.to_string().contains("lissten"), "{error}");
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let wrong = |args: RunArgs, word: &str| {
+            let error = Config::resolve(args).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        let default = RunArgs::default;
+        wrong(RunArgs { listen: Some("5555".into()), ..default() }, "--listen");
+        wrong(RunArgs { advertise: Some("host".into()), ..default() }, "--advertise");
+        wrong(RunArgs { advertise: Some("host:0".into()), ..default() }, "--advertise");
+        wrong(RunArgs { peers: Some(vec!["a:1".into(), ":2".into()]), ..default() }, "--peers");
+        wrong(RunArgs { name: Some("a b".into()), ..default() }, "--name");
+        wrong(RunArgs { cluster_name: Some(String::new()), ..default() }, "--cluster-name");
+        wrong(RunArgs { join_code: Some("x".into()), ..default() }, "--join-code");
+        wrong(RunArgs { max_clients: Some(0), ..default() }, "--max-clients");
+    }
+}
