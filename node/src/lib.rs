@@ -1,4 +1,6 @@
 //! The Samira server.
+pub mod bridge;
 pub mod cluster;
 pub mod limits;
 pub mod quic;
+pub mod transport;
