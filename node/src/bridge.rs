@@ -3,8 +3,10 @@
 //! Towards the service go *turns*: everything one turn of the poll loop has read, in one allocation. Towards the
 //! transport go batches of replies, with one wake-up per batch.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wire::{DecodeError, codec::Codec};
 
@@ -68,4 +70,65 @@ pub struct Outgoing {
     pub bytes: Vec<u8>,
     /// Close once the bytes are out.
     pub close: bool,
+}
+
+/// The way back to the poll thread. Clones share one queue.
+///
+/// The queue needs no bound of its own: every entry answers a frame, and the transport stops reading from a
+/// connection at [`crate::limits::PIPELINE_FRAMES_MAX`] unanswered ones.
+#[derive(Clone)]
+pub struct Replies {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Vec<Outgoing>>,
+    waker: mio::Waker,
+}
+
+impl Replies {
+    /// A queue whose reader is woken through `waker`.
+    pub(crate) fn new(waker: mio::Waker) -> Self {
+        Self { shared: Arc::new(Shared { queue: Mutex::new(Vec::new()), waker }) }
+    }
+
+    /// Hands a batch to the poll thread, which is woken once however many batches it finds. Never blocks. Batches to one
+    /// connection arrive in the order in which they were sent.
+    pub fn send(&self, mut batch: Vec<Outgoing>) {
+        if batch.is_empty() {
+            return;
+        }
+        let was_empty = {
+            let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_empty = queue.is_empty();
+            if was_empty {
+                *queue = batch;
+            } else {
+                queue.append(&mut batch);
+            }
+            was_empty
+        };
+        // A queue that was not empty has a wake-up on its way already.
+        if was_empty {
+            self.wake();
+        }
+    }
+
+    /// Wakes the poll thread.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.shared.waker.wake() {
+            tracing::error!(%error, "the poll thread cannot be woken");
+        }
+    }
+
+    /// Everything sent so far.
+    pub(crate) fn take(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").finish_non_exhaustive()
+    }
 }

@@ -1,13 +1,19 @@
 //! What the process takes from its surroundings. Time enters here and nowhere else.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock. Only for stamps and expiry; nothing orders by it.
+/// The clocks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Clock;
 
 impl Clock {
-    /// Milliseconds since 1970, UTC.
+    /// Never goes back: for deadlines.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn monotonic(self) -> Instant {
+        Instant::now()
+    }
+
+    /// Milliseconds since 1970, UTC. Only for stamps and expiry; nothing orders by it.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn unix_ms(self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

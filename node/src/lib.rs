@@ -5,3 +5,4 @@ pub mod config;
 pub mod env;
 pub mod limits;
 pub mod quic;
+pub mod transport;

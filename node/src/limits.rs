@@ -103,3 +103,68 @@ pub const JOIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Client connections served at once, unless the operator says otherwise: a school, with room. The original had 10.
 pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
+
+// ---- transport ---------------------------------------------------------------------------------------------
+
+/// Client connections served at once unless configured otherwise. An idle one costs about a kilobyte here and a few
+/// in the kernel.
+pub const CLIENTS_MAX_DEFAULT: usize = 10_000;
+
+/// A new connection has this long to send its first whole frame, then it is closed.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A frame that has begun has this long to become whole: [`wire::limits::REQUEST_BYTES_MAX`] at 70 kbit/s.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client that takes nothing of what waits for it for this long is closed.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// After our side of a connection is shut, what the client still sends is thrown away for this long: closing with
+/// unread bytes would reset the connection and could destroy the last reply on its way.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Pause before accepting again after the process or the system ran out of file descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Frames of one connection that may wait for their replies; reading from it stops there.
+pub const PIPELINE_FRAMES_MAX: usize = 1024;
+
+/// Reading goes on when no more frames than this wait, so that it stops and starts in runs.
+pub const PIPELINE_FRAMES_RESUME: usize = PIPELINE_FRAMES_MAX / 2;
+
+/// Bytes waiting for one client at which reading from it stops.
+pub const OUTBOX_BYTES_PAUSE: usize = 256 << 10;
+
+/// Bytes that may wait for one client; over it, it is closed. Holds the replies to a full pipeline.
+pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
+
+/// Replies joined into one write. Linux takes at most 1024 pieces; beyond some dozens nothing is gained.
+pub const WRITE_PIECES_MAX: usize = 64;
+
+/// Bytes read from one connection before the next one has its turn; also the size of the one shared read buffer.
+pub const READ_BYTES_PER_TURN: usize = 64 << 10;
+
+/// Bytes of frames at which a turn is handed to the service although more connections are ready.
+pub const TURN_BYTES_MAX: usize = 1 << 20;
+
+/// Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
+pub const ACCEPT_QUEUE: i32 = 4096;
+
+/// Connections accepted before those already open have their turn.
+pub const ACCEPTS_PER_TURN: usize = 256;
+
+/// Connections that will be refused and still have to show which codec to say it in; further ones are just closed.
+pub const REFUSED_WAITING_MAX: usize = 64;
+
+/// Bytes of incomplete requests and waiting replies over all clients. The connection that would exceed it is closed.
+pub const BUFFERED_BYTES_MAX: usize = 256 << 20;
+
+const _: () = assert!(PIPELINE_FRAMES_RESUME < PIPELINE_FRAMES_MAX, "a paused connection must be able to resume");
+const _: () = assert!(
+    OUTBOX_BYTES_MAX >= OUTBOX_BYTES_PAUSE + PIPELINE_FRAMES_MAX * wire::limits::LEGACY_REPLY_BYTES_MAX,
+    "the replies to a full pipeline must fit behind a paused outbox"
+);
+const _: () = assert!(
+    BUFFERED_BYTES_MAX >= 16 * (OUTBOX_BYTES_MAX + wire::limits::REQUEST_BYTES_MAX),
+    "a few greedy clients must not use up what is meant for all"
+);

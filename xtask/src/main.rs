@@ -1,2 +1,69 @@
-//! x
-fn main() {}
+//! Samira's developer commands: `cargo xtask` alone lists them.
+//!
+//! One subcommand per file. They drive the real binaries from outside, as a user would; nothing here links `node`.
+
+mod cargo;
+mod cluster;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Samira's developer commands", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a local cluster with a live table; Ctrl-C stops all of it
+    Cluster(cluster::Args),
+    /// Set up what a fresh machine needs, then run every check and test
+    Test(test::Args),
+    /// Check the directions of dependencies and the habits of this repository
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        None => {
+            list();
+            Ok(())
+        }
+        Some(Command::Cluster(args)) => cluster::run(&args),
+        Some(Command::Test(args)) => test::run(&args),
+        Some(Command::Tidy) => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() {
+    println!("Commands (each has --help):");
+    for command in Cli::command().get_subcommands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        println!("  cargo xtask {:<10} {about}", command.get_name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_line_about_it() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

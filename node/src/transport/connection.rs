@@ -1,0 +1,490 @@
+//! One client connection: socket, splitter, input and output. Pumps bytes; knows nothing of what they mean.
+//!
+//! ```text
+//! Sniffing ──first bytes──▶ Open ──bad bytes──▶ Answering
+//!    │ refused                │ a reply says close    │ a reply says close
+//!    ▼                        ▼                       ▼
+//! Draining ◀──────────────────┴───────────────────────┘
+//!    │ everything is out: our side is shut
+//!    ▼
+//! Lingering ──end of input, or a second──▶ gone
+//! ```
+//!
+//! Invariants: an idle connection holds no buffer; `input` holds at most one incomplete frame, or what one turn has read
+//! behind a full pipeline; readiness seen but not used up stays noted in `readable` and `writable`, because the poller
+//! reports each edge once.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::sketch::Splitter;
+use mio::event::Event as Readiness;
+use mio::net::TcpStream;
+use wire::DecodeError;
+use wire::codec::Codec;
+
+use super::listener::{Admission, Standing};
+use super::outbox::{Outbox, Overflow};
+use super::sniff::{Sniffed, sniff};
+use crate::bridge::{ConnId, Event, Turn};
+use crate::limits::{
+    FRAME_TIMEOUT, LINGER, OUTBOX_BYTES_PAUSE, PIPELINE_FRAMES_MAX, PIPELINE_FRAMES_RESUME, READ_BYTES_PER_TURN,
+};
+
+/// What a connection works with while it has its turn.
+pub(super) struct Io<'a> {
+    /// Now.
+    pub(super) now: Instant,
+    /// Where reads land first, shared by all connections.
+    pub(super) scratch: &'a mut [u8],
+    /// Where frames and events go.
+    pub(super) turn: &'a mut Turn,
+    /// Who may be served.
+    pub(super) admission: &'a mut Admission,
+    /// How long a client may leave its replies lying.
+    pub(super) stall_timeout: Duration,
+}
+
+/// What a turn left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// Nothing to do until something happens.
+    Idle,
+    /// The byte budget ran out before the work did.
+    More,
+    /// To be removed, and why.
+    Gone(Why),
+}
+
+/// Why a connection ended.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(super) enum Why {
+    /// The client is done.
+    EndOfInput,
+    /// The client reset the connection, or the network did.
+    Reset,
+    /// Its first byte is nobody's.
+    Unrecognised,
+    /// We said goodbye.
+    Finished,
+    /// More waits for it than may.
+    OutboxFull,
+    /// No whole first frame in time.
+    HandshakeTimeout,
+    /// A frame did not become whole in time.
+    FrameTimeout,
+    /// It did not take its replies.
+    Stalled,
+    /// All clients together hold too many bytes.
+    MemoryFull,
+    /// The server stops.
+    Stopping,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Sniffing,
+    Open(Splitter),
+    /// Nothing more is read; the service answers what is wrong and closes.
+    Answering,
+    /// Nothing more is read; closed once the outbox is empty.
+    Draining,
+    /// Our side is shut; what still arrives is thrown away, so that the last reply is not destroyed by a reset.
+    Lingering,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    id: ConnId,
+    socket: TcpStream,
+    peer: SocketAddr,
+    standing: Standing,
+    phase: Phase,
+    /// Bytes read and not yet handed on. Empty means unallocated.
+    input: Vec<u8>,
+    /// `input` may begin with whole frames: the pipeline was full when they were read.
+    input_ready: bool,
+    outbox: Outbox,
+    /// Frames handed to the service and not answered.
+    unanswered: usize,
+    /// Too much waits; nothing is read.
+    paused: bool,
+    readable: bool,
+    writable: bool,
+    read_closed: bool,
+    reset: bool,
+    /// The service knows it.
+    announced: bool,
+    /// The loop has it in its ready queue.
+    pub(super) scheduled: bool,
+    /// The deadline the loop has noted for it.
+    pub(super) noted_deadline: Option<Instant>,
+    /// Heap bytes the loop has counted for it.
+    pub(super) noted_bytes: usize,
+    handshake_by: Option<Instant>,
+    frame_by: Option<Instant>,
+    taken_by: Option<Instant>,
+    linger_until: Option<Instant>,
+}
+
+impl Connection {
+    /// A connection just accepted and registered.
+    pub(super) fn new(
+        id: ConnId,
+        socket: TcpStream,
+        peer: SocketAddr,
+        standing: Standing,
+        handshake_by: Instant,
+    ) -> Self {
+        Self {
+            id,
+            socket,
+            peer,
+            standing,
+            phase: Phase::Sniffing,
+            input: Vec::new(),
+            input_ready: false,
+            outbox: Outbox::default(),
+            unanswered: 0,
+            paused: false,
+            readable: false,
+            writable: true,
+            read_closed: false,
+            reset: false,
+            announced: false,
+            scheduled: false,
+            noted_deadline: None,
+            noted_bytes: 0,
+            handshake_by: Some(handshake_by),
+            frame_by: None,
+            taken_by: None,
+            linger_until: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> ConnId {
+        self.id
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether the service was told of it and has to hear of its end.
+    pub(super) fn announced(&self) -> bool {
+        self.announced
+    }
+
+    pub(super) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Bytes held for it on the heap.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.input.capacity() + self.outbox.bytes()
+    }
+
+    /// Whether requests wait for their replies, or replies for the client.
+    pub(super) fn is_busy(&self) -> bool {
+        self.unanswered > 0 || !self.outbox.is_empty()
+    }
+
+    /// Notes what the poller saw. True when there is something to do.
+    pub(super) fn handle_readiness(&mut self, event: &Readiness) -> bool {
+        self.readable |= event.is_readable() || event.is_read_closed();
+        self.writable |= event.is_writable();
+        self.reset |= event.is_error() || event.is_write_closed();
+        self.reset || event.is_readable() || event.is_read_closed() || !self.outbox.is_empty()
+    }
+
+    /// Queues one reply. Replies to a connection that is already ending are dropped.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the client has left too much lying; it is to be removed.
+    pub(super) fn handle_reply(
+        &mut self,
+        bytes: Vec<u8>,
+        close: bool,
+        now: Instant,
+        stall_timeout: Duration,
+    ) -> Result<(), Overflow> {
+        if matches!(self.phase, Phase::Draining | Phase::Lingering) {
+            return Ok(());
+        }
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.queue(bytes, now, stall_timeout)?;
+        if close {
+            self.drain();
+        }
+        Ok(())
+    }
+
+    /// The server stops: nothing more is read, what was read is still answered. False when nothing is owed to it.
+    pub(super) fn handle_stop(&mut self) -> bool {
+        match self.phase {
+            Phase::Sniffing => false,
+            Phase::Open(_) if self.is_busy() => {
+                self.phase = Phase::Answering;
+                self.forget_input();
+                true
+            }
+            Phase::Open(_) => false,
+            Phase::Answering | Phase::Draining | Phase::Lingering => true,
+        }
+    }
+
+    /// The server stops: closes behind the last reply once the service owes nothing.
+    pub(super) fn drain_if_answered(&mut self) {
+        if self.unanswered == 0 && matches!(self.phase, Phase::Answering) {
+            self.drain();
+        }
+    }
+
+    /// When it wants to be looked at although nothing happened.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.handshake_by, self.frame_by, self.taken_by, self.linger_until].into_iter().flatten().min()
+    }
+
+    /// Which of its deadlines has passed.
+    pub(super) fn expired(&self, now: Instant) -> Option<Why> {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
+        if passed(self.handshake_by) {
+            Some(Why::HandshakeTimeout)
+        } else if passed(self.frame_by) {
+            Some(Why::FrameTimeout)
+        } else if passed(self.taken_by) {
+            Some(Why::Stalled)
+        } else if passed(self.linger_until) {
+            Some(Why::Finished)
+        } else {
+            None
+        }
+    }
+
+    /// Moves bytes until nothing moves any more or the budget is used up.
+    pub(super) fn pump(&mut self, io: &mut Io<'_>) -> Pumped {
+        if self.reset {
+            return Pumped::Gone(Why::Reset);
+        }
+        let more = match self.pump_both(io) {
+            Ok(more) => more,
+            Err(why) => return Pumped::Gone(why),
+        };
+        if matches!(self.phase, Phase::Draining) && self.outbox.is_empty() {
+            if self.read_closed || self.socket.shutdown(Shutdown::Write).is_err() {
+                return Pumped::Gone(Why::Finished);
+            }
+            self.phase = Phase::Lingering;
+            self.linger_until = Some(io.now + LINGER);
+            return Pumped::More;
+        }
+        if self.read_closed {
+            match self.phase {
+                Phase::Lingering => return Pumped::Gone(Why::Finished),
+                Phase::Sniffing => return Pumped::Gone(Why::EndOfInput),
+                // A client that has shut its sending side still gets what it asked for.
+                Phase::Open(_) if !self.is_busy() && !more => return Pumped::Gone(Why::EndOfInput),
+                _ => {}
+            }
+        }
+        if more { Pumped::More } else { Pumped::Idle }
+    }
+
+    fn pump_both(&mut self, io: &mut Io<'_>) -> Result<bool, Why> {
+        self.flush(io)?;
+        let more = self.read(io)?;
+        self.flush(io)?;
+        Ok(more)
+    }
+
+    fn flush(&mut self, io: &Io<'_>) -> Result<(), Why> {
+        if !self.writable || self.outbox.is_empty() {
+            return Ok(());
+        }
+        let flushed = self.outbox.flush(&mut self.socket).map_err(|_| Why::Reset)?;
+        self.writable = !flushed.blocked;
+        if self.outbox.is_empty() {
+            self.taken_by = None;
+        } else if flushed.written > 0 {
+            self.taken_by = Some(io.now + io.stall_timeout);
+        }
+        Ok(())
+    }
+
+    /// Reads until the socket is empty, the client has to wait, or the budget is used up (then true).
+    fn read(&mut self, io: &mut Io<'_>) -> Result<bool, Why> {
+        self.update_pause();
+        if self.input_ready && !self.paused {
+            self.ingest(&[], io)?;
+        }
+        let result = self.read_socket(io);
+        self.update_frame_deadline(io.now);
+        result
+    }
+
+    fn read_socket(&mut self, io: &mut Io<'_>) -> Result<bool, Why> {
+        let mut budget = READ_BYTES_PER_TURN;
+        loop {
+            self.update_pause();
+            if self.paused || !self.readable || matches!(self.phase, Phase::Answering | Phase::Draining) {
+                return Ok(false);
+            }
+            if budget == 0 {
+                return Ok(true);
+            }
+            match self.socket.read(io.scratch) {
+                Ok(0) => {
+                    self.read_closed = true;
+                    self.readable = false;
+                }
+                Ok(count) => {
+                    budget = budget.saturating_sub(count);
+                    // Taken out so that the connection may look at it and at the rest of `io`; put back below.
+                    let scratch = std::mem::take(&mut io.scratch);
+                    let result = self.ingest(&scratch[..count], io);
+                    io.scratch = scratch;
+                    result?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Why::Reset),
+            }
+        }
+    }
+
+    /// Takes in bytes just read (none: those left lying while the pipeline was full).
+    fn ingest(&mut self, fresh: &[u8], io: &mut Io<'_>) -> Result<(), Why> {
+        if matches!(self.phase, Phase::Sniffing) {
+            self.open(fresh, io)?;
+        }
+        if !matches!(self.phase, Phase::Open(_)) {
+            return Ok(());
+        }
+        let before = self.unanswered;
+        let result = if self.input.is_empty() {
+            self.split(fresh, io.turn).map(|used| self.input = fresh[used..].to_vec())
+        } else {
+            self.input.extend_from_slice(fresh);
+            let input = std::mem::take(&mut self.input);
+            self.split(&input, io.turn).map(|used| {
+                self.input = input;
+                self.consume(used);
+            })
+        };
+        if let Err(error) = result {
+            io.turn.events.push(Event::Malformed { conn: self.id, error });
+            self.unanswered += 1;
+            self.phase = Phase::Answering;
+            self.forget_input();
+            return Ok(());
+        }
+        if self.unanswered > before {
+            self.handshake_by = None;
+            self.frame_by = None;
+        }
+        Ok(())
+    }
+
+    /// Decides what it speaks and whether it is served.
+    fn open(&mut self, first: &[u8], io: &mut Io<'_>) -> Result<(), Why> {
+        let sniffed =
+            if self.input.is_empty() { sniff(first) } else { sniff(&[self.input.as_slice(), first].concat()) };
+        match sniffed {
+            Sniffed::NeedMore => self.input.extend_from_slice(first),
+            Sniffed::Refused => return Err(Why::Unrecognised),
+            Sniffed::Codec(codec) => {
+                self.standing = io.admission.reconsider(self.standing);
+                match self.standing {
+                    Standing::Client => self.announce(codec, io.turn),
+                    Standing::Refused(refusal) => {
+                        self.queue(refusal.encode(codec), io.now, io.stall_timeout).map_err(|_| Why::OutboxFull)?;
+                        self.drain();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self, codec: Codec, turn: &mut Turn) {
+        turn.events.push(Event::Opened { conn: self.id, codec, peer: self.peer });
+        self.announced = true;
+        self.phase = Phase::Open(Splitter::new(codec));
+    }
+
+    /// Hands on the whole frames at the start of `bytes` as far as the pipeline has room, and returns their length.
+    fn split(&mut self, bytes: &[u8], turn: &mut Turn) -> Result<usize, DecodeError> {
+        let Phase::Open(splitter) = &mut self.phase else { return Ok(0) };
+        let mut used = 0;
+        loop {
+            self.input_ready = used < bytes.len() && self.unanswered >= PIPELINE_FRAMES_MAX;
+            if used == bytes.len() || self.input_ready {
+                return Ok(used);
+            }
+            let rest = &bytes[used..];
+            let Some(end) = splitter.push(rest)? else {
+                if splitter.is_idle() {
+                    // A line feed behind a message is not the beginning of the next one: nothing to hold or to wait for.
+                    splitter.reset();
+                    used = bytes.len();
+                }
+                return Ok(used);
+            };
+            let start = turn.bytes.len();
+            turn.bytes.extend_from_slice(&rest[..end]);
+            turn.events.push(Event::Frame { conn: self.id, range: start..turn.bytes.len() });
+            self.unanswered += 1;
+            used += end;
+        }
+    }
+
+    fn consume(&mut self, used: usize) {
+        if used == self.input.len() {
+            self.input = Vec::new();
+        } else if used > 0 {
+            self.input.drain(..used);
+            self.input.shrink_to_fit();
+        }
+    }
+
+    fn forget_input(&mut self) {
+        self.input = Vec::new();
+        self.input_ready = false;
+        self.handshake_by = None;
+        self.frame_by = None;
+    }
+
+    fn queue(&mut self, bytes: Vec<u8>, now: Instant, stall_timeout: Duration) -> Result<(), Overflow> {
+        self.outbox.push(bytes)?;
+        if self.taken_by.is_none() && !self.outbox.is_empty() {
+            self.taken_by = Some(now + stall_timeout);
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        self.unanswered = 0;
+        self.forget_input();
+    }
+
+    /// An incomplete frame has a deadline, unless it is us who do not read on.
+    fn update_frame_deadline(&mut self, now: Instant) {
+        let owed = matches!(self.phase, Phase::Open(_)) && !self.input.is_empty() && !self.paused && !self.read_closed;
+        if !owed {
+            self.frame_by = None;
+        } else if self.frame_by.is_none() {
+            self.frame_by = Some(now + FRAME_TIMEOUT);
+        }
+    }
+
+    fn update_pause(&mut self) {
+        let limit = if self.paused { PIPELINE_FRAMES_RESUME + 1 } else { PIPELINE_FRAMES_MAX };
+        self.paused = self.unanswered >= limit || self.outbox.bytes() >= OUTBOX_BYTES_PAUSE;
+    }
+}

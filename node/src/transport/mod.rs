@@ -1,0 +1,181 @@
+//! The client side of the server: one thread, one poller, every client socket.
+//!
+//! In reading order: [`poll_loop`](self) waits and gives turns; `connection` moves the bytes of one socket; `sniff` says
+//! what the first bytes mean; `listener` decides who may come in; `refusal` is what the others are told; `outbox` is the
+//! bounded send queue; `table` finds a connection by slot and generation.
+//!
+//! What comes in leaves as [`bridge::Turn`]s, one per pass of the loop; replies come back through [`bridge::Replies`].
+//! The transport knows frames, not messages: it never looks inside one.
+//!
+//! Every bound is in [`crate::limits`].
+
+mod connection;
+mod listener;
+mod outbox;
+mod poll_loop;
+mod refusal;
+mod sketch;
+mod sniff;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+pub use listener::Plaintext;
+
+use crate::bridge::{self, Replies};
+use crate::limits::{CLIENTS_MAX_DEFAULT, HANDSHAKE_TIMEOUT, STALL_TIMEOUT};
+
+/// What the transport has to be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Client connections served at once; further ones are refused.
+    pub max_clients: usize,
+    /// Which unencrypted connections are served.
+    pub plaintext: Plaintext,
+    /// Time for the first whole frame of a connection.
+    pub handshake_timeout: Duration,
+    /// Time a client may leave its replies lying.
+    pub stall_timeout: Duration,
+    /// The clock.
+    pub now: fn() -> Instant,
+}
+
+impl Config {
+    /// The defaults of [`crate::limits`] on this clock.
+    pub fn new(now: fn() -> Instant) -> Self {
+        Self {
+            max_clients: CLIENTS_MAX_DEFAULT,
+            plaintext: Plaintext::default(),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            stall_timeout: STALL_TIMEOUT,
+            now,
+        }
+    }
+}
+
+/// Why the transport did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("client transport: {step}")]
+pub struct StartError {
+    step: &'static str,
+    source: io::Error,
+}
+
+/// What the poll thread shows to others.
+#[derive(Debug, Default)]
+struct Shared {
+    clients: AtomicUsize,
+    buffered_bytes: AtomicUsize,
+    turns: AtomicUsize,
+    /// Set once: stop, and how long that may take.
+    stop: OnceLock<Duration>,
+}
+
+/// Figures of a running transport, cheap to read from anywhere.
+#[derive(Debug, Clone)]
+pub struct Stats {
+    shared: Arc<Shared>,
+}
+
+impl Stats {
+    /// Client connections open now.
+    pub fn clients(&self) -> usize {
+        self.shared.clients.load(Relaxed)
+    }
+
+    /// Heap bytes held for incomplete requests and waiting replies. Zero when every client is idle.
+    pub fn buffered_bytes(&self) -> usize {
+        self.shared.buffered_bytes.load(Relaxed)
+    }
+
+    /// Passes of the poll loop since the start. Stands still when every client is idle.
+    pub fn turns(&self) -> usize {
+        self.shared.turns.load(Relaxed)
+    }
+}
+
+/// The running poll thread. Dropped without [`TransportHandle::shutdown`], it serves on until the process ends.
+#[derive(Debug)]
+pub struct TransportHandle {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    replies: Replies,
+    thread: JoinHandle<()>,
+}
+
+/// Starts the poll thread on a listening socket.
+///
+/// Turns go to `to_service`; when it is full the thread waits, and with it all clients. When its receiver is gone the thread
+/// ends.
+///
+/// # Errors
+/// When the system refuses a poller, a waker or a thread, or the socket cannot be used.
+pub fn start(
+    config: Config,
+    listener: std::net::TcpListener,
+    to_service: mpsc::Sender<bridge::Turn>,
+) -> Result<(TransportHandle, Replies), StartError> {
+    fn at(step: &'static str) -> impl FnOnce(io::Error) -> StartError {
+        move |source| StartError { step, source }
+    }
+    if let Err(error) = listener::raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    if let Err(error) = listener::lengthen_backlog(&listener) {
+        tracing::warn!(%error, "the accept queue stays short");
+    }
+    let address = listener.local_addr().map_err(at("local address"))?;
+    listener.set_nonblocking(true).map_err(at("non-blocking mode"))?;
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    let poll = mio::Poll::new().map_err(at("poller"))?;
+    poll.registry()
+        .register(&mut listener, poll_loop::LISTENER, mio::Interest::READABLE)
+        .map_err(at("registering the listening socket"))?;
+    let waker = mio::Waker::new(poll.registry(), poll_loop::WAKER).map_err(at("waker"))?;
+    let replies = Replies::new(waker);
+    let shared = Arc::new(Shared::default());
+    let poll_loop = poll_loop::PollLoop::new(config, shared.clone(), poll, listener, to_service, replies.clone());
+    let thread = thread::Builder::new()
+        .name("transport".into())
+        .spawn(move || {
+            if let Err(error) = poll_loop.run() {
+                tracing::error!(%error, "the poll thread ends");
+            }
+        })
+        .map_err(at("thread"))?;
+    Ok((TransportHandle { address, shared, replies: replies.clone(), thread }, replies))
+}
+
+impl TransportHandle {
+    /// The address clients connect to, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Figures for status output.
+    pub fn stats(&self) -> Stats {
+        Stats { shared: self.shared.clone() }
+    }
+
+    /// Stops: accepts and reads nothing more, lets the service answer what was read, writes what waits, closes.
+    ///
+    /// Returns when all connections are closed, after `patience` at the latest. The service has to keep running meanwhile.
+    pub fn shutdown(self, patience: Duration) {
+        // Only this call sets it, and it consumes the handle.
+        let _ = self.shared.stop.set(patience);
+        self.replies.wake();
+        if self.thread.join().is_err() {
+            tracing::error!("the poll thread had panicked");
+        }
+    }
+}

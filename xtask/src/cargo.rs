@@ -1,0 +1,59 @@
+//! Calling cargo, and where this repository is.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// The cargo that runs us, in the root of the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Builds one binary and says where it is.
+///
+/// # Errors
+/// When the build fails; the compiler has then said why.
+pub(crate) fn build_binary(package: &str, binary: &str, release: bool) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--package", package, "--bin", binary, "--message-format=json-render-diagnostics"]);
+    if release {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("{binary} does not build");
+    }
+    executable(&String::from_utf8_lossy(&output.stdout), binary).with_context(|| format!("cargo built no {binary}"))
+}
+
+/// The path of a binary in cargo's messages, one JSON object per line.
+fn executable(messages: &str, binary: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == binary)
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"node"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"other"},"executable":"/x/other"}
+not json
+{"reason":"compiler-artifact","target":{"name":"node"},"executable":"/x/node"}"#;
+        assert_eq!(executable(messages, "node"), Some("/x/node".into()));
+        assert_eq!(executable(messages, "missing"), None);
+    }
+}

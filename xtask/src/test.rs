@@ -1,0 +1,174 @@
+//! `cargo xtask test`: everything that has to hold, on a machine that has only Rust and a C compiler.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::{cargo, root};
+use crate::tidy;
+
+/// The microcontroller that `wire` is built for: a Cortex-M4F, without an operating system.
+const BARE_METAL: &str = "thumbv7em-none-eabihf";
+
+/// The golden file runner; its version moves together with the `insta` library.
+const CARGO_INSTA: &str = "1.49.0";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out clippy and the documentation
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let tools = set_up()?;
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    heading("tidy");
+    tidy::run()?;
+    if !args.quick {
+        step(
+            "clippy",
+            cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+        )?;
+    }
+    let bare = ["build", "--package", "wire", "--no-default-features", "--locked", "--target", BARE_METAL];
+    step("wire without std or an allocator", cargo().args(bare))?;
+    step("wire without std", cargo().args(bare).args(["--features", "alloc"]))?;
+    if !args.quick {
+        let mut doc = cargo();
+        doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings");
+        step("documentation", &mut doc)?;
+    }
+    let mut goldens = cargo();
+    goldens.args(["insta", "test", "--package", "wire", "--unreferenced=reject", "--check"]).env("PATH", tools);
+    step("goldens: none changed, none left over", &mut goldens)?;
+    let counts = tests()?;
+    println!("\n{} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored);
+    if counts.failed > 0 || !counts.all_ran {
+        bail!("not every test passed");
+    }
+    Ok(())
+}
+
+/// Fetches what is missing, and returns the search path that finds it.
+fn set_up() -> Result<OsString> {
+    heading("set-up");
+    rustup_add("target", BARE_METAL, |installed| installed == BARE_METAL)?;
+    for component in ["rustfmt", "clippy"] {
+        rustup_add("component", component, |installed| installed.starts_with(component))?;
+    }
+    let tools = root().join("target").join("tools");
+    let bin = tools.join("bin");
+    let insta = bin.join("cargo-insta");
+    let version = Command::new(&insta).arg("--version").output();
+    let current = version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(CARGO_INSTA));
+    if !current {
+        let mut install = cargo();
+        install.args(["install", "cargo-insta", "--locked", "--force", "--version"]).arg(format!("={CARGO_INSTA}"));
+        // Optimising a tool that starts a handful of times would take longer than it saves.
+        install.arg("--debug").arg("--root").arg(&tools);
+        step("cargo-insta", &mut install)?;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths: Vec<PathBuf> = std::iter::once(bin).chain(std::env::split_paths(&path)).collect();
+    Ok(std::env::join_paths(paths)?)
+}
+
+/// Adds a target or component unless it is there.
+fn rustup_add(kind: &str, name: &str, is_it: impl Fn(&str) -> bool) -> Result<()> {
+    let listed = Command::new("rustup").args([kind, "list", "--installed"]).current_dir(root()).output();
+    let listed = listed.with_context(|| format!("rustup is needed to have the {kind} {name}: https://rustup.rs"))?;
+    if String::from_utf8_lossy(&listed.stdout).lines().any(|line| is_it(line.trim())) {
+        return Ok(());
+    }
+    step(&format!("{kind} {name}"), Command::new("rustup").args([kind, "add", name]).current_dir(root()))
+}
+
+fn heading(name: &str) {
+    println!("\n== {name}");
+}
+
+/// Runs one command, with its output as it is.
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    heading(name);
+    let started = now();
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{name} failed ({status}): {command:?}");
+    }
+    println!("   {:.1} s", started.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// What the test runner counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// Cargo was content: everything built, and no test program crashed.
+    all_ran: bool,
+}
+
+impl Counts {
+    /// Adds one `test result: ok. 3 passed; 0 failed; 1 ignored; ...` line; other lines count nothing.
+    fn add(&mut self, line: &str) {
+        let Some((_, figures)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+            return;
+        };
+        for figure in figures.split(';') {
+            let mut words = figure.split_whitespace();
+            let Some(count) = words.next().and_then(|word| word.parse::<u64>().ok()) else { continue };
+            match words.next() {
+                Some("passed") => self.passed += count,
+                Some("failed") => self.failed += count,
+                Some("ignored") => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs all tests to the end, whatever fails, and adds up the runner's own figures.
+fn tests() -> Result<Counts> {
+    heading("tests");
+    let started = now();
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).env("INSTA_UPDATE", "no");
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
+    let output = child.stdout.take().expect("stdout was asked for");
+    let mut counts = Counts::default();
+    let mut out = std::io::stdout().lock();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        out.write_all(&line)?;
+        out.write_all(b"\n")?;
+        counts.add(&String::from_utf8_lossy(&line));
+    }
+    counts.all_ran = child.wait()?.success();
+    writeln!(out, "   {:.1} s", started.elapsed().as_secs_f32())?;
+    Ok(counts)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a developer command has no clock to inject")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runners_figures_are_added_up() {
+        let mut counts = Counts::default();
+        counts.add("running 3 tests");
+        counts.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        counts.add("test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 9 filtered out");
+        assert_eq!(counts, Counts { passed: 8, failed: 2, ignored: 1, all_ran: false });
+    }
+}
