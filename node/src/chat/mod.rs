@@ -1,0 +1,34 @@
+//! The replicated chat machine: what people, conversations and messages are, and what each command does to them.
+//!
+//! Everything here is a function of the log. No clock, no randomness, no IO, no async and no iteration in hash order:
+//! two replicas that apply the same entries hold the same rows, which [`apply`] proves to itself with a chained hash.
+//! Whatever could differ between two builds or two machines (the time, password hashes, Unicode tables) was decided
+//! before the command was proposed.
+//!
+//! Reading order:
+//!
+//! * [`state`]: what the rules need to look up, and the rows they may change. Storage fills it.
+//! * [`apply`]: entry → outcomes, changed rows, next hash.
+//! * [`rules`]: one function per command.
+//! * [`dedup`]: which commands of a run are new.
+//! * [`resolve`]: the text ids that clients of the original protocol use for conversations.
+//! * [`names`], [`search`]: pure text rules, used before proposing and by queries.
+//!
+//! Invariants:
+//!
+//! * User, conversation and message ids are never used twice, not even after deletion.
+//! * The live messages of a conversation have distinct numbers in `1..=last_number`; order is the number, never the
+//!   time.
+//! * A read mark never falls and never passes `last_number`.
+//! * Of each writer exactly the numbers `1..=last_seq` of its newest epoch have had their effect, each once.
+
+pub mod apply;
+pub mod dedup;
+pub mod names;
+pub mod resolve;
+pub mod rules;
+pub mod search;
+pub mod state;
+
+#[cfg(test)]
+pub(crate) mod tests;

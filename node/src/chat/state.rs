@@ -1,0 +1,265 @@
+//! What the rules need from storage, and the only way they may change it.
+//!
+//! Every change of a row is a [`Change`], handed over in order: so the chained hash covers all that happens to the
+//! state, and storage is free to gather changes (counters of a conversation, for example) until its transaction ends,
+//! as long as its own lookups already see them.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+use wire::replication::command::{Outcome, Writer};
+
+/// An account, as far as the rules look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name it has or, once deleted, had.
+    pub name: String,
+    /// False once deleted.
+    pub live: bool,
+    /// How many unread messages one request hands over.
+    pub view_limit: u32,
+}
+
+/// A conversation, as far as the rules look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its text id for clients of the original protocol.
+    pub legacy_id: String,
+    /// Its members' user ids, rising. One for a notebook, two for a direct conversation.
+    pub members: Vec<u64>,
+}
+
+/// How far a writer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its newest epoch.
+    pub epoch: u64,
+    /// The last sequence number of that epoch that was applied; 0 before the first.
+    pub last_seq: u64,
+}
+
+/// Outcomes kept for repetition: those of the consecutive sequence numbers from `first_seq`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRun {
+    /// Sequence number of the first outcome.
+    pub first_seq: u64,
+    /// One per sequence number.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// A one-time join code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinCode {
+    /// End of validity, milliseconds since 1970, UTC.
+    pub expires_ms: u64,
+    /// The node it has let in.
+    pub used_by: Option<u64>,
+}
+
+/// The ids that the next rows get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextIds {
+    /// Next account.
+    pub user: u64,
+    /// Next conversation.
+    pub conversation: u64,
+    /// Next message, counted over the whole cluster.
+    pub message: u64,
+}
+
+/// Lookups that both the rules and queries need.
+pub trait Lookup {
+    /// What a failing lookup reports.
+    type Error;
+
+    /// The account of that id, deleted or not.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn user(&self, id: u64) -> Result<Option<Rc<User>>, Self::Error>;
+
+    /// Id of the live account of that name.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn user_named(&self, name: &str) -> Result<Option<u64>, Self::Error>;
+
+    /// The conversation of that id.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn conversation(&self, id: u64) -> Result<Option<Rc<Conversation>>, Self::Error>;
+
+    /// Id of the direct conversation of two users, in either order (twice the same: a notebook).
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn direct(&self, one: u64, other: u64) -> Result<Option<u64>, Self::Error>;
+
+    /// Id of the conversation whose text id this is.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn labelled(&self, legacy_id: &str) -> Result<Option<u64>, Self::Error>;
+}
+
+/// What apply works on: one transaction's view of the state.
+pub trait State: Lookup {
+    /// The ids that the next rows get.
+    fn next_ids(&self) -> NextIds;
+
+    /// Number of the newest message that a conversation ever had; 0 if none, or no such conversation.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn last_number(&self, conversation: u64) -> Result<u64, Self::Error>;
+
+    /// Who sent a message; `None` if it is deleted or was never sent.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn sender(&self, conversation: u64, number: u64) -> Result<Option<u64>, Self::Error>;
+
+    /// A member's read mark; 0 before the first.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn read_mark(&self, conversation: u64, user: u64) -> Result<u64, Self::Error>;
+
+    /// How far a writer has come; `None` if it never wrote.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn position(&self, device: u64) -> Result<Option<Position>, Self::Error>;
+
+    /// The kept run of a device's newest epoch that holds `seq`.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn kept_run(&self, device: u64, seq: u64) -> Result<Option<KeptRun>, Self::Error>;
+
+    /// A join code by its hash.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn join_code(&self, hash: &[u8; 32]) -> Result<Option<JoinCode>, Self::Error>;
+
+    /// Makes one change.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn write(&mut self, change: &Change<'_>) -> Result<(), Self::Error>;
+}
+
+/// One change of the state: the row as it is afterwards. Encoded into the chained hash, so variants and fields are
+/// only ever appended, and a change of an existing one is a new rule level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Change<'a> {
+    /// A new account.
+    UserAdded {
+        /// Its id: [`NextIds::user`], which moves on.
+        id: u64,
+        /// Its name.
+        name: &'a str,
+        /// Its nickname.
+        nickname: &'a str,
+        /// Argon2id in PHC text form.
+        password_hash: &'a str,
+        /// Its view limit.
+        view_limit: u32,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// An account is gone; its name is free, its password hash forgotten.
+    UserDeleted {
+        /// Whose.
+        id: u64,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A new view limit.
+    ViewLimitSet {
+        /// Whose.
+        id: u64,
+        /// The limit.
+        limit: u32,
+    },
+    /// A new conversation. Read marks of its members start at 0.
+    ConversationAdded {
+        /// Its id: [`NextIds::conversation`], which moves on.
+        id: u64,
+        /// Its text id.
+        legacy_id: &'a str,
+        /// Its members, rising.
+        members: &'a [u64],
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A new message.
+    MessageAdded {
+        /// Its id: [`NextIds::message`], which moves on.
+        id: u64,
+        /// Where.
+        conversation: u64,
+        /// Its number there: one above the last, which moves on.
+        number: u64,
+        /// Who sent it.
+        sender: u64,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+        /// What it says.
+        text: &'a str,
+        /// Which writer wrote it: kept for good, so that a late resend is recognised.
+        writer: Writer,
+        /// Under which sequence number.
+        seq: u64,
+    },
+    /// A message is deleted: its row stays without the text.
+    MessageDeleted {
+        /// Where.
+        conversation: u64,
+        /// Which.
+        number: u64,
+    },
+    /// A higher read mark.
+    ReadMarkRaised {
+        /// Where.
+        conversation: u64,
+        /// Whose.
+        user: u64,
+        /// The mark.
+        upto: u64,
+    },
+    /// A join code is valid.
+    CodeAdded {
+        /// Its hash.
+        hash: &'a [u8; 32],
+        /// Until when, milliseconds since 1970.
+        expires_ms: u64,
+    },
+    /// A join code is used up.
+    CodeUsed {
+        /// Its hash.
+        hash: &'a [u8; 32],
+        /// By whom.
+        node: u64,
+    },
+    /// Join codes that expired before this moment are forgotten.
+    CodesForgotten {
+        /// Milliseconds since 1970.
+        expired_before_ms: u64,
+    },
+    /// A writer has come further. A higher epoch than before forgets all outcomes kept for the device.
+    WriterMoved {
+        /// Which.
+        writer: Writer,
+        /// The last sequence number applied.
+        last_seq: u64,
+        /// The outcomes to keep: of `kept_count` numbers from `kept_first`, postcard. Empty if there are none.
+        kept: &'a [u8],
+        /// Sequence number of the first of them.
+        kept_first: u64,
+        /// How many.
+        kept_count: u32,
+    },
+}

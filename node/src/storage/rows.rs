@@ -1,0 +1,84 @@
+//! Lookups that the writing transaction and the readers share, and how values stand in SQLite's columns.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Deserialize;
+
+use crate::chat::state::{Conversation, User};
+
+/// A u64 as SQLite stores it: the same 64 bits.
+pub(super) fn sql(value: u64) -> i64 {
+    value.cast_signed()
+}
+
+/// Reads a u64 column.
+pub(super) fn u64_at(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+/// Reads a column that holds a versioned replication value, or NULL.
+pub(super) fn optional_blob<T: for<'a> Deserialize<'a>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    row.get_ref(column)?
+        .as_blob_or_null()?
+        .map(|bytes| wire::replication::decode(bytes).map_err(|error| damaged(column, error)))
+        .transpose()
+}
+
+/// Reads a column that holds plain postcard.
+pub(super) fn postcard_at<T: for<'a> Deserialize<'a>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    postcard::from_bytes(row.get_ref(column)?.as_blob()?).map_err(|error| damaged(column, error))
+}
+
+fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
+}
+
+pub(super) fn user(connection: &Connection, id: u64) -> rusqlite::Result<Option<User>> {
+    connection
+        .prepare_cached("SELECT name, deleted_ms IS NULL, view_limit FROM users WHERE id = ?1")?
+        .query_row([sql(id)], |row| Ok(User { name: row.get(0)?, live: row.get(1)?, view_limit: row.get(2)? }))
+        .optional()
+}
+
+pub(super) fn user_named(connection: &Connection, name: &str) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT id FROM users WHERE name = ?1 AND deleted_ms IS NULL")?
+        .query_row([name], |row| u64_at(row, 0))
+        .optional()
+}
+
+/// A conversation and its last message number.
+pub(super) fn conversation(connection: &Connection, id: u64) -> rusqlite::Result<Option<(Conversation, u64)>> {
+    let found = connection
+        .prepare_cached("SELECT legacy_id, last_number FROM conversations WHERE id = ?1")?
+        .query_row([sql(id)], |row| Ok((row.get(0)?, u64_at(row, 1)?)))
+        .optional()?;
+    let Some((legacy_id, last_number)) = found else { return Ok(None) };
+    let mut members = connection
+        .prepare_cached("SELECT user FROM members WHERE conversation = ?1")?
+        .query_map([sql(id)], |row| u64_at(row, 0))?
+        .collect::<rusqlite::Result<Vec<u64>>>()?;
+    members.sort_unstable();
+    Ok(Some((Conversation { legacy_id, members }, last_number)))
+}
+
+pub(super) fn direct(connection: &Connection, one: u64, other: u64) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT id FROM conversations WHERE low = ?1 AND high = ?2")?
+        .query_row(params![sql(one.min(other)), sql(one.max(other))], |row| u64_at(row, 0))
+        .optional()
+}
+
+pub(super) fn labelled(connection: &Connection, legacy_id: &str) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT id FROM conversations WHERE legacy_id = ?1")?
+        .query_row([legacy_id], |row| u64_at(row, 0))
+        .optional()
+}
+
+pub(super) fn read_mark(connection: &Connection, conversation: u64, user: u64) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT read_mark FROM members WHERE conversation = ?1 AND user = ?2")?
+        .query_row(params![sql(conversation), sql(user)], |row| u64_at(row, 0))
+        .optional()
+}

@@ -1,0 +1,262 @@
+//! Format of `state.db`: which file it is, which version it has, and the steps that bring an old one forward.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// Marks the file as ours (`PRAGMA application_id`): "Smra".
+const APPLICATION_ID: i32 = 0x536d_7261;
+
+/// One step per format version, in order; `PRAGMA user_version` counts the steps a file has taken. Released steps
+/// never change.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+
+/// Newest format this build knows.
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// Pages the writing connection caches, in KiB: a batch of a megabyte with its index pages.
+const WRITER_CACHE_KIB: u32 = 4096;
+
+/// Pages a reading connection caches, in KiB. The operating system caches the file once for all of them.
+const READER_CACHE_KIB: u32 = 1024;
+
+/// What the write-ahead log shrinks to when it starts over, in bytes.
+const WAL_BYTES_KEPT: u32 = 16 << 20;
+
+/// Why a state database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file is not there or may not be read or written.
+    #[error("cannot open {path}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// SQLite could not use it.
+    #[error("cannot open the state database {path}")]
+    Sqlite {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// The content is damaged.
+    #[error("the state database {path} is damaged: {detail}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A database, but of another program.
+    #[error("{path} is not a Samira state database")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A newer release wrote it.
+    #[error("{path} has format {found}, this release knows up to {VERSION}: start it with a newer release")]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+    },
+}
+
+impl OpenError {
+    /// Sorts what SQLite says about `path`: damage is told apart from everything else.
+    pub(super) fn from_sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                OpenError::Damaged { path, detail: source.to_string() }
+            }
+            _ => OpenError::Sqlite { path, source },
+        }
+    }
+}
+
+/// Opens `path` for the one connection that writes, makes it if it is not there, and brings it to [`VERSION`].
+///
+/// # Errors
+/// It is damaged, newer, foreign, or not accessible.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    make_private(path).map_err(io)?;
+    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | no_mutex())
+        .map_err(|error| OpenError::from_sqlite(path, error))?;
+    prepare_writer(path, &mut connection)?;
+    // The first sync of the write-ahead log's content must not find its directory entry missing after a power loss.
+    sync_directory(path).map_err(io)?;
+    Ok(connection)
+}
+
+/// Settings and migrations for a writing connection.
+pub(super) fn prepare_writer(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+    check_version(path, connection)?;
+    // Checkpoints are made by name, never inside a commit, where they would be the slowest requests' delay.
+    // Foreign keys document the tables; the rules never break them, and checking would double the lookups.
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = NORMAL;
+             PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
+             PRAGMA foreign_keys = OFF;
+             PRAGMA secure_delete = FAST;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA mmap_size = 0;
+             PRAGMA cache_size = -{WRITER_CACHE_KIB};"
+        ))
+        .map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    migrate(connection, MIGRATIONS).map_err(sqlite)
+}
+
+/// Opens `path` for reading beside the writer.
+///
+/// # Errors
+/// It is damaged, newer, older than this build, foreign, or not accessible.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | no_mutex()).map_err(sqlite)?;
+    check_version(path, &connection)?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA temp_store = MEMORY;
+             PRAGMA mmap_size = 0;
+             PRAGMA cache_size = -{READER_CACHE_KIB};"
+        ))
+        .map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Each connection stays on one thread at a time, so SQLite need not lock it.
+pub(super) fn no_mutex() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Refuses what this build cannot read. An empty file is version 0.
+pub(super) fn check_version(path: &Path, connection: &Connection) -> Result<u32, OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(sqlite);
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    if application != APPLICATION_ID && (application != 0 || tables != 0) {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    match u32::try_from(version) {
+        Ok(version) if version <= VERSION => Ok(version),
+        Ok(found) => Err(OpenError::Newer { path: path.to_owned(), found }),
+        Err(_) => Err(OpenError::Damaged { path: path.to_owned(), detail: format!("its format version is {version}") }),
+    }
+}
+
+/// Takes the steps that `connection` has not taken yet, all or none.
+fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let taken: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let missing = steps.get(taken as usize..).unwrap_or_default();
+    if !missing.is_empty() {
+        for step in missing {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", steps.len() as u32)?;
+    }
+    transaction.commit()
+}
+
+/// Makes an empty file that only its owner may read, unless one is there: SQLite gives the files beside it the same
+/// mode. Password hashes are in it.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Makes the directory entries beside `path` durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => File::open(directory)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_has_the_newest_version_and_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let connection = open_writer(&path).unwrap();
+        assert_eq!(check_version(&path, &connection).unwrap(), VERSION);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            for entry in std::fs::read_dir(directory.path()).unwrap() {
+                let entry = entry.unwrap();
+                assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+            }
+        }
+    }
+
+    #[test]
+    fn migration_continues_where_the_file_stands() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        connection.execute_batch("INSERT INTO writers VALUES (7, 1, 3)").unwrap();
+        let mut steps = MIGRATIONS.to_vec();
+        steps.push("ALTER TABLE writers ADD COLUMN note TEXT NOT NULL DEFAULT 'old'");
+        migrate(&mut connection, &steps).unwrap();
+        migrate(&mut connection, &steps).unwrap();
+        let note: String =
+            connection.query_row("SELECT note FROM writers WHERE device = 7", [], |row| row.get(0)).unwrap();
+        assert_eq!(note, "old");
+    }
+
+    #[test]
+    fn a_failing_step_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        let steps = [MIGRATIONS[0], "CREATE TABLE fresh (x); SELECT nonsense"];
+        migrate(&mut connection, &steps).unwrap_err();
+        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 1);
+        let fresh: u32 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'fresh'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(fresh, 0);
+    }
+
+    #[test]
+    fn foreign_newer_and_damaged_files_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+
+        Connection::open(path("foreign")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(open_writer(&path("foreign")), Err(OpenError::Foreign { .. })));
+
+        drop(open_writer(&path("newer")).unwrap());
+        Connection::open(path("newer")).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        assert!(matches!(open_writer(&path("newer")), Err(OpenError::Newer { found, .. }) if found == VERSION + 1));
+
+        std::fs::write(path("damaged"), vec![0x5a; 8192]).unwrap();
+        assert!(matches!(open_writer(&path("damaged")), Err(OpenError::Damaged { .. })));
+
+        assert!(matches!(open_reader(&path("missing")), Err(OpenError::Sqlite { .. })));
+    }
+}

@@ -1,0 +1,164 @@
+//! `state.db`: the chat state together with the place in the log it stands for.
+//!
+//! One connection writes, owned by the apply thread. What an entry changes, that it is applied, and the chained hash
+//! are in one transaction, so after any crash the state is that of some applied index, exactly. Which one is on disk
+//! for sure is known after a [checkpoint](super::state_copy::Checkpointer) only; the log is purged below that and
+//! nowhere else.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior};
+use wire::replication::entry::{Entry, LogId, Membership, Payload};
+
+use super::schema;
+use super::state_copy;
+use super::state_tx::{Progress, Tx};
+use crate::chat::apply::{self, EntryError};
+
+pub use super::schema::OpenError;
+pub use super::state_copy::{Checkpointer, CopyError, CopyInfo, copy_to};
+pub use crate::chat::apply::AppliedEntry;
+
+/// Bytes of write-ahead log at which apply makes a checkpoint itself. A checkpoint beside running commits never
+/// reaches their end, so under unbroken load the file would otherwise grow for ever.
+const WAL_BYTES_MAX: u64 = 64 << 20;
+
+/// Why entries could not be applied. The state is as before the call; the node must stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// SQLite failed.
+    #[error("the state database failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// An entry may not be applied.
+    #[error("log entry {index} cannot be applied: {reason}")]
+    Entry {
+        /// Its index.
+        index: u64,
+        /// What is wrong with it.
+        reason: EntryError<std::convert::Infallible>,
+    },
+    /// An entry is not the one after the last applied.
+    #[error("log entry {got} follows applied entry {applied:?}")]
+    OutOfOrder {
+        /// Index of the last applied entry.
+        applied: Option<u64>,
+        /// Index of the entry at hand.
+        got: u64,
+    },
+}
+
+/// The chat state.
+#[derive(Debug)]
+pub struct StateDb {
+    connection: Connection,
+    path: PathBuf,
+    progress: Progress,
+}
+
+impl StateDb {
+    /// Opens the database, makes it if it is not there, and brings an older format forward.
+    ///
+    /// # Errors
+    /// It is damaged, newer, foreign, or not accessible.
+    pub fn open(path: &Path) -> Result<StateDb, OpenError> {
+        let connection = schema::open_writer(path)?;
+        let progress = Progress::load_or_begin(&connection).map_err(|error| OpenError::from_sqlite(path, error))?;
+        Ok(StateDb { connection, path: path.to_owned(), progress })
+    }
+
+    /// A state that is gone with its owner.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> StateDb {
+        let path = PathBuf::from(":memory:");
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::prepare_writer(&path, &mut connection).unwrap();
+        let progress = Progress::load_or_begin(&connection).unwrap();
+        StateDb { connection, path, progress }
+    }
+
+    /// The last applied entry.
+    pub fn applied(&self) -> Option<LogId> {
+        self.progress.applied
+    }
+
+    /// The last applied members, and the entry that named them.
+    pub fn membership(&self) -> (Option<LogId>, Membership) {
+        (self.progress.membership_log_id, self.progress.membership.clone())
+    }
+
+    /// The chained hash of everything applied: equal at equal index on every replica.
+    pub fn state_hash(&self) -> [u8; 32] {
+        self.progress.state_hash
+    }
+
+    /// Applies entries in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// An entry is out of order, follows unknown rules or is undecodable, or SQLite failed.
+    pub fn apply<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>) -> Result<Vec<AppliedEntry>, ApplyError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut tx = Tx::new(&transaction, self.progress.clone());
+        let mut applied = Vec::new();
+        for entry in entries {
+            applied.push(apply_one(&mut tx, &entry)?);
+        }
+        let progress = tx.finish()?;
+        transaction.commit()?;
+        self.progress = progress;
+        self.bound_wal()?;
+        Ok(applied)
+    }
+
+    /// Makes everything applied durable and returns how far that is. Prefer a [`Checkpointer`] on another thread; what
+    /// it leaves over is little, and this call, between two applies, is the one that can finish it.
+    ///
+    /// # Errors
+    /// SQLite or the disk failed.
+    pub fn checkpoint(&mut self) -> Result<Option<LogId>, CopyError> {
+        state_copy::checkpoint(&self.connection, &self.path)?;
+        Ok(self.progress.applied)
+    }
+
+    /// Replaces the whole content with that of a copy made by [`copy_to`]: verified before, in one transaction, durable
+    /// after. Readers on other connections go on; they see the old content until it is done.
+    ///
+    /// # Errors
+    /// The copy is damaged, newer or unreadable (the content is then unchanged), or the disk failed.
+    pub fn install(&mut self, copy: &Path) -> Result<(), CopyError> {
+        state_copy::install(&mut self.connection, &self.path, copy)?;
+        self.progress = Progress::load_or_begin(&self.connection).map_err(CopyError::Sqlite)?;
+        state_copy::checkpoint(&self.connection, &self.path)
+    }
+
+    fn bound_wal(&self) -> Result<(), ApplyError> {
+        let bytes = std::fs::metadata(state_copy::wal_path(&self.path)).map_or(0, |wal| wal.len());
+        if bytes > WAL_BYTES_MAX {
+            state_copy::passive_checkpoint(&self.connection)?;
+        }
+        Ok(())
+    }
+}
+
+fn apply_one(tx: &mut Tx<'_>, entry: &Entry<'_>) -> Result<AppliedEntry, ApplyError> {
+    let index = entry.log_id.index;
+    let last = tx.progress.applied.map(|last| last.index);
+    if index != last.map_or(0, |last| last + 1) {
+        return Err(ApplyError::OutOfOrder { applied: last, got: index });
+    }
+    let mut hash = tx.progress.state_hash;
+    let applied = apply::apply_entry(tx, &mut hash, entry).map_err(|error| match error {
+        EntryError::Storage(error) => ApplyError::Sqlite(error),
+        EntryError::RuleLevel { got } => ApplyError::Entry { index, reason: EntryError::RuleLevel { got } },
+        EntryError::Batch(error) => ApplyError::Entry { index, reason: EntryError::Batch(error) },
+    })?;
+    tx.progress.state_hash = hash;
+    tx.progress.applied = Some(entry.log_id);
+    if let Payload::Membership(membership) = &entry.payload {
+        tx.progress.membership_log_id = Some(entry.log_id);
+        tx.progress.membership = membership.clone();
+    }
+    Ok(applied)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! One transaction of `state.db` as the chat rules see it.
+//!
+//! Accounts and conversations that a transaction has looked at are remembered until it ends, and counters are written
+//! once at its end: a batch of five hundred messages into one conversation looks it up once and updates it once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use wire::limits::OUTCOMES_KEPT;
+use wire::replication::entry::{LogId, Membership};
+
+use super::rows;
+use crate::chat::state::{Change, Conversation, JoinCode, KeptRun, Lookup, NextIds, Position, State, User};
+
+/// Where the state stands: the single row of table `progress`.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    pub(super) applied: Option<LogId>,
+    pub(super) membership_log_id: Option<LogId>,
+    pub(super) membership: Membership,
+    pub(super) state_hash: [u8; 32],
+    pub(super) next: NextIds,
+}
+
+impl Progress {
+    /// Reads the row; writes the first one into a new database.
+    pub(super) fn load_or_begin(connection: &Connection) -> rusqlite::Result<Progress> {
+        if let Some(progress) = Progress::load(connection)? {
+            return Ok(progress);
+        }
+        let progress = Progress {
+            applied: None,
+            membership_log_id: None,
+            membership: Membership::default(),
+            state_hash: [0; 32],
+            next: NextIds { user: 1, conversation: 1, message: 1 },
+        };
+        progress.store(connection)?;
+        Ok(progress)
+    }
+
+    /// Reads the row, if there is one.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Option<Progress>> {
+        connection
+            .prepare_cached(
+                "SELECT applied, membership_log_id, membership, state_hash, next_user, next_conversation, next_message
+                 FROM progress",
+            )?
+            .query_row([], |row| {
+                Ok(Progress {
+                    applied: rows::optional_blob(row, 0)?,
+                    membership_log_id: rows::optional_blob(row, 1)?,
+                    membership: rows::optional_blob(row, 2)?.unwrap_or_default(),
+                    state_hash: row.get(3)?,
+                    next: NextIds {
+                        user: rows::u64_at(row, 4)?,
+                        conversation: rows::u64_at(row, 5)?,
+                        message: rows::u64_at(row, 6)?,
+                    },
+                })
+            })
+            .optional()
+    }
+
+    fn store(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let blob = |id: &LogId| wire::replication::encode(id);
+        connection
+            .prepare_cached(
+                "INSERT INTO progress (only, applied, membership_log_id, membership, state_hash, next_user,
+                                       next_conversation, next_message) VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (only) DO UPDATE SET applied = ?1, membership_log_id = ?2, membership = ?3,
+                    state_hash = ?4, next_user = ?5, next_conversation = ?6, next_message = ?7",
+            )?
+            .execute(params![
+                self.applied.as_ref().map(blob),
+                self.membership_log_id.as_ref().map(blob),
+                wire::replication::encode(&self.membership),
+                self.state_hash,
+                rows::sql(self.next.user),
+                rows::sql(self.next.conversation),
+                rows::sql(self.next.message),
+            ])?;
+        Ok(())
+    }
+}
+
+/// What a transaction knows about a conversation.
+struct CachedConversation {
+    rules: Rc<Conversation>,
+    last_number: u64,
+    /// `last_number` is ahead of the row.
+    unwritten: bool,
+}
+
+/// One transaction under way.
+pub(super) struct Tx<'c> {
+    connection: &'c Connection,
+    pub(super) progress: Progress,
+    users: RefCell<BTreeMap<u64, Rc<User>>>,
+    labels: RefCell<BTreeMap<String, u64>>,
+    conversations: RefCell<BTreeMap<u64, CachedConversation>>,
+}
+
+impl<'c> Tx<'c> {
+    /// `connection` must be inside a transaction.
+    pub(super) fn new(connection: &'c Connection, progress: Progress) -> Tx<'c> {
+        Tx {
+            connection,
+            progress,
+            users: RefCell::default(),
+            labels: RefCell::default(),
+            conversations: RefCell::default(),
+        }
+    }
+
+    /// Writes what was gathered. The caller commits.
+    pub(super) fn finish(self) -> rusqlite::Result<Progress> {
+        for (id, conversation) in self.conversations.into_inner() {
+            if conversation.unwritten {
+                execute(
+                    self.connection,
+                    "UPDATE conversations SET last_number = ?2 WHERE id = ?1",
+                    params![rows::sql(id), rows::sql(conversation.last_number)],
+                )?;
+            }
+        }
+        self.progress.store(self.connection)?;
+        Ok(self.progress)
+    }
+
+    /// Looks at a conversation, from memory if possible.
+    fn with_conversation<T>(
+        &self,
+        id: u64,
+        look: impl FnOnce(&mut CachedConversation) -> T,
+    ) -> rusqlite::Result<Option<T>> {
+        let mut cache = self.conversations.borrow_mut();
+        if let Some(found) = cache.get_mut(&id) {
+            return Ok(Some(look(found)));
+        }
+        let Some((rules, last_number)) = rows::conversation(self.connection, id)? else { return Ok(None) };
+        let conversation = CachedConversation { rules: Rc::new(rules), last_number, unwritten: false };
+        Ok(Some(look(cache.entry(id).or_insert(conversation))))
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(params)
+}
+
+impl Lookup for Tx<'_> {
+    type Error = rusqlite::Error;
+
+    fn user(&self, id: u64) -> rusqlite::Result<Option<Rc<User>>> {
+        if let Some(user) = self.users.borrow().get(&id) {
+            return Ok(Some(Rc::clone(user)));
+        }
+        let Some(user) = rows::user(self.connection, id)?.map(Rc::new) else { return Ok(None) };
+        self.users.borrow_mut().insert(id, Rc::clone(&user));
+        Ok(Some(user))
+    }
+
+    fn user_named(&self, name: &str) -> rusqlite::Result<Option<u64>> {
+        rows::user_named(self.connection, name)
+    }
+
+    fn conversation(&self, id: u64) -> rusqlite::Result<Option<Rc<Conversation>>> {
+        self.with_conversation(id, |found| Rc::clone(&found.rules))
+    }
+
+    fn direct(&self, one: u64, other: u64) -> rusqlite::Result<Option<u64>> {
+        rows::direct(self.connection, one, other)
+    }
+
+    fn labelled(&self, legacy_id: &str) -> rusqlite::Result<Option<u64>> {
+        if let Some(&id) = self.labels.borrow().get(legacy_id) {
+            return Ok(Some(id));
+        }
+        let found = rows::labelled(self.connection, legacy_id)?;
+        if let Some(id) = found {
+            self.labels.borrow_mut().insert(legacy_id.to_owned(), id);
+        }
+        Ok(found)
+    }
+}
+
+impl State for Tx<'_> {
+    fn next_ids(&self) -> NextIds {
+        self.progress.next
+    }
+
+    fn last_number(&self, conversation: u64) -> rusqlite::Result<u64> {
+        Ok(self.with_conversation(conversation, |found| found.last_number)?.unwrap_or(0))
+    }
+
+    fn sender(&self, conversation: u64, number: u64) -> rusqlite::Result<Option<u64>> {
+        self.connection
+            .prepare_cached("SELECT sender FROM messages WHERE conversation = ?1 AND number = ?2 AND deleted = 0")?
+            .query_row(params![rows::sql(conversation), rows::sql(number)], |row| rows::u64_at(row, 0))
+            .optional()
+    }
+
+    fn read_mark(&self, conversation: u64, user: u64) -> rusqlite::Result<u64> {
+        Ok(rows::read_mark(self.connection, conversation, user)?.unwrap_or(0))
+    }
+
+    fn position(&self, device: u64) -> rusqlite::Result<Option<Position>> {
+        self.connection
+            .prepare_cached("SELECT epoch, last_seq FROM writers WHERE device = ?1")?
+            .query_row([rows::sql(device)], |row| {
+                Ok(Position { epoch: rows::u64_at(row, 0)?, last_seq: rows::u64_at(row, 1)? })
+            })
+            .optional()
+    }
+
+    fn kept_run(&self, device: u64, seq: u64) -> rusqlite::Result<Option<KeptRun>> {
+        self.connection
+            .prepare_cached(
+                "SELECT first_seq, outcomes FROM kept_runs WHERE device = ?1 AND first_seq <= ?2
+                 ORDER BY first_seq DESC LIMIT 1",
+            )?
+            .query_row(params![rows::sql(device), rows::sql(seq)], |row| {
+                Ok(KeptRun { first_seq: rows::u64_at(row, 0)?, outcomes: rows::postcard_at(row, 1)? })
+            })
+            .optional()
+    }
+
+    fn join_code(&self, hash: &[u8; 32]) -> rusqlite::Result<Option<JoinCode>> {
+        self.connection
+            .prepare_cached("SELECT expires_ms, used_by FROM join_codes WHERE hash = ?1")?
+            .query_row([hash], |row| {
+                let used_by: Option<i64> = row.get(1)?;
+                Ok(JoinCode { expires_ms: rows::u64_at(row, 0)?, used_by: used_by.map(i64::cast_unsigned) })
+            })
+            .optional()
+    }
+
+    fn write(&mut self, change: &Change<'_>) -> rusqlite::Result<()> {
+        let sql = rows::sql;
+        match *change {
+            Change::UserAdded { id, name, nickname, password_hash, view_limit, time_ms } => {
+                execute(
+                    self.connection,
+                    "INSERT INTO users (id, name, nickname, password_hash, view_limit, created_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![sql(id), name, nickname, password_hash, view_limit, sql(time_ms)],
+                )?;
+                self.progress.next.user = id + 1;
+            }
+            Change::UserDeleted { id, time_ms } => {
+                execute(
+                    self.connection,
+                    "UPDATE users SET deleted_ms = ?2, password_hash = NULL WHERE id = ?1",
+                    params![sql(id), sql(time_ms)],
+                )?;
+                self.users.get_mut().remove(&id);
+            }
+            Change::ViewLimitSet { id, limit } => {
+                execute(self.connection, "UPDATE users SET view_limit = ?2 WHERE id = ?1", params![sql(id), limit])?;
+                self.users.get_mut().remove(&id);
+            }
+            Change::ConversationAdded { id, legacy_id, members, time_ms } => {
+                // One member is a notebook: a pair of the same person.
+                let pair = match *members {
+                    [one] => Some((one, one)),
+                    [one, two] => Some((one, two)),
+                    _ => None,
+                };
+                execute(
+                    self.connection,
+                    "INSERT INTO conversations (id, legacy_id, low, high, last_number, created_ms)
+                     VALUES (?1, ?2, ?3, ?4, 0, ?5)",
+                    params![sql(id), legacy_id, pair.map(|p| sql(p.0)), pair.map(|p| sql(p.1)), sql(time_ms)],
+                )?;
+                for &member in members {
+                    execute(
+                        self.connection,
+                        "INSERT INTO members (conversation, user, read_mark) VALUES (?1, ?2, 0)",
+                        params![sql(id), sql(member)],
+                    )?;
+                }
+                self.progress.next.conversation = id + 1;
+            }
+            Change::MessageAdded { id, conversation, number, sender, time_ms, text, writer, seq } => {
+                execute(
+                    self.connection,
+                    "INSERT INTO messages (id, conversation, number, sender, time_ms, text, device, epoch, seq)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    params![
+                        sql(id),
+                        sql(conversation),
+                        sql(number),
+                        sql(sender),
+                        sql(time_ms),
+                        text,
+                        sql(writer.device),
+                        sql(writer.epoch),
+                        sql(seq),
+                    ],
+                )?;
+                self.progress.next.message = id + 1;
+                self.with_conversation(conversation, |found| {
+                    found.last_number = number;
+                    found.unwritten = true;
+                })?;
+            }
+            Change::MessageDeleted { conversation, number } => {
+                execute(
+                    self.connection,
+                    "UPDATE messages SET text = '', deleted = 1 WHERE conversation = ?1 AND number = ?2 AND deleted = 0",
+                    params![sql(conversation), sql(number)],
+                )?;
+            }
+            Change::ReadMarkRaised { conversation, user, upto } => {
+                execute(
+                    self.connection,
+                    "UPDATE members SET read_mark = ?3 WHERE conversation = ?1 AND user = ?2",
+                    params![sql(conversation), sql(user), sql(upto)],
+                )?;
+            }
+            Change::CodeAdded { hash, expires_ms } => {
+                execute(
+                    self.connection,
+                    "INSERT INTO join_codes (hash, expires_ms) VALUES (?1, ?2)",
+                    params![hash, sql(expires_ms)],
+                )?;
+            }
+            Change::CodeUsed { hash, node } => {
+                execute(
+                    self.connection,
+                    "UPDATE join_codes SET used_by = ?2 WHERE hash = ?1",
+                    params![hash, sql(node)],
+                )?;
+            }
+            Change::CodesForgotten { expired_before_ms } => {
+                // As u64, an expiry above i64::MAX never comes.
+                execute(
+                    self.connection,
+                    "DELETE FROM join_codes WHERE expires_ms >= 0 AND expires_ms < ?1",
+                    [sql(expired_before_ms.min(i64::MAX as u64))],
+                )?;
+            }
+            Change::WriterMoved { writer, last_seq, kept, kept_first, kept_count } => {
+                let device = sql(writer.device);
+                let forget_below = if self.position(writer.device)?.is_some_and(|was| was.epoch != writer.epoch) {
+                    i64::MAX
+                } else {
+                    sql(last_seq.saturating_sub(OUTCOMES_KEPT as u64))
+                };
+                execute(
+                    self.connection,
+                    "INSERT INTO writers (device, epoch, last_seq) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (device) DO UPDATE SET epoch = ?2, last_seq = ?3",
+                    params![device, sql(writer.epoch), sql(last_seq)],
+                )?;
+                // A run goes when its last number does.
+                execute(
+                    self.connection,
+                    "DELETE FROM kept_runs WHERE device = ?1 AND first_seq <= ?2 AND first_seq + count - 1 <= ?2",
+                    params![device, forget_below],
+                )?;
+                if kept_count > 0 {
+                    execute(
+                        self.connection,
+                        "INSERT INTO kept_runs (device, first_seq, count, outcomes) VALUES (?1, ?2, ?3, ?4)",
+                        params![device, sql(kept_first), kept_count, kept],
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
