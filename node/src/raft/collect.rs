@@ -26,12 +26,7 @@ impl OwnedRun {
     }
 
     pub(super) fn from_wire(run: &Run<'_>) -> Self {
-        OwnedRun {
-            writer: run.writer,
-            first_seq: run.first_seq,
-            count: run.count,
-            commands: run.commands.to_vec(),
-        }
+        OwnedRun { writer: run.writer, first_seq: run.first_seq, count: run.count, commands: run.commands.to_vec() }
     }
 }
 

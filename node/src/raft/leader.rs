@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use openraft::{RaftServerMetrics, StoredMembership};
+use openraft::StoredMembership;
+use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 use wire::replication::entry::Member;
 
@@ -85,7 +86,9 @@ impl Leadership {
         let voters: Vec<&Member> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member).collect();
         let away: Vec<String> = voters
             .iter()
-            .filter(|member| member.id != self.node && !self.peers.find(member.id).is_some_and(|peer| peer.is_connected()))
+            .filter(|member| {
+                member.id != self.node && !self.peers.find(member.id).is_some_and(|peer| peer.is_connected())
+            })
             .map(|member| format!("{} ({})", member.name, member.address))
             .collect();
         let (all, here) = (voters.len(), voters.len() - away.len());

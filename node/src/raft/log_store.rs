@@ -171,7 +171,11 @@ impl RaftLogReader<TypeConfig> for RaftLog {
         self.entries(start, end, usize::MAX).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
         self.entries(start, end, APPEND_BYTES_MAX).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
     }
 }
@@ -255,13 +259,12 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))?;
         let previous = match log_id.index.checked_sub(1) {
             None => None,
-            Some(index) => {
-                self.entries(index, log_id.index, usize::MAX)
-                    .await
-                    .map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))?
-                    .first()
-                    .map(|entry| entry.log_id)
-            }
+            Some(index) => self
+                .entries(index, log_id.index, usize::MAX)
+                .await
+                .map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))?
+                .first()
+                .map(|entry| entry.log_id),
         };
         let mut tail = self.tail();
         tail.cut(log_id.index);

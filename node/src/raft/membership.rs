@@ -51,9 +51,8 @@ impl Doorkeeper {
             .map_err(|error| busy(error.to_string()))?
             .ok_or_else(|| busy("the leader has not received the cluster's key yet".into()))?;
         // Before the code is used up: a damaged request must not cost it.
-        let certificate = authority
-            .sign(&request.csr, member.id, &self.identity.cluster_id)
-            .map_err(|_| JoinRefusal::BadRequest)?;
+        let certificate =
+            authority.sign(&request.csr, member.id, &self.identity.cluster_id).map_err(|_| JoinRefusal::BadRequest)?;
         let consume = Command::ConsumeJoinCode { hash: JoinCode::hash(&request.secret), node: member.id };
         match self.proposer.propose(&consume).await {
             Ok(Outcome::Refused(Refusal::CodeUnknown)) => return Err(JoinRefusal::CodeUnknown),
@@ -128,7 +127,9 @@ pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
             if caught_up(&raft, learner) {
                 let change = ChangeMembers::AddVoterIds([learner].into());
                 match raft.change_membership(change, true).await {
-                    Ok(_) => tracing::info!(node = format_args!("{learner:016x}"), "a learner has caught up and votes now"),
+                    Ok(_) => {
+                        tracing::info!(node = format_args!("{learner:016x}"), "a learner has caught up and votes now")
+                    }
                     Err(error) => tracing::debug!(%error, "cannot make a learner a voter yet"),
                 }
             }
@@ -140,8 +141,9 @@ pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
 fn caught_up(raft: &Raft, learner: u64) -> bool {
     let metrics = raft.data_metrics();
     let metrics = metrics.borrow();
-    let Some(last) = metrics.last_log.index else { return false };
-    let matched = metrics.replication.as_ref().and_then(|replication| replication.get(&learner).copied().flatten());
+    let Some(last) = metrics.last_log.map(|id| id.index) else { return false };
+    let matched =
+        metrics.replication.as_ref().and_then(|replication| replication.get(&learner)).and_then(Option::as_ref);
     matched.is_some_and(|matched| matched.index + CATCH_UP_ENTRIES >= last)
 }
 

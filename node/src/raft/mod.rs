@@ -86,7 +86,6 @@ pub struct Ground {
 }
 
 /// Running consensus.
-#[derive(Debug)]
 pub struct Consensus {
     /// Writes.
     pub proposer: Proposer,
@@ -97,6 +96,12 @@ pub struct Consensus {
     raft: Raft,
     log: RaftLog,
     peers: Arc<Peers>,
+}
+
+impl std::fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consensus").field("leadership", &self.leadership).finish_non_exhaustive()
+    }
 }
 
 /// Positions in the log, for people.
@@ -155,7 +160,10 @@ impl Consensus {
 
         let me = Member { id: identity.node, address, name: identity.name.clone() };
         if identity.founder {
-            match raft.initialize([(me.id, Peer::from_member(&me))].into_iter().collect::<std::collections::BTreeMap<_, _>>()).await {
+            match raft
+                .initialize([(me.id, Peer::from_member(&me))].into_iter().collect::<std::collections::BTreeMap<_, _>>())
+                .await
+            {
                 Ok(()) => {}
                 Err(openraft::error::RaftError::APIError(InitializeError::NotAllowed(_))) => {}
                 Err(error) => return Err(raft_error(&error)),
@@ -176,15 +184,12 @@ impl Consensus {
         Ok(Consensus { proposer, reads, leadership, raft, log, peers })
     }
 
-    /// Positions in the log.
-    pub fn indexes(&self) -> Indexes {
-        let metrics = self.raft.data_metrics();
-        let metrics = metrics.borrow();
-        Indexes {
-            last_log: self.log.last_index(),
-            committed: metrics.last_applied.map(|id| id.index),
-            applied: metrics.last_applied.map(|id| id.index),
-        }
+    /// Positions in the log; `committed` is unknown while consensus is ending.
+    pub async fn indexes(&self) -> Indexes {
+        let committed = self.raft.with_raft_state(|state| state.committed).await.ok().flatten();
+        let applied = self.raft.data_metrics().borrow().last_applied;
+        let index = |id: types::LogId| id.index;
+        Indexes { last_log: self.log.last_index(), committed: committed.map(index), applied: applied.map(index) }
     }
 
     /// Returns when consensus has stopped by itself, with the reason: a disk that failed, an entry that cannot be

@@ -14,9 +14,7 @@ use wire::limits::SNAPSHOT_CHUNK_BYTES;
 use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest};
 
 use super::snapshot::header_out;
-use super::types::{
-    Peer as Node, Raft, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out,
-};
+use super::types::{Peer as Node, Raft, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{RAFT_BACKOFF, SNAPSHOT_TIMEOUT};
 use crate::quic::endpoint::Peers;
 use crate::quic::peer::{CallError, Lane, Peer};
@@ -58,12 +56,9 @@ impl Link {
     fn error(&self, error: CallError, action: RPCTypes, option: &RPCOption) -> RpcError {
         match error {
             CallError::Unreachable => RPCError::Unreachable(Unreachable::new(&error)),
-            CallError::TimedOut => RPCError::Timeout(Timeout {
-                action,
-                id: self.node,
-                target: self.peer.id(),
-                timeout: option.hard_ttl(),
-            }),
+            CallError::TimedOut => {
+                RPCError::Timeout(Timeout { action, id: self.node, target: self.peer.id(), timeout: option.hard_ttl() })
+            }
             CallError::Lost(error) => RPCError::Network(NetworkError::new(&error)),
         }
     }

@@ -162,15 +162,8 @@ impl ProposerTask {
             None => 0,
         };
         let writer = Writer { device: leadership.node(), epoch };
-        let mut task = ProposerTask {
-            proposer: proposer.clone(),
-            leadership,
-            collector,
-            store,
-            completions,
-            writer,
-            next_seq: 1,
-        };
+        let mut task =
+            ProposerTask { proposer: proposer.clone(), leadership, collector, store, completions, writer, next_seq: 1 };
         task.begin_epoch().await?;
         tokio::spawn(task.run());
         Ok(proposer)
@@ -230,7 +223,7 @@ impl ProposerTask {
                 }
                 Ok(_) if Instant::now() < deadline => {
                     // No leader to be had: wait for one, or for the one that is there to get ready.
-                    let _ = tokio::time::timeout(RETRY_PAUSE, self.leadership.changed()).await;
+                    let _ = tokio::time::timeout(RETRY_PAUSE, self.leadership.clone().changed()).await;
                 }
                 _ => {
                     let missing = self.leadership.missing();

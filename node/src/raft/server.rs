@@ -19,7 +19,6 @@ use crate::quic::peer::Lane;
 use crate::storage::snapshot::StateFiles;
 
 /// Everything an answer may need.
-#[derive(Debug)]
 pub(super) struct Parts {
     pub(super) raft: Raft,
     pub(super) leadership: Leadership,
@@ -29,14 +28,14 @@ pub(super) struct Parts {
 }
 
 /// Answers peers. The endpoint needs it before the engine exists, so it is filled in after.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct PeerServer {
     parts: OnceLock<Parts>,
 }
 
 impl PeerServer {
     pub(super) fn fill(&self, parts: Parts) {
-        self.parts.set(parts).expect("filled in once, at start");
+        assert!(self.parts.set(parts).is_ok(), "filled in once, at start");
     }
 }
 

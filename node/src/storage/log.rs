@@ -180,10 +180,10 @@ impl LogStore {
         let row = self.with_reader(|reader| {
             reader
                 .prepare_cached("SELECT idx, crc, record FROM entry ORDER BY idx DESC LIMIT 1")?
-                .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))
                 .optional()
         })?;
-        row.map(|(index, crc, record): (u64, u32, Vec<u8>)| checked(index, crc, &record)).transpose()
+        row.map(|(index, crc, record): (i64, u32, Vec<u8>)| checked(index, crc, &record)).transpose()
     }
 
     /// Reads flushed entries in order, stopping at `bytes_max` (at least one entry is returned if there is one).
@@ -194,12 +194,12 @@ impl LogStore {
         let mut entries = Vec::new();
         let mut damage = None;
         self.with_reader(|reader| {
-            let mut statement =
-                reader.prepare_cached("SELECT idx, crc, record FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")?;
-            let mut rows = statement.query(params![range.start, range.end])?;
+            let mut statement = reader
+                .prepare_cached("SELECT idx, crc, record FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")?;
+            let mut rows = statement.query([sql(range.start), sql(range.end)])?;
             let mut bytes = 0;
             while let Some(row) = rows.next()? {
-                match checked(row.get(0)?, row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default()) {
+                match checked(row.get::<_, i64>(0)?, row.get(1)?, row.get_ref(2)?.as_blob().unwrap_or_default()) {
                     Ok(entry) => {
                         bytes += entry.weight();
                         if bytes > bytes_max && !entries.is_empty() {
@@ -238,13 +238,19 @@ fn wal_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn checked(index: u64, crc: u32, record: &[u8]) -> io::Result<LogEntry> {
-    let damaged = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index} is damaged: {what}"));
+/// SQLite's integers are signed; an index never gets near the difference, a range's open end does.
+fn sql(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+fn checked(index: i64, crc: u32, record: &[u8]) -> io::Result<LogEntry> {
+    let damaged =
+        |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index} is damaged: {what}"));
     if crc32fast::hash(record) != crc {
         return Err(damaged("its checksum differs".into()));
     }
     let entry = LogEntry::from_record(record).map_err(|error| damaged(error.to_string()))?;
-    if entry.log_id.index != index {
+    if sql(entry.log_id.index) != index {
         return Err(damaged(format!("it holds entry {}", entry.log_id.index)));
     }
     Ok(entry)
@@ -253,7 +259,9 @@ fn checked(index: u64, crc: u32, record: &[u8]) -> io::Result<LogEntry> {
 impl Job {
     fn done(self) -> Done {
         match self {
-            Job::Append { done, .. } | Job::Put { done, .. } | Job::Truncate { done, .. } | Job::Purge { done, .. } => done,
+            Job::Append { done, .. } | Job::Put { done, .. } | Job::Truncate { done, .. } | Job::Purge { done, .. } => {
+                done
+            }
         }
     }
 }
@@ -299,15 +307,15 @@ impl Writer {
                         .prepare_cached("INSERT OR REPLACE INTO entry (idx, crc, record) VALUES (?1, ?2, ?3)")?;
                     for entry in entries {
                         let record = entry.to_record();
-                        insert.execute(params![entry.log_id.index, crc32fast::hash(&record), record])?;
+                        insert.execute(params![sql(entry.log_id.index), crc32fast::hash(&record), record])?;
                     }
                 }
                 Job::Put { value, bytes, .. } => put(&transaction, *value, bytes)?,
                 Job::Truncate { from, .. } => {
-                    transaction.prepare_cached("DELETE FROM entry WHERE idx >= ?1")?.execute([from])?;
+                    transaction.prepare_cached("DELETE FROM entry WHERE idx >= ?1")?.execute([sql(*from)])?;
                 }
                 Job::Purge { upto, purged, .. } => {
-                    transaction.prepare_cached("DELETE FROM entry WHERE idx <= ?1")?.execute([upto])?;
+                    transaction.prepare_cached("DELETE FROM entry WHERE idx <= ?1")?.execute([sql(*upto)])?;
                     put(&transaction, Value::Purged, purged)?;
                 }
             }

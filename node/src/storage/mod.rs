@@ -11,5 +11,16 @@
 //!
 //! Reads go over connections of their own and see the last committed transaction.
 
+pub mod apply;
 pub mod entry;
 pub mod log;
+pub mod query;
+mod query_pool;
+mod rows;
+mod schema;
+pub mod snapshot;
+pub mod state;
+mod state_copy;
+mod state_tx;
+
+pub use query_pool::Queries;
