@@ -121,11 +121,11 @@ impl RaftLog {
         let mut entries = Vec::new();
         if start < end_of_disk {
             let store = self.store.clone();
-            entries = tokio::task::spawn_blocking(move || store.read(start..end_of_disk, bytes_max))
+            let stopped;
+            (entries, stopped) = tokio::task::spawn_blocking(move || store.read(start..end_of_disk, bytes_max))
                 .await
                 .map_err(io::Error::other)??;
-            if entries.len() as u64 != end_of_disk - start {
-                // Cut by the budget (or purged meanwhile): what is in memory does not continue it.
+            if stopped {
                 return Ok(entries.into_iter().map(entry_in).collect());
             }
         }

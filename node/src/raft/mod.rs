@@ -14,6 +14,8 @@ pub mod read;
 mod server;
 pub mod snapshot;
 pub mod state_machine;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 use std::io;

@@ -186,13 +186,14 @@ impl LogStore {
         row.map(|(index, crc, record): (i64, u32, Vec<u8>)| checked(index, crc, &record)).transpose()
     }
 
-    /// Reads flushed entries in order, stopping at `bytes_max` (at least one entry is returned if there is one).
+    /// Reads flushed entries in order, stopping at `bytes_max` (at least one entry is returned if there is one), and
+    /// says whether it stopped.
     ///
     /// # Errors
     /// SQLite's, or a damaged record.
-    pub fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+    pub fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<(Vec<LogEntry>, bool)> {
         let mut entries = Vec::new();
-        let mut damage = None;
+        let (mut damage, mut stopped) = (None, false);
         self.with_reader(|reader| {
             let mut statement = reader
                 .prepare_cached("SELECT idx, crc, record FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")?;
@@ -203,6 +204,7 @@ impl LogStore {
                     Ok(entry) => {
                         bytes += entry.weight();
                         if bytes > bytes_max && !entries.is_empty() {
+                            stopped = true;
                             break;
                         }
                         entries.push(entry);
@@ -215,7 +217,7 @@ impl LogStore {
             }
             Ok(())
         })?;
-        damage.map_or(Ok(entries), Err)
+        damage.map_or(Ok((entries, stopped)), Err)
     }
 
     fn with_reader<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> io::Result<T> {
