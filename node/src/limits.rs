@@ -102,13 +102,10 @@ pub const ADDRESS_BYTES_MAX: usize = 256;
 pub const JOIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Client connections served at once, unless the operator says otherwise: a school, with room. The original had 10.
+/// An idle one costs about a kilobyte here and a few in the kernel.
 pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
 
 // ---- transport ---------------------------------------------------------------------------------------------
-
-/// Client connections served at once unless configured otherwise. An idle one costs about a kilobyte here and a few
-/// in the kernel.
-pub const CLIENTS_MAX_DEFAULT: usize = 10_000;
 
 /// A new connection has this long to send its first whole frame, then it is closed.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
