@@ -18,11 +18,11 @@ use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::sketch::Splitter;
 use mio::event::Event as Readiness;
 use mio::net::TcpStream;
 use wire::DecodeError;
 use wire::codec::Codec;
+use wire::frame::Splitter;
 
 use super::listener::{Admission, Standing};
 use super::outbox::{Outbox, Overflow};

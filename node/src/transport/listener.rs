@@ -7,19 +7,8 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::refusal::Refusal;
+use crate::config::args::Plaintext;
 use crate::limits::{ACCEPT_QUEUE, REFUSED_WAITING_MAX};
-
-/// Which unencrypted client connections are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Plaintext {
-    /// Those from this machine.
-    #[default]
-    Loopback,
-    /// All.
-    Any,
-    /// None.
-    Off,
-}
 
 /// Counts who is in, and decides who may come in. Pure.
 ///

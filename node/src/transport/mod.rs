@@ -14,7 +14,6 @@ mod listener;
 mod outbox;
 mod poll_loop;
 mod refusal;
-mod sketch;
 mod sniff;
 mod table;
 #[cfg(test)]
@@ -26,14 +25,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use listener::Plaintext;
-
 use crate::bridge::{self, Replies};
-use crate::limits::{CLIENTS_MAX_DEFAULT, HANDSHAKE_TIMEOUT, STALL_TIMEOUT};
+use crate::config::args::Plaintext;
+use crate::env::Clock;
+use crate::limits::{HANDSHAKE_TIMEOUT, MAX_CLIENTS_DEFAULT, STALL_TIMEOUT};
 
 /// What the transport has to be told.
 #[derive(Debug, Clone)]
@@ -46,19 +45,18 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// Time a client may leave its replies lying.
     pub stall_timeout: Duration,
-    /// The clock.
-    pub now: fn() -> Instant,
+    /// What the deadlines are measured on.
+    pub clock: Clock,
 }
 
-impl Config {
-    /// The defaults of [`crate::limits`] on this clock.
-    pub fn new(now: fn() -> Instant) -> Self {
+impl Default for Config {
+    fn default() -> Self {
         Self {
-            max_clients: CLIENTS_MAX_DEFAULT,
-            plaintext: Plaintext::default(),
+            max_clients: MAX_CLIENTS_DEFAULT,
+            plaintext: Plaintext::Loopback,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             stall_timeout: STALL_TIMEOUT,
-            now,
+            clock: Clock,
         }
     }
 }

@@ -114,7 +114,7 @@ impl PollLoop {
             result => result?,
         }
         self.shared.turns.fetch_add(1, Relaxed);
-        let now = (self.config.now)();
+        let now = self.config.clock.monotonic();
         self.note_readiness();
         self.note_stop(now);
         for reply in self.replies.take() {
@@ -142,7 +142,7 @@ impl PollLoop {
         }
         let deadlines = self.deadlines.first().map(|&(at, _)| at);
         let next = [deadlines, self.accept_after, self.stop_at].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since((self.config.now)()))
+        Some(next.saturating_duration_since(self.config.clock.monotonic()))
     }
 
     fn note_readiness(&mut self) {

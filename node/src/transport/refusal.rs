@@ -1,6 +1,8 @@
 //! Connections that are turned away before the service hears of them, and what they are told.
 
 use wire::codec::Codec;
+use wire::legacy::reply::{HelloReply, Status};
+use wire::legacy::text;
 
 /// Why a connection will not be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ impl Refusal {
     /// What the client is told. The first text is the original server's, which its clients may look for.
     pub(super) fn text(self) -> &'static str {
         match self {
-            Refusal::Capacity => "Server at maximum capacity",
+            Refusal::Capacity => text::AT_CAPACITY,
             Refusal::PlaintextRemote => {
                 "Unencrypted connections from other machines are refused; start the node with --plaintext any"
             }
@@ -27,20 +29,10 @@ impl Refusal {
 
     /// The refusal as one message: `{status: "error", message: ...}`, the shape of a failed handshake.
     pub(super) fn encode(self, codec: Codec) -> Vec<u8> {
-        let message = self.text();
-        match codec {
-            Codec::Json => format!(r#"{{"status": "error", "message": "{message}"}}"#).into_bytes(),
-            Codec::Samira1 => {
-                let mut out = vec![0x07, 0, 0, 0, 2];
-                for (key, value) in [("status", "error"), ("message", message)] {
-                    out.extend_from_slice(&(key.len() as u16).to_be_bytes());
-                    out.extend_from_slice(key.as_bytes());
-                    out.push(0x01);
-                    out.extend_from_slice(&(value.len() as u32).to_be_bytes());
-                    out.extend_from_slice(value.as_bytes());
-                }
-                out
-            }
-        }
+        let mut out = Vec::new();
+        codec
+            .encode_to_vec(&HelloReply { status: Status::Error, message: self.text() }, &mut out)
+            .expect("a short text has a form in every codec");
+        out
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use wire::codec::Codec;
 
@@ -21,13 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SAMIRA_REQUEST: &[u8] =
     b"\x07\0\0\0\x02\0\x09client_id\x01\0\0\0\x02c1\0\x07message\x01\0\0\0\x12connection_request";
 
-#[expect(clippy::disallowed_methods, reason = "real sockets need the real clock")]
 fn now() -> Instant {
-    Instant::now()
+    Clock.monotonic()
 }
 
 fn config() -> Config {
-    Config { handshake_timeout: PATIENCE, stall_timeout: PATIENCE, ..Config::new(now) }
+    Config { handshake_timeout: PATIENCE, stall_timeout: PATIENCE, ..Config::default() }
 }
 
 /// What the echo does with a frame.
