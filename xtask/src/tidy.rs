@@ -44,7 +44,6 @@ const FORBIDDEN: &[Forbidden] = &[
     Forbidden { under: "node/src/transport", names: &["crate::raft", "crate::chat", "crate::storage", "crate::quic"] },
     Forbidden { under: "node/src/storage", names: &["crate::raft", "crate::transport", "crate::quic"] },
     Forbidden { under: "node/src/raft", names: &["crate::transport", "crate::service"] },
-    Forbidden { under: "xtask/src", names: &["node::"] },
 ];
 
 /// Lines in one source file before it has to be split.
@@ -69,6 +68,8 @@ pub(crate) fn run() -> Result<()> {
     for member in ["wire", "node", "xtask", "tests"] {
         rust_files(&root().join(member), &mut files)?;
     }
+    // This file is made of the names it looks for.
+    files.retain(|file| !file.ends_with("xtask/src/tidy.rs"));
     files.sort();
     let mut findings = Vec::new();
     for file in &files {
@@ -138,11 +139,8 @@ fn uses_crate(code: &str, name: &str) -> bool {
     })
 }
 
-/// Whether code names this path or type. A name that ends in `::` is a path into a crate.
+/// Whether code names this path, type or crate.
 fn mentions(code: &str, name: &str) -> bool {
-    if let Some(name) = name.strip_suffix("::") {
-        return uses_crate(code, name);
-    }
     if name.starts_with(char::is_lowercase) && !name.contains("::") {
         return uses_crate(code, name);
     }
