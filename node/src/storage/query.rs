@@ -1,7 +1,7 @@
 //! What may be asked of the chat state, over connections that only read.
 //!
 //! A reader sees the last committed transaction. How fresh that is, the caller has settled before
-//! ([`crate::raft::read::Reads::barrier`]).
+//! (by a read barrier).
 
 use std::path::Path;
 use std::rc::Rc;

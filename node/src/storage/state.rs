@@ -53,6 +53,7 @@ pub struct StateDb {
     connection: Connection,
     path: PathBuf,
     progress: Progress,
+    wal_bytes_max: u64,
 }
 
 impl StateDb {
@@ -63,7 +64,7 @@ impl StateDb {
     pub fn open(path: &Path) -> Result<StateDb, OpenError> {
         let connection = schema::open_writer(path)?;
         let progress = Progress::load_or_begin(&connection).map_err(|error| OpenError::from_sqlite(path, error))?;
-        Ok(StateDb { connection, path: path.to_owned(), progress })
+        Ok(StateDb { connection, path: path.to_owned(), progress, wal_bytes_max: WAL_BYTES_MAX })
     }
 
     /// A state that is gone with its owner.
@@ -73,7 +74,7 @@ impl StateDb {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::prepare_writer(&path, &mut connection).unwrap();
         let progress = Progress::load_or_begin(&connection).unwrap();
-        StateDb { connection, path, progress }
+        StateDb { connection, path, progress, wal_bytes_max: WAL_BYTES_MAX }
     }
 
     /// The last applied entry.
@@ -132,7 +133,7 @@ impl StateDb {
 
     fn bound_wal(&self) -> Result<(), ApplyError> {
         let bytes = std::fs::metadata(state_copy::wal_path(&self.path)).map_or(0, |wal| wal.len());
-        if bytes > WAL_BYTES_MAX {
+        if bytes > self.wal_bytes_max {
             state_copy::passive_checkpoint(&self.connection)?;
         }
         Ok(())
