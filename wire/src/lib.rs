@@ -23,6 +23,8 @@ extern crate std;
 
 mod bytes;
 pub mod codec;
+#[cfg(feature = "dump")]
+pub mod dump;
 mod encode;
 pub mod error;
 mod float;
