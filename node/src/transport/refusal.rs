@@ -20,10 +20,8 @@ impl Refusal {
     pub(super) fn text(self) -> &'static str {
         match self {
             Refusal::Capacity => text::AT_CAPACITY,
-            Refusal::PlaintextRemote => {
-                "Unencrypted connections from other machines are refused; start the node with --plaintext any"
-            }
-            Refusal::PlaintextOff => "Unencrypted connections are refused; start the node with --plaintext any",
+            Refusal::PlaintextRemote => text::PLAINTEXT_REMOTE,
+            Refusal::PlaintextOff => text::PLAINTEXT_OFF,
         }
     }
 

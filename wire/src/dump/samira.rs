@@ -59,10 +59,9 @@ fn number<const N: usize>(rows: &Rows<'_>, offset: usize) -> Walked<[u8; N]> {
 
 fn text(rows: &Rows<'_>, offset: usize, len: usize) -> Walked<String> {
     let bytes = rows.rest().get(offset..).and_then(|rest| rest.get(..len)).ok_or(truncated(rows))?;
-    core::str::from_utf8(bytes).map(str::to_string).map_err(|error| DecodeError {
-        at: rows.at + offset + error.valid_up_to(),
-        kind: DecodeErrorKind::Utf8,
-    })
+    core::str::from_utf8(bytes)
+        .map(str::to_string)
+        .map_err(|error| DecodeError { at: rows.at + offset + error.valid_up_to(), kind: DecodeErrorKind::Utf8 })
 }
 
 const fn truncated(rows: &Rows<'_>) -> DecodeError {

@@ -48,7 +48,9 @@ fn what_makes_no_sense_is_shown_with_the_reason() {
 #[test]
 fn a_dump_covers_every_byte_of_any_input() {
     for codec in Codec::ALL {
-        for sample in [&b"{\"a\": [1, {\"b\": null}], \"c\": \"\""[..], b"\x07\0\0\0\x01\0\x01a\x01\0\0\0\x05ab", b"", b"\""] {
+        for sample in
+            [&b"{\"a\": [1, {\"b\": null}], \"c\": \"\""[..], b"\x07\0\0\0\x01\0\x01a\x01\0\0\0\x05ab", b"", b"\""]
+        {
             let dump = message(codec, sample);
             let hex = dump.lines().flat_map(|line| line.get(8..55).unwrap_or(&line[8..]).split_whitespace());
             let bytes: std::vec::Vec<u8> = hex.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();

@@ -1,40 +1,63 @@
 //! Every sentence a client of the original protocol may be told.
 //!
-//! The first part is the original's, to the letter: clients show these, and the desktop client goes back to its first
-//! page when it reads [`PeerGone::MARK`]. The second part is ours, for cases in which the original closed the
-//! connection, failed, or did not exist.
+//! The original's are kept to the letter: clients show them, and the original desktop client goes back to its first page
+//! when it reads [`PeerGone::MARK`]. Ours are for cases in which the original closed the connection or failed, and for
+//! rules it did not have.
 
 use core::fmt::{self, Display};
 
 use crate::error::DecodeError;
 
-// ---- the original's ----------------------------------------------------------------------------------------
+/// Declares constants, and [`ALL`] of them, so that none is left out of the goldens.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
 
-/// To a `signup` with an empty value.
-pub const ALL_FIELDS_REQUIRED: &str = "All fields are required.";
+        /// Every fixed text with the name of its constant.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
 
-/// To a `signup` under a name that exists.
-pub const USERNAME_TAKEN: &str = "Username already taken.";
+texts! {
+    // ---- the original's ----
 
-/// To a `login` that lacks one of both.
-pub const CREDENTIALS_REQUIRED: &str = "Username and password are required.";
+    /// To a `signup` with an empty value.
+    ALL_FIELDS_REQUIRED = "All fields are required.";
 
-/// To a `login` with an unknown name or a wrong password: which, is nobody's business.
-pub const CREDENTIALS_INVALID: &str = "Invalid username or password.";
+    /// To a `signup` under a name that exists.
+    USERNAME_TAKEN = "Username already taken.";
 
-/// To a `get_messages` that lacks a key.
-pub const INVALID_PAYLOAD: &str = "Invalid payload.";
+    /// To a `login` that lacks one of both.
+    CREDENTIALS_REQUIRED = "Username and password are required.";
 
-/// To a `send_chat_message` that lacks a value.
-pub const MISSING_FIELDS: &str = "Missing required fields.";
+    /// To a `login` with an unknown name or a wrong password: which, is nobody's business.
+    CREDENTIALS_INVALID = "Invalid username or password.";
 
-/// To everything that is no action.
-pub const INVALID_ACTION: &str = "Invalid action";
+    /// To a `get_messages` that lacks a key.
+    INVALID_PAYLOAD = "Invalid payload.";
 
-/// To a connection for which there is no room.
-pub const AT_CAPACITY: &str = "Server at maximum capacity";
+    /// To a `send_chat_message` that lacks a value.
+    MISSING_FIELDS = "Missing required fields.";
 
-/// To a handshake.
+    /// To everything that is no action.
+    INVALID_ACTION = "Invalid action";
+
+    /// To a connection for which there is no room.
+    AT_CAPACITY = "Server at maximum capacity";
+
+    // ---- ours ----
+
+    /// To a handshake without a usable `client_id`.
+    CLIENT_ID_REQUIRED = "A client_id is required.";
+
+    /// To an unencrypted connection from another machine.
+    PLAINTEXT_REMOTE = "Unencrypted connections from other machines are refused; start the node with --plaintext any";
+
+    /// To every unencrypted connection.
+    PLAINTEXT_OFF = "Unencrypted connections are refused; start the node with --plaintext any";
+}
+
+/// To a handshake. The original's.
 #[derive(Debug, Clone, Copy)]
 pub struct Welcome<'a>(
     /// What the client calls itself.
@@ -47,7 +70,7 @@ impl Display for Welcome<'_> {
     }
 }
 
-/// To a message for somebody who has no account.
+/// To a message for somebody who has no account. The original's.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerGone<'a>(
     /// Name of the receiver.
@@ -65,13 +88,7 @@ impl Display for PeerGone<'_> {
     }
 }
 
-// ---- ours --------------------------------------------------------------------------------------------------
-
-/// To a handshake without a usable `client_id`.
-pub const CLIENT_ID_REQUIRED: &str = "A client_id is required.";
-
-/// To a request with a value of the wrong type; see
-/// [`Request::wrong_key`](super::Request::wrong_key).
+/// To a request with a value of the wrong type, see [`Request::wrong_key`](super::Request::wrong_key). Ours.
 #[derive(Debug, Clone, Copy)]
 pub struct WrongKey<'a>(
     /// The key.
@@ -84,7 +101,7 @@ impl Display for WrongKey<'_> {
     }
 }
 
-/// To bytes that are no message. The connection is closed behind it.
+/// To bytes that are no message. The connection is closed behind it. Ours.
 #[derive(Debug, Clone, Copy)]
 pub struct Malformed(
     /// What was wrong.
