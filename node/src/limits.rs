@@ -165,3 +165,34 @@ const _: () = assert!(
     BUFFERED_BYTES_MAX >= 16 * (OUTBOX_BYTES_MAX + wire::limits::REQUEST_BYTES_MAX),
     "a few greedy clients must not use up what is meant for all"
 );
+
+/// Administrators served at once; more wait.
+pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+
+/// Bytes of one administrative request.
+pub const ADMIN_REQUEST_BYTES_MAX: u64 = 4096;
+
+/// How long an administrator waits for an answer: longer than a write is held.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a join code works.
+pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// How long stopping may wait for clients to take their last replies.
+pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the start waits for a leader before it says what it waits for.
+pub const START_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Turns of the poll loop that wait for the service. When they are full the poll thread waits: that is the
+/// backpressure on clients.
+pub const TURNS_MAX: usize = 64;
+
+/// Batches of write outcomes that wait for the service.
+pub const COMPLETIONS_MAX: usize = 64;
+
+/// Threads that run queries.
+pub const QUERY_THREADS: usize = 2;
+
+/// Tries to find a port that is free for both TCP and UDP.
+pub const PORT_TRIES: u32 = 20;

@@ -1,2 +1,66 @@
-//! x
-fn main() {}
+//! The `node` binary: arguments, configuration, run, exit code.
+//!
+//! Exit codes: 0 done, 1 failed (the reason is the last line on standard error), 2 wrong arguments or configuration.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use node::admin::{self, NewCode, Request, Status};
+use node::config::args::{Cli, Command};
+use node::config::resolved::{Config, data_dir};
+use node::{report, run, telemetry};
+
+fn main() -> ExitCode {
+    match Cli::parse() {
+        Cli { command: None, run } => match Config::resolve(run) {
+            Ok(config) => serve(config),
+            Err(error) => fail(&error, 2),
+        },
+        Cli { command: Some(Command::Check { run }), .. } => match Config::resolve(*run) {
+            Ok(config) => {
+                println!("{}", report::config(&config));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, 2),
+        },
+        Cli { command: Some(Command::Status { target, json }), .. } => {
+            match admin::ask::<Status>(&data_dir(target.data_dir), Request::Status) {
+                Ok(status) if json => print(&serde_json::to_string(&status).expect("plain structs have a JSON form")),
+                Ok(status) => print(&report::status(&status)),
+                Err(error) => fail(&error, 1),
+            }
+        }
+        Cli { command: Some(Command::JoinCode { target, json }), .. } => {
+            match admin::ask::<NewCode>(&data_dir(target.data_dir), Request::JoinCode) {
+                Ok(code) if json => print(&serde_json::to_string(&code).expect("plain structs have a JSON form")),
+                Ok(code) => print(&report::join_code(&code)),
+                Err(error) => fail(&error, 1),
+            }
+        }
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    telemetry::start(config.log);
+    // One thread for everything asynchronous: the heavy work has threads of its own, and more of these only wake
+    // each other up.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run::run(config)),
+        Err(error) => return fail(&error, 1),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    println!("{}", text.trim_end());
+    ExitCode::SUCCESS
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("node: {}", report::chain(error));
+    ExitCode::from(code)
+}

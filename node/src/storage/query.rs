@@ -139,6 +139,16 @@ impl StateReader {
         Ok(Progress::load(&self.connection)?.and_then(|progress| progress.applied))
     }
 
+    /// The chained hash of the state that this reader sees, and the index it belongs to.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn state_hash(&self) -> Result<(Option<LogId>, [u8; 32]), QueryError> {
+        Ok(Progress::load(&self.connection)?
+            .map(|progress| (progress.applied, progress.state_hash))
+            .unwrap_or_default())
+    }
+
     /// The live account of that name.
     ///
     /// # Errors

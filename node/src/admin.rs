@@ -1,0 +1,217 @@
+//! Administration over a Unix socket in the data directory. Whoever may use the file (mode 0600) is an administrator.
+//!
+//! One JSON object per line each way: `{"command":"status"}`, `{"command":"join-code"}`. Both halves are here: the
+//! server inside a running node, and the client behind `node status` and `node join-code`.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
+use tokio::net::{UnixListener, UnixStream};
+use wire::replication::entry::Member;
+
+use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT};
+
+/// Name of the socket in the data directory.
+pub const SOCKET: &str = "admin.sock";
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// [`Status`].
+    Status,
+    /// [`NewCode`].
+    JoinCode,
+}
+
+/// What a node and its cluster are doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of this node.
+    pub name: String,
+    /// `leader`, `follower`, `candidate` or `learner`.
+    pub role: String,
+    /// Raft's.
+    pub term: u64,
+    /// Name of the leader, if there is one.
+    pub leader: Option<String>,
+    /// Newest entry in this node's log.
+    pub last_log: Option<u64>,
+    /// Newest entry known to be on a majority.
+    pub committed: Option<u64>,
+    /// Newest entry in this node's state.
+    pub applied: Option<u64>,
+    /// Of the state at `state_hash_at`: equal at equal index on every node.
+    pub state_hash: String,
+    /// Log index the hash belongs to.
+    pub state_hash_at: Option<u64>,
+    /// Everybody, learners too.
+    pub members: Vec<MemberStatus>,
+    /// Client connections.
+    pub clients: usize,
+    /// Where this node is reached.
+    pub address: String,
+    /// Its id, hexadecimal.
+    pub node_id: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Id of the cluster.
+    pub cluster_id: String,
+    /// Where it keeps everything.
+    pub data_dir: PathBuf,
+    /// What is missing, while there is no leader.
+    pub waiting_for: Option<String>,
+}
+
+/// One member as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is reached.
+    pub address: String,
+    /// Whether it votes; learners do not yet.
+    pub voter: bool,
+    /// Whether this node has a link to it (its own: always).
+    pub connected: bool,
+}
+
+impl MemberStatus {
+    /// From the cluster's list.
+    pub fn new(member: Member, voter: bool, connected: bool) -> Self {
+        MemberStatus { name: member.name, address: member.address, voter, connected }
+    }
+}
+
+/// A fresh join code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewCode {
+    /// The code. A secret until it is used.
+    pub code: String,
+    /// For how long.
+    pub expires_in_s: u64,
+    /// What to give as `--peers`.
+    pub peers: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Problem {
+    error: String,
+}
+
+/// What the running node does for the socket.
+pub trait Administration: Send + Sync + 'static {
+    /// Facts.
+    fn status(&self) -> impl Future<Output = Result<Status, String>> + Send;
+    /// A fresh code, committed.
+    fn new_code(&self) -> impl Future<Output = Result<NewCode, String>> + Send;
+}
+
+/// Serves the socket until the process ends.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn serve<A: Administration>(directory: &Path, administration: Arc<A>) -> io::Result<()> {
+    let path = directory.join(SOCKET);
+    match std::fs::remove_file(&path) {
+        // The directory's lock is held, so a socket there is a leftover.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let seats = Arc::new(tokio::sync::Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    tokio::spawn(async move {
+        loop {
+            let Ok(seat) = seats.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let administration = administration.clone();
+                    tokio::spawn(async move {
+                        // An administrator who hangs up early is nobody's problem.
+                        let _ = answer(stream, &*administration).await;
+                        drop(seat);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "administration socket");
+                    tokio::time::sleep(ADMIN_TIMEOUT).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn answer<A: Administration>(stream: UnixStream, administration: &A) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = AsyncBufReader::new(read.take(ADMIN_REQUEST_BYTES_MAX));
+    let mut line = String::new();
+    while lines.read_line(&mut line).await? > 0 {
+        let reply = match serde_json::from_str(&line) {
+            Ok(Request::Status) => to_line(administration.status().await),
+            Ok(Request::JoinCode) => to_line(administration.new_code().await),
+            Err(error) => to_line::<()>(Err(format!("not a request: {error}"))),
+        };
+        write.write_all(reply.as_bytes()).await?;
+        line.clear();
+        lines.get_mut().set_limit(ADMIN_REQUEST_BYTES_MAX);
+    }
+    Ok(())
+}
+
+fn to_line<T: Serialize>(reply: Result<T, String>) -> String {
+    let text = match reply {
+        Ok(reply) => serde_json::to_string(&reply),
+        Err(error) => serde_json::to_string(&Problem { error }),
+    };
+    text.expect("plain structs have a JSON form") + "\n"
+}
+
+/// Why a running node could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No node runs there.
+    #[error("no node is running on {directory} ({source}); start one, or say which with --data-dir")]
+    NotRunning {
+        /// The data directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It broke off.
+    #[error("the node on {directory} did not answer: {source}")]
+    NoAnswer {
+        /// The data directory.
+        directory: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the node that runs on a data directory.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask<T: for<'a> Deserialize<'a>>(directory: &Path, request: Request) -> Result<T, AskError> {
+    let not_running = |source| AskError::NotRunning { directory: directory.to_owned(), source };
+    let no_answer = |source| AskError::NoAnswer { directory: directory.to_owned(), source };
+    let mut stream = BlockingStream::connect(directory.join(SOCKET)).map_err(not_running)?;
+    stream.set_read_timeout(Some(ADMIN_TIMEOUT)).map_err(no_answer)?;
+    let request = serde_json::to_string(&request).expect("plain enums have a JSON form") + "\n";
+    stream.write_all(request.as_bytes()).map_err(no_answer)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(no_answer)?;
+    if let Ok(Problem { error }) = serde_json::from_str(&line) {
+        return Err(AskError::Refused(error));
+    }
+    serde_json::from_str(&line).map_err(|error| no_answer(io::Error::new(io::ErrorKind::InvalidData, error)))
+}

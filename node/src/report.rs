@@ -1,0 +1,84 @@
+//! Text for people: what the administrative commands print.
+
+use std::fmt::Write;
+
+use crate::admin::{NewCode, Status};
+use crate::config::resolved::Config;
+
+/// An error with its causes, each once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// For `node status`.
+pub fn status(status: &Status) -> String {
+    let index = |index: Option<u64>| index.map_or_else(|| "-".to_owned(), |index| index.to_string());
+    let mut text = format!("{} of cluster {} at {}\n", status.name, status.cluster, status.address);
+    let mut fact = |what: &str, value: String| writeln!(text, "  {what:<11}{value}").expect("text grows");
+    fact("role", format!("{}, term {}", status.role, status.term));
+    fact("leader", status.leader.clone().unwrap_or_else(|| "none".to_owned()));
+    if let Some(missing) = &status.waiting_for {
+        fact("waiting", missing.clone());
+    }
+    fact(
+        "log",
+        format!(
+            "last {}, committed {}, applied {}",
+            index(status.last_log),
+            index(status.committed),
+            index(status.applied)
+        ),
+    );
+    fact(
+        "state",
+        format!("{} at {}", &status.state_hash[..status.state_hash.len().min(16)], index(status.state_hash_at)),
+    );
+    fact("clients", status.clients.to_string());
+    fact("data", status.data_dir.display().to_string());
+    text.push_str("members\n");
+    let width = status.members.iter().map(|member| member.name.len()).max().unwrap_or(0);
+    for member in &status.members {
+        let votes = if member.voter { "voter" } else { "learner" };
+        let link = if member.connected { "" } else { ", not reached" };
+        writeln!(text, "  {:<width$}  {:<21}  {votes}{link}", member.name, member.address).expect("text grows");
+    }
+    text
+}
+
+/// For `node join-code`.
+pub fn join_code(code: &NewCode) -> String {
+    format!(
+        "{}\n\nOn the next machine, within {} minutes:\n  node --peers {} --join-code {}",
+        code.code,
+        code.expires_in_s / 60,
+        code.peers,
+        code.code
+    )
+}
+
+/// For `node check`.
+pub fn config(config: &Config) -> String {
+    let peers = if config.peers.is_empty() { "none: founds a cluster".to_owned() } else { config.peers.join(", ") };
+    format!(
+        "The configuration is fine.\n  name          {}\n  cluster name  {}\n  listen        {}\n  advertise     {}\n  \
+         data          {}\n  peers         {peers}\n  plaintext     {:?}\n  signup        {:?}\n  max clients   {}",
+        config.name,
+        config.cluster_name,
+        config.listen,
+        config.advertise.as_deref().unwrap_or("found out at start"),
+        config.data_dir.display(),
+        config.plaintext,
+        config.signup,
+        config.max_clients,
+    )
+}

@@ -1,0 +1,312 @@
+//! A node's life, in order: directory, sockets, place in a cluster, consensus, service, transport, until it is told to
+//! stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use wire::replication::command::{Command, Outcome};
+
+use crate::admin::{self, Administration, MemberStatus, NewCode, Status};
+use crate::cluster::begin::{BeginError, begin};
+use crate::cluster::code::JoinCode;
+use crate::cluster::identity::{DataDir, Identity, IdentityError};
+use crate::config::args::Signup;
+use crate::config::resolved::Config;
+use crate::env::Clock;
+use crate::greeting::Greeting;
+use crate::limits::{
+    COMPLETIONS_MAX, JOIN_CODE_LIFETIME, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, START_PATIENCE, TURNS_MAX,
+};
+use crate::raft::{self, Consensus, Ground};
+use crate::service;
+use crate::storage::Queries;
+use crate::storage::state::OpenError;
+use crate::transport::{self, Stats};
+
+/// Why a node did not start, or stopped by itself. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The listening address.
+    #[error("cannot listen on {address}: {source}{}", hint(.source))]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data directory.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No place in a cluster.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// Consensus.
+    #[error(transparent)]
+    Consensus(#[from] raft::StartError),
+    /// Readers of the state.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// Client connections.
+    #[error(transparent)]
+    Transport(#[from] transport::StartError),
+    /// The administration socket or signals.
+    #[error("cannot serve administration in {directory}: {source}")]
+    Admin {
+        /// The data directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Password threads.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// A replica unsure of its state must not go on.
+    #[error("this server stops, because it cannot vouch for its data any more: {0}")]
+    Failed(String),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop the program that uses it, or choose another port with --listen ADDR:PORT",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address, see `ip address`",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges, choose another with --listen ADDR:PORT",
+        _ => "",
+    }
+}
+
+/// Runs a node until SIGINT or SIGTERM. Prints to standard output what its operator should know.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let clock = Clock;
+    let data = Arc::new(DataDir::open(&config.data_dir)?);
+    let (listener, socket, listen) = bind(config.listen)?;
+    let place = begin(&config, &data, listen.port(), |line| println!("{line}")).await?;
+    let identity = Arc::new(place.identity);
+    let address = place.address.or_else(|| config.advertise.clone()).unwrap_or_else(|| own_address(listen));
+
+    let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
+    let ground = Ground { data: data.clone(), identity: identity.clone(), address: address.clone(), socket, clock };
+    let consensus = Arc::new(Consensus::start(ground, completed).await?);
+    let queries = Queries::start(&data.file("state.db"), QUERY_THREADS)?;
+
+    let (turned, turns) = mpsc::channel(TURNS_MAX);
+    let transport_config =
+        transport::Config { max_clients: config.max_clients, plaintext: config.plaintext, ..Default::default() };
+    let (transport, replies) = transport::start(transport_config, listener, turned)?;
+    let parts = service::Parts {
+        proposer: consensus.proposer.clone(),
+        reads: consensus.reads.clone(),
+        queries: queries.clone(),
+        replies,
+        signup_open: config.signup == Signup::Open,
+    };
+    let service = service::start(parts, turns, completions).map_err(RunError::Thread)?;
+
+    let desk = Arc::new(Desk {
+        consensus: consensus.clone(),
+        queries,
+        stats: transport.stats(),
+        data,
+        identity,
+        address,
+        clock,
+    });
+    let admin_error = |source| RunError::Admin { directory: desk.data.path().to_owned(), source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(admin_error)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(admin_error)?;
+    admin::serve(desk.data.path(), desk.clone()).map_err(admin_error)?;
+    let greeting = tokio::spawn(desk.clone().greet(listen));
+
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        reason = consensus.failed() => Some(reason),
+    };
+    greeting.abort();
+    // Clients first, so that what is acknowledged still reaches them; consensus last.
+    let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
+    if drained.await.is_err() {
+        tracing::error!("the transport did not stop cleanly");
+    }
+    service.abort();
+    consensus.stop().await;
+    // Left behind it would only be found stale at the next start.
+    let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
+    failed.map_or(Ok(()), |reason| Err(RunError::Failed(reason)))
+}
+
+/// Binds the same port for TCP and UDP. With port 0 the system chooses for TCP, and another is tried when UDP has that
+/// one taken.
+fn bind(address: SocketAddr) -> Result<(TcpListener, UdpSocket, SocketAddr), RunError> {
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let bound = TcpListener::bind(address).and_then(|listener| {
+            let local = listener.local_addr()?;
+            Ok((listener, UdpSocket::bind(local)?, local))
+        });
+        match bound {
+            Ok(bound) => return Ok(bound),
+            Err(_) if tries > 0 => {}
+            Err(source) => return Err(RunError::Listen { address, source }),
+        }
+    }
+}
+
+/// Addresses of this machine, loopback left out, those that a LAN has first.
+fn interfaces() -> Vec<std::net::IpAddr> {
+    let mut found: Vec<_> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
+        .map(|interface| interface.ip())
+        .collect();
+    found.sort_by_key(|ip| (ip.is_ipv6(), *ip));
+    found
+}
+
+/// Where others reach a node that nobody has told: where it listens, or the first address of the machine.
+fn own_address(listen: SocketAddr) -> String {
+    if !listen.ip().is_unspecified() {
+        return listen.to_string();
+    }
+    let ip = interfaces().first().copied().unwrap_or_else(|| [127, 0, 0, 1].into());
+    SocketAddr::new(ip, listen.port()).to_string()
+}
+
+/// A port above `after` that is free for both protocols now.
+fn free_port(listen: SocketAddr) -> Option<u16> {
+    (1..=99)
+        .filter_map(|offset| listen.port().checked_add(offset))
+        .find(|&port| bind(SocketAddr::new(listen.ip(), port)).is_ok())
+}
+
+/// Answers administrators.
+struct Desk {
+    consensus: Arc<Consensus>,
+    queries: Queries,
+    stats: Stats,
+    data: Arc<DataDir>,
+    identity: Arc<Identity>,
+    address: String,
+    clock: Clock,
+}
+
+impl Administration for Desk {
+    async fn status(&self) -> Result<Status, String> {
+        let leadership = &self.consensus.leadership;
+        let (role, term) = leadership.role();
+        let leader = leadership.leader();
+        let members = leadership.members();
+        let indexes = self.consensus.indexes().await;
+        let (hash_at, hash) =
+            self.queries.run(|reader| reader.state_hash()).await.map_err(|error| error.to_string())?;
+        Ok(Status {
+            name: self.identity.name.clone(),
+            role: role.to_owned(),
+            term,
+            leader: leader
+                .and_then(|id| members.iter().find(|(member, _)| member.id == id))
+                .map(|(member, _)| member.name.clone()),
+            last_log: indexes.last_log,
+            committed: indexes.committed,
+            applied: indexes.applied,
+            state_hash: data_encoding::HEXLOWER.encode(&hash),
+            state_hash_at: hash_at.map(|id| id.index),
+            members: members
+                .into_iter()
+                .map(|(member, voter)| {
+                    let connected = member.id == self.identity.node
+                        || leadership.peers().find(member.id).is_some_and(|peer| peer.is_connected());
+                    MemberStatus::new(member, voter, connected)
+                })
+                .collect(),
+            clients: self.stats.clients(),
+            address: self.address.clone(),
+            node_id: format!("{:016x}", self.identity.node),
+            cluster: self.identity.cluster_name.clone(),
+            cluster_id: self.identity.cluster_id.clone(),
+            data_dir: self.data.path().to_owned(),
+            waiting_for: leader.is_none().then(|| leadership.missing()),
+        })
+    }
+
+    async fn new_code(&self) -> Result<NewCode, String> {
+        let pin = self.data.pin().map_err(|error| error.to_string())?;
+        let code = JoinCode::generate(pin).map_err(|error| error.to_string())?;
+        let lifetime = u64::try_from(JOIN_CODE_LIFETIME.as_millis()).expect("minutes fit");
+        let add = Command::AddJoinCode {
+            hash: JoinCode::hash(&code.secret),
+            expires_ms: self.clock.unix_ms().saturating_add(lifetime),
+        };
+        match self.consensus.proposer.propose(&add).await {
+            Ok(Outcome::Done) => Ok(NewCode {
+                code: code.to_string(),
+                expires_in_s: JOIN_CODE_LIFETIME.as_secs(),
+                peers: self.address.clone(),
+            }),
+            Ok(other) => Err(format!("unexpected outcome {other:?}")),
+            Err(error) => Err(format!("no join code could be made: {error}")),
+        }
+    }
+}
+
+impl Desk {
+    /// Tells the operator where things stand: at once if there is a leader soon, and what is missing if not.
+    async fn greet(self: Arc<Self>, listen: SocketAddr) {
+        let leadership = &self.consensus.leadership;
+        let led = tokio::time::timeout(START_PATIENCE, leadership.led()).await.is_ok();
+        println!(
+            "ready name={} address={listen} role={} cluster={} data_dir={}",
+            self.identity.name,
+            leadership.role().0,
+            self.identity.cluster_id,
+            self.data.path().display()
+        );
+        if !led {
+            println!("waiting: {}", leadership.missing());
+            self.report_until_led().await;
+        }
+        let join_code = self.new_code().await.ok().map(|new| new.code);
+        let members = leadership.members();
+        let (role, term) = leadership.role();
+        let leader = leadership.leader().and_then(|id| members.iter().find(|(member, _)| member.id == id));
+        let interfaces = if listen.ip().is_unspecified() { interfaces() } else { Vec::new() };
+        let greeting = Greeting {
+            name: self.identity.name.clone(),
+            cluster: self.identity.cluster_name.clone(),
+            listen,
+            interfaces: interfaces.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect(),
+            address: self.address.clone(),
+            role: (role.to_owned(), term),
+            leader: leader.map(|(member, _)| (member.name.clone(), member.address.clone())),
+            voters: members.iter().filter(|(_, voter)| *voter).count(),
+            data_dir: self.data.path().to_owned(),
+            pin: self.data.pin().map(|pin| pin.to_string()).unwrap_or_default(),
+            program: std::env::args().next().unwrap_or_else(|| "node".into()),
+            join_code,
+            next_port: free_port(listen),
+        };
+        print!("{}", greeting.text());
+    }
+
+    /// Says what is missing whenever that changes, until there is a leader.
+    async fn report_until_led(&self) {
+        let mut leadership = self.consensus.leadership.clone();
+        let mut said = leadership.missing();
+        while leadership.leader().is_none() {
+            let _ = tokio::time::timeout(START_PATIENCE, leadership.changed()).await;
+            let missing = leadership.missing();
+            if missing != said && leadership.leader().is_none() {
+                println!("waiting: {missing}");
+                said = missing;
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Logs, to standard error. `SAMIRA_LOG_FILTER` (or `RUST_LOG`) chooses what, in tracing's filter syntax.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::args::LogFormat;
+
+/// openraft tells every heartbeat's story at `info`; its own trouble comes as `warn` and `error`, and what we make of
+/// it is logged by us.
+const DEFAULT_FILTER: &str = "info,openraft=error,quinn=warn,quinn_proto=warn,rustls=warn";
+
+/// Starts logging. Before the first log line, once.
+pub fn start(format: LogFormat) {
+    let filter = std::env::var("SAMIRA_LOG_FILTER").or_else(|_| std::env::var("RUST_LOG"));
+    let filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_FILTER));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Pretty => {
+            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        }
+        LogFormat::Json => logs.json().init(),
+    }
+}
