@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed (the reason is the last line on standard error), 2 wrong arguments or configuration.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,10 +18,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, 2),
         },
         Cli { command: Some(Command::Check { run }), .. } => match Config::resolve(*run) {
-            Ok(config) => {
-                println!("{}", report::config(&config));
-                ExitCode::SUCCESS
-            }
+            Ok(config) => print(&report::config(&config)),
             Err(error) => fail(&error, 2),
         },
         Cli { command: Some(Command::Status { target, json }), .. } => {
@@ -56,7 +54,8 @@ fn serve(config: Config) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    println!("{}", text.trim_end());
+    // A reader that has seen enough (`| head -1`) is no failure.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     ExitCode::SUCCESS
 }
 

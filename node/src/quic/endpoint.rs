@@ -120,6 +120,7 @@ impl Peers {
 
     /// Closes every link and says so to the other sides.
     pub async fn close(&self) {
+        self.retain(|_| false);
         self.dialler.endpoint.close(VarInt::from_u32(close::STOPPING), b"stopping");
         self.dialler.endpoint.wait_idle().await;
     }

@@ -18,11 +18,11 @@ pub mod state_machine;
 mod tests;
 pub mod types;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 
-use openraft::error::InitializeError;
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use wire::replication::entry::Member;
@@ -161,15 +161,9 @@ impl Consensus {
             .map_err(|error| raft_error(&error))?;
 
         let me = Member { id: identity.node, address, name: identity.name.clone() };
-        if identity.founder {
-            match raft
-                .initialize([(me.id, Peer::from_member(&me))].into_iter().collect::<std::collections::BTreeMap<_, _>>())
-                .await
-            {
-                Ok(()) => {}
-                Err(openraft::error::RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-                Err(error) => return Err(raft_error(&error)),
-            }
+        if identity.founder && !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
+            let members = BTreeMap::from([(me.id, Peer::from_member(&me))]);
+            raft.initialize(members).await.map_err(|error| raft_error(&error))?;
         }
 
         let leadership = Leadership::new(identity.node, &raft, peers.clone());

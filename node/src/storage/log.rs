@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::entry::LogEntry;
+use super::schema;
 use crate::limits::{LOG_JOBS_MAX, LOG_WAL_BYTES_MAX};
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
@@ -55,6 +56,14 @@ pub enum OpenError {
         path: PathBuf,
         /// What SQLite said.
         source: rusqlite::Error,
+    },
+    /// The file system said no.
+    #[error("cannot open the log {path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// A newer release wrote the file.
     #[error("the log {path} has format {found}; this release knows up to {known}: start it with a newer release")]
@@ -106,6 +115,7 @@ impl LogStore {
     /// The file cannot be opened, is damaged, or was written by a newer release.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        schema::make_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let writer = Connection::open(path).map_err(sqlite)?;
         configure(&writer).map_err(sqlite)?;
         match writer.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(sqlite)? {
