@@ -1,1 +1,46 @@
-//! x
+//! End-to-end tests: the real binary on loopback, faults, and an oracle over the databases it leaves behind.
+//!
+//! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
+//! * [`legacy_client`]: a small blocking client in both codecs.
+//! * [`oracle`]: what clients were told, held against every node's database.
+//!
+//! The scenarios are in `tests/tests/`, one file per kind of trouble. Nothing there sleeps: everything waits for a
+//! condition with a deadline.
+
+pub mod cluster;
+pub mod legacy_client;
+pub mod oracle;
+
+use std::time::{Duration, Instant};
+
+/// Far more than anything waits for on a loaded machine; who waits this long has found a fault.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Now.
+#[expect(clippy::disallowed_methods, reason = "tests of real processes live in real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When [`PATIENCE`] is over, naming what was waited for.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// [`wait_for`] something to be true.
+///
+/// # Panics
+/// See there.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
