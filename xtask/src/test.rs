@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -96,12 +96,19 @@ fn heading(name: &str) {
 fn step(name: &str, command: &mut Command) -> Result<()> {
     heading(name);
     let started = now();
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
     if !status.success() {
-        bail!("{name} failed ({status}): {command:?}");
+        bail!("{name} failed ({status}): {}", line(command));
     }
     println!("   {:.1} s", started.elapsed().as_secs_f32());
     Ok(())
+}
+
+/// A command as one would type it.
+fn line(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// What the test runner counted.
