@@ -130,6 +130,32 @@ fn size_is_bounded() {
 }
 
 #[test]
+fn no_byte_is_looked_at_twice() {
+    // Bytes that were pushed before are spoilt before the next push: whoever looks at them again is misled. The head
+    // of a SAMIRA value is looked at once it is there as a whole, so its first four bytes may be needed again.
+    let text = "x".repeat(200);
+    let json = ["{\"a\": \"", &text, "\", \"b\": [1, {\"c\": true}]}"].concat().into_bytes();
+    let mut samira = Vec::from(b"\x07\0\0\0\x02\0\x01a\x01\0\0\0\xc8");
+    samira.extend_from_slice(text.as_bytes());
+    samira.extend_from_slice(b"\0\x01b\x06\0\0\0\x02\x05\x03\0\0\0\0\0\0\0\0");
+    for (codec, message, kept) in [(Codec::Json, json, 0), (Codec::Samira1, samira, 4)] {
+        for chunk in 1..=message.len() {
+            let mut splitter = Splitter::new(codec);
+            let mut buffer = Vec::new();
+            let mut end = None;
+            for piece in message.chunks(chunk) {
+                assert_eq!(end, None);
+                let seen = buffer.len();
+                buffer[..usize::saturating_sub(seen, kept)].fill(0xff);
+                buffer.extend_from_slice(piece);
+                end = splitter.push(&buffer).expect("a good message");
+            }
+            assert_eq!(end, Some(message.len()), "{codec:?} in chunks of {chunk}");
+        }
+    }
+}
+
+#[test]
 fn spacing_between_messages_is_no_beginning() {
     let mut json = Splitter::new(Codec::Json);
     assert!(json.is_idle());

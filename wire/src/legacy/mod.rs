@@ -5,9 +5,11 @@
 //! * [`field`]: what such a request may hold where a value is expected.
 //! * [`reply`]: the answers, keys in the original's order.
 //! * [`text`]: every sentence such a client may be told.
+//! * [`owned`]: copies that outlive the receive buffer, for devices without an allocator.
 
 pub mod field;
 mod hello;
+pub mod owned;
 pub mod reply;
 pub mod request;
 pub mod text;
