@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         step("documentation", &mut doc)?;
     }
     let mut goldens = cargo();
-    goldens.args(["insta", "test", "--package", "wire", "--unreferenced=reject", "--check"]).env("PATH", tools);
+    goldens.args(["insta", "test", "--package", "snapshots", "--unreferenced=reject", "--check"]).env("PATH", tools);
     step("goldens: none changed, none left over", &mut goldens)?;
     let counts = tests()?;
     println!("\n{} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored);
