@@ -196,3 +196,21 @@ pub const QUERY_THREADS: usize = 2;
 
 /// Tries to find a port that is free for both TCP and UDP.
 pub const PORT_TRIES: u32 = 20;
+
+/// Bytes of requests that one connection may have waiting for their turn, behind a read for example. More are answered
+/// as busy: the transport bounds their number, this their size.
+pub const SESSION_QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of requests that all connections together may have waiting.
+pub const SERVICE_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Message lists remembered per connection, so that `delete_messages` can name messages by their place in what was
+/// shown last. The original client has one chat open at a time.
+pub const LISTS_KEPT_MAX: usize = 8;
+
+/// Threads that hash passwords; each needs nine mebibytes while it does.
+pub const PASSWORD_THREADS: usize = 2;
+
+const _: () = assert!(SERVICE_QUEUE_BYTES_MAX >= 8 * SESSION_QUEUE_BYTES_MAX, "one connection must not fill it all");
+const _: () =
+    assert!(SESSION_QUEUE_BYTES_MAX >= wire::limits::REQUEST_BYTES_MAX, "any legal request must be able to wait");

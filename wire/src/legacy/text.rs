@@ -50,6 +50,54 @@ texts! {
     /// To a handshake without a usable `client_id`.
     CLIENT_ID_REQUIRED = "A client_id is required.";
 
+    /// To every action but `signup` and `login` on a connection on which nobody is logged in.
+    LOG_IN_FIRST = "Please log in first.";
+
+    /// To every action of an account that was deleted meanwhile, from another connection.
+    ACCOUNT_GONE = "This account has been deleted.";
+
+    /// To a `signup` where the operator allows none.
+    SIGNUP_CLOSED = "This server takes no new accounts.";
+
+    /// To a `signup` or `login` with a password longer than its bound.
+    PASSWORD_TOO_LONG = "The password is too long.";
+
+    /// To a request about a chat that the user is not in.
+    NO_SUCH_CHAT = "You are not part of such a chat.";
+
+    /// To a `delete_messages` that names somebody else's message. Nothing was deleted.
+    NOT_YOUR_MESSAGE = "You can only delete messages that you have sent.";
+
+    /// To a `delete_messages` with a negative index.
+    INDEX_NEGATIVE = "Message indices count from 0.";
+
+    /// To a `delete_chats`.
+    DELETE_CHATS = "A chat belongs to both sides and cannot be deleted. Delete your own messages in it instead.";
+
+    /// To a `save_settings` or `update_view_limit` outside of its bounds.
+    LIMIT_OUT_OF_RANGE = "The message limit must be a whole number from 1 to 100000.";
+
+    /// To a message text longer than its bound.
+    MESSAGE_TOO_LONG = "The message is longer than 65536 bytes.";
+
+    /// To a search pattern longer than its bound.
+    PATTERN_TOO_LONG = "The search pattern is too long.";
+
+    /// To a request for which there is no room now. It had no effect.
+    BUSY = "The server is busy and has done nothing. Please try again in a moment.";
+
+    /// To a write on a connection that was logged in without a quorum, while there still is none.
+    READ_ONLY = "Nothing was stored: too few servers of the cluster can be reached. Until they can, you can only read.";
+
+    /// To a write that the server, while stopping, does not take any more.
+    STOPPING = "The server is stopping. Please connect again.";
+
+    /// To a read when the server's own database fails.
+    READ_FAILED = "The server cannot read its data.";
+
+    /// To a write that the rules refuse for a reason which clients of this protocol cannot bring about.
+    REFUSED = "The server refuses this request.";
+
     /// To an unencrypted connection from another machine.
     PLAINTEXT_REMOTE = "Unencrypted connections from other machines are refused; start the node with --plaintext any";
 
@@ -85,6 +133,60 @@ impl PeerGone<'_> {
 impl Display for PeerGone<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Cannot send message. User '{}' {}.", self.0, Self::MARK)
+    }
+}
+
+/// To a request in the name of somebody else. Ours.
+#[derive(Debug, Clone, Copy)]
+pub struct NotYou<'a>(
+    /// Who is logged in.
+    pub &'a str,
+);
+
+impl Display for NotYou<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "You are logged in as '{}'; this can only be done for oneself.", self.0)
+    }
+}
+
+/// To a `signup` or `start_chat` with a name that cannot be taken. Ours.
+#[derive(Debug, Clone, Copy)]
+pub struct NameRefused<R> {
+    /// Which name: `user name` or `nickname`.
+    pub which: &'static str,
+    /// What is wrong with it, as the end of a sentence.
+    pub reason: R,
+}
+
+impl<R: Display> Display for NameRefused<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "This {} {}.", self.which, self.reason)
+    }
+}
+
+/// To a write that is certainly not stored. Ours.
+#[derive(Debug, Clone, Copy)]
+pub struct NotStored<'a>(
+    /// What is missing.
+    pub &'a str,
+);
+
+impl Display for NotStored<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Nothing was stored: {}.", self.0)
+    }
+}
+
+/// To a write that may or may not be stored. Ours.
+#[derive(Debug, Clone, Copy)]
+pub struct OutcomeUnknown<'a>(
+    /// What is missing.
+    pub &'a str,
+);
+
+impl Display for OutcomeUnknown<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "This may or may not have been stored, look before you try again: {}.", self.0)
     }
 }
 

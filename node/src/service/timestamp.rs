@@ -1,0 +1,58 @@
+//! Times as clients of the original protocol show them.
+
+use std::fmt;
+
+/// Milliseconds since 1970, shown as ISO 8601 in UTC with microseconds and without a zone:
+/// `2026-11-22T12:07:55.726000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timestamp(pub(super) u64);
+
+/// The last moment of the year 9999: later years would not keep the format.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.min(LAST_MS);
+        let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
+        let micros = of_day % 1000 * 1000;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}")
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01. Counted in eras of 400 years that begin on a 1 March, so that the leap
+/// day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_shown_in_utc() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000000"),
+            (951_782_399_999, "2000-02-28T23:59:59.999000"),
+            (951_782_400_000, "2000-02-29T00:00:00.000000"),
+            (1_077_926_400_000, "2004-02-28T00:00:00.000000"),
+            (1_795_349_275_726, "2026-11-22T12:07:55.726000"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000000"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000000"),
+            (u64::MAX, "9999-12-31T23:59:59.999000"),
+        ];
+        for (ms, expected) in table {
+            assert_eq!(Timestamp(ms).to_string(), expected);
+        }
+    }
+}
