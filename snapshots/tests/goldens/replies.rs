@@ -4,7 +4,9 @@ use wire::legacy::reply::{
     Chat, ChatsReply, HelloReply, Items, LimitReply, LoginReply, Message, MessagesReply, Outcome, Shown,
     StartChatReply, Status, UsersReply,
 };
-use wire::legacy::text::{self, Malformed, PeerGone, Welcome, WrongKey};
+use wire::legacy::text::{
+    self, Malformed, NameRefused, NotStored, NotYou, OutcomeUnknown, PeerGone, Welcome, WrongKey,
+};
 use wire::{DecodeError, DecodeErrorKind};
 
 const CHATS: [Chat<&str>; 2] = [
@@ -46,10 +48,10 @@ fn actions_without_data() {
         "reply_save_settings",
         "reply_send_chat_message",
         "reply_delete_messages",
-        "reply_delete_chats",
     ] {
         golden!(name, Outcome::done(), Outcome<&str>);
     }
+    golden!("reply_delete_chats", Outcome::refused(text::DELETE_CHATS), Outcome<&str>);
 }
 
 #[test]
@@ -126,6 +128,12 @@ fn every_fixed_refusal() {
 #[test]
 fn every_refusal_that_names_something() {
     golden!("error_peer_gone", Outcome::refused(Shown(PeerGone("nobody"))), Outcome<&str>);
+    golden!("error_not_you", Outcome::refused(Shown(NotYou("alice"))), Outcome<&str>);
+    let name = NameRefused { which: "nickname", reason: "is too long" };
+    golden!("error_name_refused", Outcome::refused(Shown(name)), Outcome<&str>);
+    let missing = "2 of 3 nodes do not answer";
+    golden!("error_not_stored", Outcome::refused(Shown(NotStored(missing))), Outcome<&str>);
+    golden!("error_outcome_unknown", Outcome::refused(Shown(OutcomeUnknown(missing))), Outcome<&str>);
     golden!("error_wrong_key", Outcome::refused(Shown(WrongKey("chat_id"))), Outcome<&str>);
     let error = DecodeError { at: 17, kind: DecodeErrorKind::Malformed("tag") };
     golden!("error_malformed", Outcome::refused(Shown(Malformed(error))), Outcome<&str>);

@@ -215,3 +215,26 @@ impl Display for Malformed {
         write!(formatter, "Malformed message: {}.", self.0)
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::string::ToString as _;
+
+    use super::*;
+    use crate::limits::{LEGACY_REPLY_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, VIEW_LIMIT_MAX};
+
+    #[test]
+    fn texts_name_the_bounds_that_hold() {
+        assert!(LIMIT_OUT_OF_RANGE.contains(&VIEW_LIMIT_MAX.to_string()));
+        assert!(MESSAGE_TOO_LONG.contains(&MESSAGE_TEXT_BYTES_MAX.to_string()));
+    }
+
+    #[test]
+    fn texts_are_one_line_and_differ() {
+        for (index, (name, text)) in ALL.iter().enumerate() {
+            assert!(!text.is_empty() && text.len() < LEGACY_REPLY_BYTES_MAX / 8, "{name}");
+            assert!(!text.contains(char::is_control), "{name}");
+            assert!(ALL[..index].iter().all(|(_, other)| other != text), "{name} says the same as another");
+        }
+    }
+}
