@@ -51,3 +51,20 @@ fn compare(name: &str, text: &str) {
     settings.set_omit_expression(true);
     settings.bind(|| assert_snapshot!(name, text));
 }
+
+/// The examples in the description of the formats are goldens, to the letter.
+#[test]
+fn documented_bytes_are_the_real_ones() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect(path);
+    let page = read("docs/wire.md");
+    let mut examples = 0;
+    for (before, block) in page.split("```").collect::<Vec<_>>().chunks_exact(2).map(|pair| (pair[0], pair[1])) {
+        let Some((_, path)) = before.trim_end_matches("`:\n\n").rsplit_once('`') else { continue };
+        let golden = read(path);
+        let (_, content) = golden.trim_start_matches("---\n").split_once("---\n").expect("a header");
+        assert_eq!(block.trim_start_matches('\n'), content, "{path}");
+        examples += 1;
+    }
+    assert_eq!(examples, 2);
+}

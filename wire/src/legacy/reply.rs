@@ -4,7 +4,8 @@
 //! displayed ([`Shown`]); a client reads `&str` and whatever list it likes, `Vec` or `heapless::Vec`.
 //!
 //! A refusal is an [`Outcome`] in answer to every action, and reads as any other reply with `success` false, its
-//! `error_message` and nothing else, so that clients can decode the type their request calls for.
+//! `error_message` and nothing else, so that clients can decode the type their request calls for. A repeated key, which
+//! requests may have, makes a reply invalid: servers do not repeat themselves.
 
 use core::fmt::{self, Display};
 
