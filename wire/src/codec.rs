@@ -106,3 +106,34 @@ impl Codec {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::legacy::reply::Chat;
+
+    #[test]
+    fn the_first_byte_tells_the_codec() {
+        for first in 0..=u8::MAX {
+            let expected = match first {
+                b'{' | b' ' | b'\t' | b'\r' | b'\n' => Some(Codec::Json),
+                7 => Some(Codec::Samira1),
+                _ => None,
+            };
+            assert_eq!(Codec::sniff(first), expected, "{first:#04x}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_its_parts() {
+        let chat = Chat { chat_id: "a_b", other_user: "bé", unread_count: 12 };
+        for codec in Codec::ALL {
+            let empty = codec.encoded_len(&[(); 0]).expect("a form");
+            let item = codec.encoded_len(&chat).expect("a form");
+            for count in 1..4 {
+                let whole = codec.encoded_len(&[chat; 4][..count]).expect("a form");
+                assert_eq!(whole, empty + count * item + (count - 1) * codec.separator_len());
+            }
+        }
+    }
+}
