@@ -208,9 +208,6 @@ pub const SERVICE_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// shown last. The original client has one chat open at a time.
 pub const LISTS_KEPT_MAX: usize = 8;
 
-/// Threads that hash passwords; each needs nine mebibytes while it does.
-pub const PASSWORD_THREADS: usize = 2;
-
 const _: () = assert!(SERVICE_QUEUE_BYTES_MAX >= 8 * SESSION_QUEUE_BYTES_MAX, "one connection must not fill it all");
 const _: () =
     assert!(SESSION_QUEUE_BYTES_MAX >= wire::limits::REQUEST_BYTES_MAX, "any legal request must be able to wait");

@@ -10,7 +10,7 @@
 //! * [`dispatch`]: what each action is and who may ask for it.
 //! * [`job`]: requests that take their time: reads, logins, and writes that depend on a read.
 //! * [`history`], [`lists`], [`reply`]: what replies hold, within the bytes such a client can read.
-//! * [`passwords`]: Argon2id on its own threads.
+//! * [`passwords`]: Argon2id on a thread of its own.
 //!
 //! What a client may do follows from who is logged in on its connection. The original let any connection act for
 //! anybody; here a request in somebody else's name is refused in words. A successful signup also logs in, if nobody is
@@ -41,7 +41,7 @@ use self::job::{Backend, Cluster, Done, Job, Update};
 use self::passwords::Passwords;
 use self::session::{Session, Stage, Waiting};
 use crate::bridge::{ConnId, Event, Outgoing, Replies, Turn};
-use crate::limits::{PASSWORD_THREADS, SERVICE_QUEUE_BYTES_MAX};
+use crate::limits::SERVICE_QUEUE_BYTES_MAX;
 use crate::raft::propose::{Completion, ProposeError, Proposer, Ticket};
 use crate::raft::read::{Freshness, Reads};
 use crate::storage::Queries;
@@ -67,14 +67,14 @@ pub struct Parts {
 /// Starts the service as a task of the running runtime. It ends when one of its two inputs does.
 ///
 /// # Errors
-/// No thread for passwords can be started.
+/// The thread for passwords cannot be started.
 pub fn start(
     parts: Parts,
     turns: mpsc::Receiver<Turn>,
     completions: mpsc::Receiver<Vec<Completion>>,
 ) -> io::Result<AbortHandle> {
     let Parts { proposer, reads, queries, replies, signup_open } = parts;
-    let passwords = Passwords::start(PASSWORD_THREADS)?;
+    let passwords = Passwords::start()?;
     let backend = Backend { cluster: Consensus { proposer, reads }, queries, passwords };
     let service = Service::new(backend, signup_open, move |batch| replies.send(batch));
     Ok(tokio::spawn(service.run(turns, completions)).abort_handle())

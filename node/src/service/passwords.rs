@@ -1,23 +1,28 @@
-//! Password hashing, on threads of its own: one hash takes tens of milliseconds and nine mebibytes.
+//! Password hashing, on a thread of its own: one hash takes tens of milliseconds and nine mebibytes.
 //!
 //! What clients send, the lowercase hexadecimal SHA-256 of the password, is the secret that is hashed here. The queue is
-//! bounded, so that a flood of logins is told to come again instead of delaying everybody for ever.
+//! bounded, so that a flood of logins is told to come again instead of delaying everybody for ever. One thread, so that
+//! consensus keeps a core of a small machine to itself whatever comes.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread;
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Ident, Output, ParamsString, PasswordHash, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::oneshot;
 
 /// OWASP's Argon2id setting of small memory: KiB, passes, lanes.
 const COST: (u32, u32, u32) = (9 * 1024, 4, 1);
 
-/// Hashes that may wait. At about 15 ms each on two threads the last one is done after two seconds, well within the ten
-/// that clients wait.
-const QUEUE_MAX: usize = 256;
+/// Hashes that may wait. At about 25 ms each the last one is done after some three seconds, well within the ten that
+/// clients wait.
+const QUEUE_MAX: usize = 128;
+
+/// Blocks of a kibibyte that are reserved; those not needed are never touched and so cost no memory. Allocators map an
+/// area this large separately (glibc: above 32 MiB in any case) and hand it back to the system when it is dropped;
+/// smaller ones stay with the process for good.
+const RESERVED_BLOCKS: usize = 33 * 1024;
 
 /// A hash that no password has, of the same cost: an unknown name is not told apart by its time.
 const NOBODY: &str = "$argon2id$v=19$m=9216,t=4,p=1$bm9ib2R5IGlzIG5hbWVk$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -28,31 +33,27 @@ pub(super) enum PasswordError {
     /// Too many wait already.
     #[error("too many passwords are waiting to be hashed")]
     Busy,
-    /// The threads have stopped, or the operating system has no randomness for a salt.
+    /// The thread has stopped, a stored hash is damaged, or the operating system has no randomness for a salt.
     #[error("passwords cannot be hashed")]
     Failed,
 }
 
-type Job = Box<dyn FnOnce(&Argon2<'_>) + Send>;
+type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
-/// Handle to the password threads. They stop when the last handle is dropped.
+/// Handle to the password thread. It stops when the last handle is dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Passwords {
     jobs: SyncSender<Job>,
 }
 
 impl Passwords {
-    /// Starts the threads. Idle ones sleep in the kernel and hold no memory for hashing.
+    /// Starts the thread. While it has nothing to do it sleeps in the kernel and holds no memory for hashing.
     ///
     /// # Errors
-    /// A thread cannot be started.
-    pub(super) fn start(threads: usize) -> io::Result<Passwords> {
+    /// The thread cannot be started.
+    pub(super) fn start() -> io::Result<Passwords> {
         let (jobs, queue) = sync_channel::<Job>(QUEUE_MAX);
-        let queue = Arc::new(Mutex::new(queue));
-        for number in 0..threads {
-            let queue = Arc::clone(&queue);
-            thread::Builder::new().name(format!("password-{number}")).spawn(move || serve(&queue))?;
-        }
+        thread::Builder::new().name("password".into()).spawn(move || serve(&queue))?;
         Ok(Passwords { jobs })
     }
 
@@ -61,14 +62,7 @@ impl Passwords {
     /// # Errors
     /// See [`PasswordError`].
     pub(super) async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.run(move |argon2| {
-            let mut salt = [0; 16];
-            getrandom::fill(&mut salt).map_err(|_| PasswordError::Failed)?;
-            let salt = SaltString::encode_b64(&salt).map_err(|_| PasswordError::Failed)?;
-            let hash = argon2.hash_password(password.as_bytes(), &salt).map_err(|_| PasswordError::Failed)?;
-            Ok(hash.to_string())
-        })
-        .await
+        self.run(move |hasher| hasher.hash(&password).ok_or(PasswordError::Failed)).await
     }
 
     /// Whether `password` is the one of `hash`. Without a hash (nobody has that name) the answer is no, after the same
@@ -77,10 +71,8 @@ impl Passwords {
     /// # Errors
     /// See [`PasswordError`].
     pub(super) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
-        self.run(move |argon2| {
-            let text = hash.as_deref().unwrap_or(NOBODY);
-            let parsed = PasswordHash::new(text).map_err(|_| PasswordError::Failed)?;
-            let right = argon2.verify_password(password.as_bytes(), &parsed).is_ok();
+        self.run(move |hasher| {
+            let right = hasher.verify(&password, hash.as_deref().unwrap_or(NOBODY)).ok_or(PasswordError::Failed)?;
             Ok(right && hash.is_some())
         })
         .await
@@ -88,13 +80,13 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Argon2<'_>) -> Result<T, PasswordError> + Send + 'static,
+        work: impl FnOnce(&mut Hasher) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(move |argon2: &Argon2<'_>| {
+        let job = Box::new(move |hasher: &mut Hasher| {
             // Whoever asked may have left; then the work is saved.
             if !answer.is_closed() {
-                let _ = answer.send(work(argon2));
+                let _ = answer.send(work(hasher));
             }
         });
         self.jobs.try_send(job).map_err(|refused| match refused {
@@ -105,29 +97,87 @@ impl Passwords {
     }
 }
 
-fn serve(queue: &Mutex<Receiver<Job>>) {
-    let (memory, passes, lanes) = COST;
-    let params = Params::new(memory, passes, lanes, None).expect("the cost is within Argon2's bounds");
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+fn serve(queue: &Receiver<Job>) {
+    let mut hasher = Hasher { memory: Vec::new() };
     loop {
-        // One thread waits for a job and the others for the lock; the lock is free again before the job runs.
-        let next = queue.lock().expect("no holder of this lock can panic: it only receives").recv();
+        let next = match queue.try_recv() {
+            Err(TryRecvError::Empty) => {
+                hasher.memory = Vec::new();
+                queue.recv().map_err(|_| TryRecvError::Disconnected)
+            }
+            next => next,
+        };
         match next {
-            Ok(job) => job(&argon2),
+            Ok(job) => job(&mut hasher),
             Err(_) => return,
         }
     }
 }
 
+/// Argon2id with its working memory, kept from one hash to the next.
+struct Hasher {
+    memory: Vec<Block>,
+}
+
+impl Hasher {
+    fn hash(&mut self, password: &str) -> Option<String> {
+        let (memory, passes, lanes) = COST;
+        let params = Params::new(memory, passes, lanes, None).ok()?;
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).ok()?;
+        let output = self.derive(&params, password, &salt)?;
+        let salt = SaltString::encode_b64(&salt).ok()?;
+        let hash = PasswordHash {
+            algorithm: Ident::from(Algorithm::Argon2id),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).ok()?,
+            salt: Some(salt.as_salt()),
+            hash: Some(output),
+        };
+        Some(hash.to_string())
+    }
+
+    fn verify(&mut self, password: &str, hash: &str) -> Option<bool> {
+        let hash = PasswordHash::new(hash).ok()?;
+        if Algorithm::try_from(hash.algorithm) != Ok(Algorithm::Argon2id) || hash.version != Some(Version::V0x13.into())
+        {
+            return None;
+        }
+        let params = Params::try_from(&hash).ok()?;
+        let mut salt = [0; 64];
+        let salt = hash.salt?.decode_b64(&mut salt).ok()?;
+        let output = self.derive(&params, password, salt)?;
+        // Outputs compare in constant time.
+        Some(output == hash.hash?)
+    }
+
+    fn derive(&mut self, params: &Params, password: &str, salt: &[u8]) -> Option<Output> {
+        let blocks = params.block_count();
+        self.memory.reserve_exact(RESERVED_BLOCKS.saturating_sub(self.memory.len()));
+        self.memory.resize(blocks, Block::new());
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        argon2
+            .hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut self.memory[..blocks])
+            .ok()?;
+        Output::new(&output).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+
     use super::*;
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
 
     #[test]
     fn only_the_right_password_fits_its_hash() {
-        let passwords = Passwords::start(2).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
+        let passwords = Passwords::start().unwrap();
+        block_on(async {
             let hash = passwords.hash("secret".into()).await.unwrap();
             assert!(hash.starts_with("$argon2id$v=19$m=9216,t=4,p=1$"), "{hash}");
             assert_ne!(hash, passwords.hash("secret".into()).await.unwrap(), "salts differ");
@@ -139,19 +189,35 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_those_of_the_library() {
+        let mut hasher = Hasher { memory: Vec::new() };
+        let ours = hasher.hash("secret").unwrap();
+        let library = Argon2::default();
+        assert_eq!(library.verify_password(b"secret", &PasswordHash::new(&ours).unwrap()), Ok(()));
+        let (memory, passes, lanes) = (64, 2, 1);
+        let params = Params::new(memory, passes, lanes, None).unwrap();
+        let library = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let salt = SaltString::encode_b64(b"some salt").unwrap();
+        let theirs = library.hash_password(b"secret", &salt).unwrap();
+        assert_eq!(hasher.verify("secret", &theirs.to_string()), Some(true));
+        assert_eq!(hasher.verify("other", &theirs.to_string()), Some(false));
+    }
+
+    #[test]
     fn the_hash_of_nobody_costs_what_a_real_one_does() {
         let parsed = PasswordHash::new(NOBODY).unwrap();
         let params = Params::try_from(&parsed).unwrap();
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), COST);
-        assert_eq!(parsed.hash.unwrap().len(), 32);
+        assert_eq!(parsed.hash.unwrap().len(), Params::DEFAULT_OUTPUT_LEN);
+        assert_eq!(Hasher { memory: Vec::new() }.verify("anything", NOBODY), Some(false));
     }
 
     #[test]
     fn a_full_queue_is_busy() {
-        let passwords = Passwords::start(1).unwrap();
+        let passwords = Passwords::start().unwrap();
         let (entered_tx, entered) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let block = Box::new(move |_: &Argon2<'_>| {
+        let block = Box::new(move |_: &mut Hasher| {
             entered_tx.send(()).unwrap();
             let _ = released.recv();
         });
@@ -160,8 +226,7 @@ mod tests {
         for _ in 0..QUEUE_MAX {
             passwords.jobs.try_send(Box::new(|_| {})).unwrap();
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(runtime.block_on(passwords.verify("x".into(), None)), Err(PasswordError::Busy));
+        assert_eq!(block_on(passwords.verify("x".into(), None)), Err(PasswordError::Busy));
         drop(release);
     }
 }

@@ -221,7 +221,7 @@ fn backend(cluster: &FakeCluster, path: &Path) -> Backend<FakeCluster> {
     Backend {
         cluster: cluster.clone(),
         queries: Queries::start(path, 2).unwrap(),
-        passwords: Passwords::start(2).unwrap(),
+        passwords: Passwords::start().unwrap(),
     }
 }
 
