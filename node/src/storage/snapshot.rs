@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use wire::limits::SNAPSHOT_CHUNK_BYTES;
 use wire::replication::entry::{LogId, Membership};
 
+use super::apply::Position;
 use super::state::{Checkpointer, CopyInfo, OpenError, copy_to};
 
 pub use super::state::CopyError;
@@ -48,7 +49,7 @@ impl StateFiles {
     ///
     /// # Errors
     /// SQLite or the disk failed.
-    pub fn checkpoint(&self) -> Result<(Option<LogId>, (Option<LogId>, Membership)), CopyError> {
+    pub fn checkpoint(&self) -> Result<Position, CopyError> {
         let info = self.checkpointer.lock().expect("nobody panics while holding this lock").checkpoint()?;
         Ok((info.applied, (info.membership_log_id, info.membership)))
     }
