@@ -132,6 +132,20 @@ impl Node {
         self.address.lock().unwrap_or_else(PoisonError::into_inner).expect("it has started once")
     }
 
+    /// Makes it listen there instead of on a port of its own choice.
+    pub fn set_address(&mut self, address: SocketAddr) {
+        *self.address.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pid(&self) -> u32 {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.as_ref().unwrap_or_else(|| panic!("{} does not run", self.name)).id()
+    }
+
     /// The command of a start, output not yet decided.
     pub fn command(&self, join: Option<&Join>) -> Command {
         fs::create_dir_all(&self.dir).expect("the test's directory can be written");

@@ -2,6 +2,7 @@
 //!
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
+//! * [`load`]: clients that never stop sending.
 //! * [`oracle`]: what clients were told, held against every node's database.
 //!
 //! The scenarios are in `tests/tests/`, one file per kind of trouble. Nothing there sleeps: everything waits for a
@@ -9,6 +10,7 @@
 
 pub mod cluster;
 pub mod legacy_client;
+pub mod load;
 pub mod oracle;
 
 use std::time::{Duration, Instant};

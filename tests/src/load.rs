@@ -1,0 +1,109 @@
+//! Clients that send without pause, move to another node when theirs fails, and write down what they were told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+
+use wire::codec::Codec;
+
+use crate::cluster::Cluster;
+use crate::legacy_client::{CallError, Client};
+use crate::oracle::{Ledger, Told};
+use crate::{wait_for, wait_until};
+
+/// Running clients and what they were told.
+pub struct Load {
+    /// Everything they tried.
+    pub ledger: Arc<Ledger>,
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Starts `clients` clients, spread over the nodes and both codecs. Each two share a conversation, so that its order
+    /// comes of several connections.
+    ///
+    /// # Panics
+    /// When the cluster does not serve.
+    pub fn start(cluster: &Cluster, clients: usize) -> Self {
+        let addresses: Arc<[SocketAddr]> = cluster.nodes.iter().map(|node| node.address()).collect();
+        let mut founder = Client::connect(addresses[0], Codec::Json).expect("a started cluster serves");
+        for client in 0..clients {
+            founder.signup(&name(client)).expect("a started cluster makes accounts");
+        }
+        let ledger = Arc::new(Ledger::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..clients)
+            .map(|client| {
+                let (addresses, ledger, stop) = (addresses.clone(), ledger.clone(), stop.clone());
+                thread::spawn(move || talk(client, &addresses, &ledger, &stop))
+            })
+            .collect();
+        Self { ledger, stop, clients }
+    }
+
+    /// Waits until that many more messages than now were acknowledged.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub fn wait_for_more(&self, messages: usize) {
+        let goal = self.ledger.count(Told::Stored) + messages;
+        wait_until("further messages to be acknowledged", || self.ledger.count(Told::Stored) >= goal);
+    }
+
+    /// Lets the clients finish what they began.
+    ///
+    /// # Panics
+    /// When one has panicked.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Relaxed);
+        for client in self.clients.drain(..) {
+            client.join().expect("a client does not panic");
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // A failing test must not leave them running into its neighbours.
+        self.stop.store(true, Relaxed);
+    }
+}
+
+fn name(client: usize) -> String {
+    format!("client{client}")
+}
+
+fn talk(client: usize, addresses: &[SocketAddr], ledger: &Ledger, stop: &AtomicBool) {
+    let (me, peer) = (name(client), name(client ^ 1));
+    let codec = Codec::ALL[client % Codec::ALL.len()];
+    let mut turn = client;
+    let mut seat = || {
+        wait_for("a node that serves", || {
+            turn += 1;
+            if stop.load(Relaxed) {
+                return Some(None);
+            }
+            let mut connection = Client::logged_in(addresses[turn % addresses.len()], codec, &me).ok()?;
+            let chat = connection.start_chat(&me, &peer).ok()?;
+            Some(Some((connection, chat)))
+        })
+    };
+    let Some(mut at) = seat() else { return };
+    for number in 0.. {
+        if stop.load(Relaxed) {
+            return;
+        }
+        // A new text for each attempt: what was told of one says nothing about another.
+        let text = format!("{me} says {number}");
+        let sent = ledger.record(&text, || at.0.send(&at.1, &me, &text));
+        if let Err(CallError::Io(_) | CallError::Refused(_)) = sent {
+            match seat() {
+                Some(next) => at = next,
+                None => return,
+            }
+        }
+    }
+}
