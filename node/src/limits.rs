@@ -181,9 +181,6 @@ pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// How long stopping may wait for clients to take their last replies.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long the start waits for a leader before it says what it waits for.
-pub const START_PATIENCE: Duration = Duration::from_secs(3);
-
 /// Turns of the poll loop that wait for the service. When they are full the poll thread waits: that is the
 /// backpressure on clients.
 pub const TURNS_MAX: usize = 64;

@@ -18,9 +18,8 @@ use crate::config::args::Signup;
 use crate::config::resolved::Config;
 use crate::env::Clock;
 use crate::greeting::Greeting;
-use crate::limits::{
-    COMPLETIONS_MAX, JOIN_CODE_LIFETIME, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, START_PATIENCE, TURNS_MAX,
-};
+use crate::limits::{COMPLETIONS_MAX, JOIN_CODE_LIFETIME, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX};
+use crate::raft::read::Freshness;
 use crate::raft::{self, Consensus, Ground};
 use crate::service;
 use crate::storage::Queries;
@@ -261,7 +260,8 @@ impl Desk {
     /// Tells the operator where things stand: at once if there is a leader soon, and what is missing if not.
     async fn greet(self: Arc<Self>, listen: SocketAddr) {
         let leadership = &self.consensus.leadership;
-        let led = tokio::time::timeout(START_PATIENCE, leadership.led()).await.is_ok();
+        // A restarted node remembers who led before; only an answered question shows that somebody leads now.
+        let led = self.serves().await;
         println!(
             "ready name={} address={listen} role={} cluster={} data_dir={}",
             self.identity.name,
@@ -296,17 +296,20 @@ impl Desk {
         print!("{}", greeting.text());
     }
 
-    /// Says what is missing whenever that changes, until there is a leader.
+    /// Says what is missing whenever that changes, until a majority answers.
     async fn report_until_led(&self) {
-        let mut leadership = self.consensus.leadership.clone();
-        let mut said = leadership.missing();
-        while leadership.leader().is_none() {
-            let _ = tokio::time::timeout(START_PATIENCE, leadership.changed()).await;
-            let missing = leadership.missing();
-            if missing != said && leadership.leader().is_none() {
+        let mut said = self.consensus.leadership.missing();
+        while !self.serves().await {
+            let missing = self.consensus.leadership.missing();
+            if missing != said {
                 println!("waiting: {missing}");
                 said = missing;
             }
         }
+    }
+
+    /// Whether a leader with a majority answers now; takes a while to say no.
+    async fn serves(&self) -> bool {
+        self.consensus.reads.barrier().await == Freshness::Linearizable
     }
 }
