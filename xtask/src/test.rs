@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step("wire without std", cargo().args(bare).args(["--features", "alloc"]))?;
     if !args.quick {
         let mut doc = cargo();
-        doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings");
+        doc.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]);
+        doc.env("RUSTDOCFLAGS", "--deny warnings");
         step("documentation", &mut doc)?;
     }
     let mut goldens = cargo();
