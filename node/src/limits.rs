@@ -5,15 +5,23 @@ use std::time::Duration;
 /// A read that gets no answer from a quorum for this long is answered from local state and marked stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(2);
 
+/// While the last question to a quorum went unanswered, further reads wait only this long: people who poll a minority
+/// once a second must not wait two each time.
+pub const STALE_AGAIN_AFTER: Duration = Duration::from_millis(150);
+
 /// A write is held this long while no leader can be reached, then refused.
 pub const WRITE_HOLD: Duration = Duration::from_secs(10);
 
 /// Jobs waiting for the log thread, and so the most that one flush takes together. Raft has a handful under way.
 pub const LOG_JOBS_MAX: usize = 256;
 
-/// Size of `log.db-wal`, in bytes, at which it is moved into the database: seldom enough to cost little, small enough
-/// to be moved in tens of milliseconds.
-pub const LOG_WAL_BYTES_MAX: u64 = 16 << 20;
+/// Bytes written to `log.db-wal` after which it is moved into the database: seldom enough to cost little, small enough
+/// to take milliseconds.
+pub const LOG_CHECKPOINT_BYTES: u64 = 4 << 20;
+
+/// Size of `log.db-wal` at which the log thread stops to move it itself. Reached only when load never lets the
+/// checkpoint thread finish.
+pub const LOG_WAL_BYTES_MAX: u64 = 64 << 20;
 
 /// Bytes of the newest log entries kept in memory: several full batches for followers that keep up, little beside the
 /// 40 MB a node may occupy.
@@ -42,6 +50,9 @@ pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// Longest pause between attempts: a returned peer is found within it.
 pub const DIAL_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Handshakes between nodes that wait to be looked at; further ones are refused. A cluster has a handful of nodes.
+pub const HANDSHAKES_MAX: usize = 64;
 
 /// Newcomers served at once; further ones are told to come again.
 pub const JOIN_CONNECTIONS_MAX: usize = 4;

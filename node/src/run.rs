@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use wire::replication::command::{Command, Outcome};
 
 use crate::admin::{self, Administration, MemberStatus, NewCode, Status};
-use crate::cluster::begin::{BeginError, begin};
+use crate::cluster::begin::{BeginError, begin, interfaces};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::config::args::Signup;
@@ -85,12 +85,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let clock = Clock;
     let data = Arc::new(DataDir::open(&config.data_dir)?);
     let (listener, socket, listen) = bind(config.listen)?;
-    let place = begin(&config, &data, listen.port(), |line| println!("{line}")).await?;
-    let identity = Arc::new(place.identity);
-    let address = place.address.or_else(|| config.advertise.clone()).unwrap_or_else(|| own_address(listen));
+    let identity = Arc::new(begin(&config, &data, listen, |line| println!("{line}")).await?);
 
     let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
-    let ground = Ground { data: data.clone(), identity: identity.clone(), address: address.clone(), socket, clock };
+    let ground = Ground { data: data.clone(), identity: identity.clone(), socket, clock };
     let consensus = Arc::new(Consensus::start(ground, completed).await?);
     let queries = Queries::start(&data.file("state.db"), QUERY_THREADS)?;
 
@@ -107,15 +105,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     let service = service::start(parts, turns, completions).map_err(RunError::Thread)?;
 
-    let desk = Arc::new(Desk {
-        consensus: consensus.clone(),
-        queries,
-        stats: transport.stats(),
-        data,
-        identity,
-        address,
-        clock,
-    });
+    let desk =
+        Arc::new(Desk { consensus: consensus.clone(), queries, stats: transport.stats(), data, identity, clock });
     let admin_error = |source| RunError::Admin { directory: desk.data.path().to_owned(), source };
     let mut terminate = signal(SignalKind::terminate()).map_err(admin_error)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(admin_error)?;
@@ -158,28 +149,7 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, UdpSocket, SocketAddr), Run
     }
 }
 
-/// Addresses of this machine, loopback left out, those that a LAN has first.
-fn interfaces() -> Vec<std::net::IpAddr> {
-    let mut found: Vec<_> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
-        .map(|interface| interface.ip())
-        .collect();
-    found.sort_by_key(|ip| (ip.is_ipv6(), *ip));
-    found
-}
-
-/// Where others reach a node that nobody has told: where it listens, or the first address of the machine.
-fn own_address(listen: SocketAddr) -> String {
-    if !listen.ip().is_unspecified() {
-        return listen.to_string();
-    }
-    let ip = interfaces().first().copied().unwrap_or_else(|| [127, 0, 0, 1].into());
-    SocketAddr::new(ip, listen.port()).to_string()
-}
-
-/// A port above `after` that is free for both protocols now.
+/// A port above ours that is free for both protocols now.
 fn free_port(listen: SocketAddr) -> Option<u16> {
     (1..=99)
         .filter_map(|offset| listen.port().checked_add(offset))
@@ -193,7 +163,6 @@ struct Desk {
     stats: Stats,
     data: Arc<DataDir>,
     identity: Arc<Identity>,
-    address: String,
     clock: Clock,
 }
 
@@ -227,7 +196,7 @@ impl Administration for Desk {
                 })
                 .collect(),
             clients: self.stats.clients(),
-            address: self.address.clone(),
+            address: self.identity.address.clone(),
             node_id: format!("{:016x}", self.identity.node),
             cluster: self.identity.cluster_name.clone(),
             cluster_id: self.identity.cluster_id.clone(),
@@ -248,7 +217,7 @@ impl Administration for Desk {
             Ok(Outcome::Done) => Ok(NewCode {
                 code: code.to_string(),
                 expires_in_s: JOIN_CODE_LIFETIME.as_secs(),
-                peers: self.address.clone(),
+                peers: self.identity.address.clone(),
             }),
             Ok(other) => Err(format!("unexpected outcome {other:?}")),
             Err(error) => Err(format!("no join code could be made: {error}")),
@@ -283,7 +252,7 @@ impl Desk {
             cluster: self.identity.cluster_name.clone(),
             listen,
             interfaces: interfaces.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect(),
-            address: self.address.clone(),
+            address: self.identity.address.clone(),
             role: (role.to_owned(), term),
             leader: leader.map(|(member, _)| (member.name.clone(), member.address.clone())),
             voters: members.iter().filter(|(_, voter)| *voter).count(),

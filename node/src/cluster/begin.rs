@@ -1,13 +1,13 @@
 //! Found, join, or start again: the three ways to become a running member.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustls::pki_types::CertificateDer;
 use wire::replication::entry::Member;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 
 use super::code::JoinCode;
-use super::identity::{DataDir, Identity, IdentityError};
+use super::identity::{DataDir, Identity, IdentityError, Names};
 use crate::config::resolved::Config;
 use crate::limits::JOIN_PAUSE;
 use crate::quic::endpoint::{JoinError, ask_to_join};
@@ -32,27 +32,30 @@ pub enum BeginError {
     Join(#[from] JoinError),
 }
 
-/// This node's place in a cluster.
-#[derive(Debug)]
-pub struct Place {
-    /// Who it is.
-    pub identity: Identity,
-    /// The address the cluster was told, when it has just joined.
-    pub address: Option<String>,
-}
-
-/// Becomes a member: again, by joining, or by founding a cluster. `port` is where this node listens; `say` is told what
-/// it waits for.
+/// Becomes a member: again, by joining, or by founding a cluster. `listen` is where this node listens, with its real
+/// port; `say` is told what it waits for.
 ///
 /// # Errors
 /// See [`BeginError`]. Servers that cannot be reached are no error: it waits for them.
-pub async fn begin(config: &Config, data: &DataDir, port: u16, say: impl Fn(&str)) -> Result<Place, BeginError> {
-    if let Some(identity) = data.identity()? {
-        return Ok(Place { identity, address: None });
+pub async fn begin(
+    config: &Config,
+    data: &DataDir,
+    listen: SocketAddr,
+    say: impl Fn(&str),
+) -> Result<Identity, BeginError> {
+    if let Some(mut identity) = data.identity()? {
+        let advertise = config.advertise.clone().or_else(|| identity.advertise.clone());
+        let address = advertise.clone().unwrap_or_else(|| address_again(listen, &identity.address));
+        if (&address, &advertise) != (&identity.address, &identity.advertise) {
+            (identity.address, identity.advertise) = (address, advertise);
+            data.keep(&identity)?;
+        }
+        return Ok(identity);
     }
     if config.peers.is_empty() {
-        let identity = data.found(&config.name, &config.cluster_name)?;
-        return Ok(Place { identity, address: None });
+        let address = config.advertise.clone().unwrap_or_else(|| own_address(listen));
+        let advertise = config.advertise.clone();
+        return Ok(data.found(Names { node: &config.name, cluster: &config.cluster_name, address, advertise })?);
     }
     let code = config.join_code.as_ref().ok_or(BeginError::NoCode)?;
     let (node, csr) = data.prepare_to_join()?;
@@ -60,8 +63,8 @@ pub async fn begin(config: &Config, data: &DataDir, port: u16, say: impl Fn(&str
         // Where the connection to the cluster leaves from is where the cluster can reach us, unless the operator knows
         // better or we listen somewhere else.
         let address = config.advertise.clone().unwrap_or_else(|| {
-            let ip = if config.listen.ip().is_unspecified() { local } else { config.listen.ip() };
-            std::net::SocketAddr::new(ip, port).to_string()
+            let ip = if listen.ip().is_unspecified() { local } else { listen.ip() };
+            SocketAddr::new(ip, listen.port()).to_string()
         });
         JoinRequest {
             secret: code.secret.clone(),
@@ -72,11 +75,45 @@ pub async fn begin(config: &Config, data: &DataDir, port: u16, say: impl Fn(&str
     let (reply, ca) = ask_all(config, code, &request, say).await?;
     match reply {
         JoinReply::Admitted { cluster_id, cluster_name, certificate, address, members: _ } => {
-            let identity = Identity { node, name: config.name.clone(), cluster_id, cluster_name, founder: false };
+            let (name, advertise) = (config.name.clone(), config.advertise.clone());
+            let identity = Identity { node, name, cluster_id, cluster_name, address, advertise, founder: false };
             data.admitted(&identity, &ca, &CertificateDer::from(certificate))?;
-            Ok(Place { identity, address: Some(address) })
+            Ok(identity)
         }
         JoinReply::Refused(refusal) => Err(BeginError::Refused(explain(&refusal))),
+    }
+}
+
+/// Addresses of this machine that others may reach, loopback left out, those of the older protocol first.
+pub fn interfaces() -> Vec<IpAddr> {
+    let mut found: Vec<_> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
+        .map(|interface| interface.ip())
+        .collect();
+    found.sort_by_key(|ip| (ip.is_ipv6(), *ip));
+    found
+}
+
+/// Where others reach a node that nobody has told: where it listens, or the first address of the machine.
+fn own_address(listen: SocketAddr) -> String {
+    if !listen.ip().is_unspecified() {
+        return listen.to_string();
+    }
+    let ip = interfaces().first().copied().unwrap_or_else(|| [127, 0, 0, 1].into());
+    SocketAddr::new(ip, listen.port()).to_string()
+}
+
+/// Where others reach a node that starts again: where they did before, if this machine still has that address.
+fn address_again(listen: SocketAddr, before: &str) -> String {
+    match before.parse::<SocketAddr>() {
+        Ok(before)
+            if listen.ip().is_unspecified() && (before.ip().is_loopback() || interfaces().contains(&before.ip())) =>
+        {
+            SocketAddr::new(before.ip(), listen.port()).to_string()
+        }
+        _ => own_address(listen),
     }
 }
 
@@ -118,5 +155,19 @@ fn explain(refusal: &JoinRefusal) -> String {
         }
         JoinRefusal::BadRequest => "it found the request damaged; do both run the same release?".to_owned(),
         JoinRefusal::Busy { reason } => reason.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restarted_node_keeps_its_address_while_the_machine_has_it() {
+        let anywhere = SocketAddr::from(([0, 0, 0, 0], 7));
+        assert_eq!(address_again(anywhere, "127.0.0.1:5"), "127.0.0.1:7", "same address, new port");
+        // An address of a documentation network, which no machine has.
+        assert_ne!(address_again(anywhere, "192.0.2.1:5"), "192.0.2.1:7");
+        assert_eq!(address_again(([127, 0, 0, 1], 7).into(), "192.0.2.1:5"), "127.0.0.1:7");
     }
 }

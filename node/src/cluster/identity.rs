@@ -76,8 +76,25 @@ pub struct Identity {
     pub cluster_id: String,
     /// What the operator calls the cluster.
     pub cluster_name: String,
+    /// Where the others were told to reach it: `HOST:PORT`.
+    pub address: String,
+    /// The same, if its operator chose it (`--advertise`): kept over starts without that flag.
+    pub advertise: Option<String>,
     /// Whether this node founded the cluster and so has to initialise its log if that has not happened yet.
     pub founder: bool,
+}
+
+/// What a founder is called and where it is reached.
+#[derive(Debug, Clone)]
+pub struct Names<'a> {
+    /// Of the node.
+    pub node: &'a str,
+    /// Of the cluster.
+    pub cluster: &'a str,
+    /// See [`Identity::address`].
+    pub address: String,
+    /// See [`Identity::advertise`].
+    pub advertise: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,7 +146,7 @@ impl DataDir {
     ///
     /// # Errors
     /// Randomness, certificates or files.
-    pub fn found(&self, name: &str, cluster_name: &str) -> Result<Identity, IdentityError> {
+    pub fn found(&self, names: Names<'_>) -> Result<Identity, IdentityError> {
         let node = self.new_node_id()?;
         let mut id = [0; 8];
         getrandom::fill(&mut id)?;
@@ -140,8 +157,15 @@ impl DataDir {
         self.write("ca.key", 0o600, authority.key_pem().as_bytes())?;
         self.write("node.key", 0o600, key.serialize_pem().as_bytes())?;
         self.write_certificates(authority.certificate(), &certificate)?;
-        let identity =
-            Identity { node, name: name.to_owned(), cluster_id, cluster_name: cluster_name.to_owned(), founder: true };
+        let identity = Identity {
+            node,
+            name: names.node.to_owned(),
+            cluster_id,
+            cluster_name: names.cluster.to_owned(),
+            address: names.address,
+            advertise: names.advertise,
+            founder: true,
+        };
         self.write_json("node.json", &identity)?;
         Ok(identity)
     }
@@ -164,6 +188,14 @@ impl DataDir {
         };
         let key = KeyPair::from_pem(&self.read_text("node.key")?).map_err(CaError::from)?;
         Ok((joining.node, ca::request(&key)?))
+    }
+
+    /// Keeps a changed identity.
+    ///
+    /// # Errors
+    /// Files.
+    pub fn keep(&self, identity: &Identity) -> Result<(), IdentityError> {
+        self.write_json("node.json", identity)
     }
 
     /// Takes over what the cluster answered.
@@ -300,11 +332,15 @@ mod tests {
     use super::*;
     use crate::quic::tls::is_node;
 
+    fn names() -> Names<'static> {
+        Names { node: "a", cluster: "lab", address: "h:1".into(), advertise: None }
+    }
+
     #[test]
     fn founder_and_newcomer_hold_certificates_of_one_authority() {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let first = DataDir::open(first.path()).unwrap();
-        let identity = first.found("a", "lab").unwrap();
+        let identity = first.found(names()).unwrap();
         assert_eq!(first.identity().unwrap().as_ref(), Some(&identity));
         let credentials = first.credentials(&identity).unwrap();
         assert!(is_node(&credentials.certificate, identity.node, &identity.cluster_id));
@@ -339,7 +375,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
-        data.found("a", "lab").unwrap();
+        data.found(names()).unwrap();
         for name in ["node.key", "ca.key", "node.json"] {
             assert_eq!(fs::metadata(data.file(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
         }

@@ -20,7 +20,9 @@ use wire::replication::{decode, encode};
 use super::frame::{encode_frame, frame_bytes, read_frame, write_frame};
 use super::peer::Peer;
 use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
-use crate::limits::{JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE};
+use crate::limits::{
+    DIAL_TIMEOUT, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE,
+};
 
 /// Close codes seen by the other side, with a reason beside them.
 mod close {
@@ -165,7 +167,7 @@ pub fn start<H: Handler>(
 ) -> Result<Arc<Peers>, EndpointError> {
     let transport = transport();
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(credentials)?));
-    server.transport_config(transport.clone());
+    server.transport_config(transport.clone()).max_incoming(HANDSHAKES_MAX);
     let mut client = quinn::ClientConfig::new(Arc::new(tls::peer_client(credentials)?));
     client.transport_config(transport);
     socket.set_nonblocking(true)?;
@@ -213,13 +215,14 @@ async fn serve<H: Handler>(
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
         .and_then(|chain| chain.into_iter().next());
-    let (mut send, mut recv) = connection.accept_bi().await?;
-    let mut buffer = Vec::new();
-    let hello = read_frame(&mut recv, &mut buffer, JOIN_FRAME_BYTES_MAX).await?;
-    let hello: Hello = decode(hello.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
-    let proven = certificate.is_some_and(|certificate| tls::is_node(&certificate, hello.node, cluster_id));
-    if !proven || hello.node == node || !handler.admits(hello.node) {
-        connection.close(VarInt::from_u32(close::REFUSED), b"not a member of this cluster");
+    let refuse = || connection.close(VarInt::from_u32(close::REFUSED), b"not a member of this cluster");
+    let Some(certificate) = certificate else {
+        refuse();
+        return Ok(());
+    };
+    let (mut send, hello) = tokio::time::timeout(DIAL_TIMEOUT, greeted(&connection)).await??;
+    if !tls::is_node(&certificate, hello.node, cluster_id) || hello.node == node || !handler.admits(hello.node) {
+        refuse();
         return Ok(());
     }
     write_frame(&mut send, &encode_frame(&Hello { node, rule_level: RULE_LEVEL })).await?;
@@ -231,6 +234,14 @@ async fn serve<H: Handler>(
             let _ = serve_stream(send, recv, hello.node, &*handler).await;
         });
     }
+}
+
+/// The first stream of a link and what is said on it.
+async fn greeted(connection: &Connection) -> io::Result<(quinn::SendStream, Hello)> {
+    let (send, mut recv) = connection.accept_bi().await?;
+    let mut buffer = Vec::new();
+    let hello = read_frame(&mut recv, &mut buffer, JOIN_FRAME_BYTES_MAX).await?;
+    Ok((send, decode(hello.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?))
 }
 
 async fn serve_stream<H: Handler>(

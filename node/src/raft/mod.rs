@@ -79,8 +79,6 @@ pub struct Ground {
     pub data: Arc<DataDir>,
     /// Who this node is.
     pub identity: Arc<Identity>,
-    /// Where the others reach it.
-    pub address: String,
     /// For links between nodes.
     pub socket: UdpSocket,
     /// For stamps.
@@ -140,7 +138,7 @@ impl Consensus {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(ground: Ground, completions: mpsc::Sender<Vec<Completion>>) -> Result<Self, StartError> {
-        let Ground { data, identity, address, socket, clock } = ground;
+        let Ground { data, identity, socket, clock } = ground;
         let credentials = data.credentials(&identity)?;
         let store = LogStore::open(&data.file("log.db"))?;
         let log = RaftLog::open(store.clone())?;
@@ -160,7 +158,7 @@ impl Consensus {
             .await
             .map_err(|error| raft_error(&error))?;
 
-        let me = Member { id: identity.node, address, name: identity.name.clone() };
+        let me = Member { id: identity.node, address: identity.address.clone(), name: identity.name.clone() };
         if identity.founder && !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
             let members = BTreeMap::from([(me.id, Peer::from_member(&me))]);
             raft.initialize(members).await.map_err(|error| raft_error(&error))?;

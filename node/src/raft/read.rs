@@ -13,7 +13,7 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::leader::Leadership;
 use super::types::Raft;
-use crate::limits::{RETRY_PAUSE, STALE_AFTER};
+use crate::limits::{RETRY_PAUSE, STALE_AFTER, STALE_AGAIN_AFTER};
 use crate::quic::peer::Lane;
 
 /// How much a read may trust what it sees.
@@ -25,6 +25,7 @@ pub enum Freshness {
     Stale,
 }
 
+/// Who waits, and since when.
 type Readers = Vec<(oneshot::Sender<Freshness>, Instant)>;
 
 /// Handle to the read barrier.
@@ -39,7 +40,7 @@ impl Reads {
     /// had.
     pub async fn barrier(&self) -> Freshness {
         let (done, freshness) = oneshot::channel();
-        self.waiting.lock().expect("nobody panics while holding this lock").push((done, Instant::now() + STALE_AFTER));
+        self.waiting.lock().expect("nobody panics while holding this lock").push((done, Instant::now()));
         self.arrived.notify_one();
         freshness.await.unwrap_or(Freshness::Stale)
     }
@@ -52,12 +53,15 @@ impl Reads {
 }
 
 async fn serve(reads: Reads, raft: Raft, leadership: Leadership, applied: watch::Receiver<Option<u64>>) {
+    // How long readers wait for an answer: less once one has not come.
+    let mut patience = STALE_AFTER;
     loop {
         reads.arrived.notified().await;
         let readers = std::mem::take(&mut *reads.waiting.lock().expect("nobody panics while holding this lock"));
         // All of them arrived before the question is asked, so one answer serves all; the most patient one decides.
-        let Some(deadline) = readers.iter().map(|(_, deadline)| *deadline).max() else { continue };
+        let Some(deadline) = readers.iter().map(|(_, since)| *since + patience).max() else { continue };
         let index = tokio::time::timeout_at(deadline, ask_until_answered(&raft, leadership.clone())).await;
+        patience = if index.is_ok() { STALE_AFTER } else { STALE_AGAIN_AFTER };
         match index {
             Err(_) => release(readers, Freshness::Stale),
             Ok(index) if reached(*applied.borrow(), index) => release(readers, Freshness::Linearizable),

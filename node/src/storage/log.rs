@@ -4,6 +4,10 @@
 //! completion runs only after the transaction that holds its job is on disk (`synchronous=FULL`). Every record
 //! carries a CRC-32 of its content, so that damage is found when a record is read, not when replicas disagree.
 //!
+//! The write-ahead log is moved into the database by a second thread, over a connection of its own, so that no flush
+//! waits for it. Once everything is moved SQLite starts over at the beginning of the file, whose length stays: a flush
+//! then changes no metadata of the file system. Under load that never lets it finish, the log thread moves it itself.
+//!
 //! The first error is final: the thread answers every later job with it. A log that failed to flush once cannot
 //! promise anything any more, and the node above stops.
 
@@ -17,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::entry::LogEntry;
 use super::schema;
-use crate::limits::{LOG_JOBS_MAX, LOG_WAL_BYTES_MAX};
+use crate::limits::{LOG_CHECKPOINT_BYTES, LOG_JOBS_MAX, LOG_WAL_BYTES_MAX};
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -125,16 +129,19 @@ impl LogStore {
         }
         let reader = Connection::open(path).map_err(sqlite)?;
         configure(&reader).map_err(sqlite)?;
+        let checkpointer = Connection::open(path).map_err(sqlite)?;
+        configure(&checkpointer).map_err(sqlite)?;
         let committed = Arc::new(Mutex::new(None));
         let (jobs, queue) = sync_channel(LOG_JOBS_MAX);
-        // Detached: it ends with the last handle, and whatever it has answered by then is on disk.
-        std::thread::Builder::new()
-            .name("log".into())
-            .spawn({
-                let (committed, wal) = (committed.clone(), wal_path(path));
-                move || Writer { connection: writer, committed, wal, failed: None }.run(&queue)
-            })
-            .map_err(OpenError::Thread)?;
+        let (move_wal, moves) = sync_channel(1);
+        let wal = Wal { path: wal_path(path), written: 0, move_wal };
+        // Detached: they end with the last handle, and whatever was answered by then is on disk.
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(work).map_err(OpenError::Thread)
+        };
+        let writer = Writer { connection: writer, committed: committed.clone(), wal, failed: None };
+        spawn("log", Box::new(move || writer.run(&queue)))?;
+        spawn("log-checkpoint", Box::new(move || checkpoint_on_demand(&checkpointer, &moves)))?;
         Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)) })
     }
 
@@ -278,11 +285,47 @@ impl Job {
     }
 }
 
+/// Bytes a flush adds to the write-ahead log beside its records, near enough: two pages with their headers.
+const FLUSH_OVERHEAD_BYTES: u64 = 2 * (4096 + 24);
+
+/// Keeps the write-ahead log short.
+struct Wal {
+    path: PathBuf,
+    /// Since the checkpoint thread was last woken, about.
+    written: u64,
+    move_wal: SyncSender<()>,
+}
+
+impl Wal {
+    fn bound(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.written < LOG_CHECKPOINT_BYTES {
+            return Ok(());
+        }
+        self.written = 0;
+        if std::fs::metadata(&self.path).is_ok_and(|wal| wal.len() > LOG_WAL_BYTES_MAX) {
+            // The other thread never came to an end. Here nothing is written meanwhile, so this does.
+            return connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        // Full: it is at work. Gone: it has failed, and said so; this thread then bounds the file alone.
+        let _ = self.move_wal.try_send(());
+        Ok(())
+    }
+}
+
+fn checkpoint_on_demand(connection: &Connection, moves: &Receiver<()>) {
+    while moves.recv().is_ok() {
+        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            tracing::error!(%error, "cannot move the write-ahead log into log.db");
+            return;
+        }
+    }
+}
+
 /// What the thread owns.
 struct Writer {
     connection: Connection,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
-    wal: PathBuf,
+    wal: Wal,
     failed: Option<String>,
 }
 
@@ -300,17 +343,17 @@ impl Writer {
             for job in jobs.drain(..) {
                 job.done()(self.failed.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.clone()))));
             }
-            if self.failed.is_none() && std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > LOG_WAL_BYTES_MAX) {
-                // After the answers, so that nobody waits for it but the next flush. TRUNCATE, because a passive
-                // checkpoint under constant load never lets the file start over.
-                if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-                    self.failed = Some(format!("log.db: {error}"));
-                }
+            if self.failed.is_none()
+                && let Err(error) = self.wal.bound(&self.connection)
+            {
+                self.failed = Some(format!("log.db: {error}"));
             }
         }
     }
 
     fn flush(&mut self, jobs: &[Job]) -> rusqlite::Result<()> {
+        // A flush writes whole pages: some for the tree above the records.
+        self.wal.written += FLUSH_OVERHEAD_BYTES;
         let transaction = self.connection.transaction()?;
         for job in jobs {
             match job {
@@ -319,6 +362,7 @@ impl Writer {
                         .prepare_cached("INSERT OR REPLACE INTO entry (idx, crc, record) VALUES (?1, ?2, ?3)")?;
                     for entry in entries {
                         let record = entry.to_record();
+                        self.wal.written += record.len() as u64;
                         insert.execute(params![sql(entry.log_id.index), crc32fast::hash(&record), record])?;
                     }
                 }
