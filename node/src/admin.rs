@@ -56,6 +56,8 @@ pub struct Status {
     pub clients: usize,
     /// Where this node is reached.
     pub address: String,
+    /// What a client is given: address, and pin of the cluster's key.
+    pub client_link: String,
     /// Its id, hexadecimal.
     pub node_id: String,
     /// Name of the cluster.

@@ -53,7 +53,7 @@ impl Greeting {
         );
         fact("protocols", "JSON, SAMIRA/1".to_owned());
         fact("data", self.data_dir.display().to_string());
-        fact("client link", format!("samira://{}#{}", self.address, self.pin));
+        fact("client link", client_link(&self.address, &self.pin));
         if self.voters == 2 {
             lines.push(
                 "  WARNING       two servers survive no failure at all: with either gone nothing can be written. Add a third."
@@ -78,6 +78,11 @@ impl Greeting {
         }
         lines.join("\n") + "\n"
     }
+}
+
+/// What a client is given to find a cluster and to know it again.
+pub fn client_link(address: &str, pin: &str) -> String {
+    format!("samira://{address}#{pin}")
 }
 
 /// `word` so that a shell reads it back as one word.

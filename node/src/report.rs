@@ -24,7 +24,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 pub fn status(status: &Status) -> String {
     let index = |index: Option<u64>| index.map_or_else(|| "-".to_owned(), |index| index.to_string());
     let mut text = format!("{} of cluster {} at {}\n", status.name, status.cluster, status.address);
-    let mut fact = |what: &str, value: String| writeln!(text, "  {what:<11}{value}").expect("text grows");
+    let mut fact = |what: &str, value: String| writeln!(text, "  {what:<13}{value}").expect("text grows");
     fact("role", format!("{}, term {}", status.role, status.term));
     fact("leader", status.leader.clone().unwrap_or_else(|| "none".to_owned()));
     if let Some(missing) = &status.waiting_for {
@@ -44,6 +44,7 @@ pub fn status(status: &Status) -> String {
         format!("{} at {}", &status.state_hash[..status.state_hash.len().min(16)], index(status.state_hash_at)),
     );
     fact("clients", status.clients.to_string());
+    fact("client link", status.client_link.clone());
     fact("data", status.data_dir.display().to_string());
     text.push_str("members\n");
     let width = status.members.iter().map(|member| member.name.len()).max().unwrap_or(0);

@@ -17,7 +17,7 @@ use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::config::args::Signup;
 use crate::config::resolved::Config;
 use crate::env::Clock;
-use crate::greeting::Greeting;
+use crate::greeting::{Greeting, client_link};
 use crate::limits::{COMPLETIONS_MAX, JOIN_CODE_LIFETIME, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX};
 use crate::raft::read::Freshness;
 use crate::raft::{self, Consensus, Ground};
@@ -173,6 +173,7 @@ impl Administration for Desk {
         let leader = leadership.leader();
         let members = leadership.members();
         let indexes = self.consensus.indexes().await;
+        let pin = self.data.pin().map_err(|error| error.to_string())?;
         let (hash_at, hash) =
             self.queries.run(|reader| reader.state_hash()).await.map_err(|error| error.to_string())?;
         Ok(Status {
@@ -197,6 +198,7 @@ impl Administration for Desk {
                 .collect(),
             clients: self.stats.clients(),
             address: self.identity.address.clone(),
+            client_link: client_link(&self.identity.address, &pin.to_string()),
             node_id: format!("{:016x}", self.identity.node),
             cluster: self.identity.cluster_name.clone(),
             cluster_id: self.identity.cluster_id.clone(),

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -29,35 +29,39 @@ const LOG_TAIL_LINES: usize = 60;
 /// For one answer of the administration socket, which may have to commit something.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The `node` binary that belongs to this test run, built if it is missing or stale.
+/// A binary of this workspace that belongs to this test run, built if it is missing or stale.
 ///
 /// # Panics
 /// When it does not build.
-pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // A test program lies in <target>/<profile>/deps/.
-        let program = std::env::current_exe().expect("a running program has a path");
-        let profile = program.ancestors().nth(2).expect("test programs lie in <target>/<profile>/deps");
-        let target = profile.parent().expect("a profile lies in a target directory");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "--package", "node", "--bin", "node", "--target-dir"]).arg(target);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
+pub fn built(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    // The lock is held while building, so that two tests do not build the same.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name).or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    // A test program lies in <target>/<profile>/deps/.
+    let program = std::env::current_exe().expect("a running program has a path");
+    let profile = program.ancestors().nth(2).expect("test programs lie in <target>/<profile>/deps");
+    let target = profile.parent().expect("a profile lies in a target directory");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--package", name, "--bin", name, "--target-dir"]).arg(target);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    // What cargo tells this program about its package is not for the packages built now: some build scripts watch these
+    // variables, and would run again.
+    for (name, _) in std::env::vars_os() {
+        let of_a_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+        if name.to_str().is_some_and(|name| of_a_package.iter().any(|prefix| name.starts_with(prefix))) {
+            build.env_remove(name);
         }
-        // What cargo tells this program about its package is not for the packages built now: some build scripts watch
-        // these variables, and would run again.
-        for (name, _) in std::env::vars_os() {
-            let of_a_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-            if name.to_str().is_some_and(|name| of_a_package.iter().any(|prefix| name.starts_with(prefix))) {
-                build.env_remove(name);
-            }
-        }
-        let status = build.status().expect("cargo runs");
-        assert!(status.success(), "node does not build");
-        profile.join("node")
-    })
+    }
+    let status = build.status().expect("cargo runs");
+    assert!(status.success(), "{name} does not build");
+    profile.join(name)
 }
 
 /// What a node says about itself and its cluster.
@@ -149,7 +153,7 @@ impl Node {
     /// The command of a start, output not yet decided.
     pub fn command(&self, join: Option<&Join>) -> Command {
         fs::create_dir_all(&self.dir).expect("the test's directory can be written");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(built("node"));
         let listen = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
         let listen = listen.map_or_else(|| "127.0.0.1:0".into(), |address| address.to_string());
         command.args(["--listen", &listen, "--name", &self.name, "--data-dir"]).arg(&self.dir).args(&self.args);

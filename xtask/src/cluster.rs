@@ -204,6 +204,9 @@ impl Cluster {
             "  printf '\\007\\0\\0\\0\\001\\0\\011client_id\\001\\0\\0\\0\\002me' | nc -q1 {} | od -c",
             spaced(second)
         );
+        if let Ok(status) = admin::status(&self.nodes[0].data_dir, JOIN_CODE_TIMEOUT) {
+            println!("Client link: {}", status.client_link);
+        }
         println!("The original's clients: host and port of any node, protocol \"json\" or \"custom\".");
         println!("Logs: {}", self.nodes[0].data_dir.with_file_name("node*").join("node.log").display());
         println!("Type `kill 2`, `restart 2` or `stop 2` and Enter; Ctrl-C stops the cluster.");

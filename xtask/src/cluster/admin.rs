@@ -19,6 +19,7 @@ pub(super) struct Status {
     pub(super) committed: Option<u64>,
     pub(super) applied: Option<u64>,
     pub(super) clients: u64,
+    pub(super) client_link: String,
 }
 
 /// What another machine needs to join.
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn a_status_with_more_keys_is_read() {
         let line = r#"{"name":"node1","role":"leader","term":3,"leader":"node1","last_log":7,"committed":7,"applied":null,
-            "state_hash":"00","members":[],"clients":2,"later":"more"}"#;
+            "state_hash":"00","members":[],"clients":2,"client_link":"samira://a:1#p","later":"more"}"#;
         let status: Status = serde_json::from_str(line).unwrap();
         assert_eq!((status.term, status.last_log, status.applied, status.clients), (3, Some(7), None, 2));
     }
