@@ -83,10 +83,10 @@ pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Interval of heartbeats. openraft cancels an append after it, so it is also the time one batch may take to a
 /// follower's disk and back.
-pub const HEARTBEAT: Duration = Duration::from_millis(80);
+pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// A follower that hears nothing stands for election after max plus a random part between min and max.
-pub const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(160);
+pub const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(200);
 
 /// See [`ELECTION_TIMEOUT_MIN`]; also how long followers protect a leader they have heard from.
 pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(400);

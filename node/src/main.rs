@@ -43,13 +43,15 @@ fn serve(config: Config) -> ExitCode {
     // One thread for everything asynchronous: the heavy work has threads of its own, and more of these only wake
     // each other up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run::run(config)),
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
+    // A task, because waking the future that a runtime blocks on costs a system call each time.
+    match runtime.block_on(async { tokio::spawn(run::run(config)).await }) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(&error, 1),
+        Err(panicked) => fail(&panicked, 1),
     }
 }
 
