@@ -155,6 +155,9 @@ pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 /// Bytes of frames at which a turn is handed to the service although more connections are ready.
 pub const TURN_BYTES_MAX: usize = 1 << 20;
 
+/// Open files kept free of clients: databases, snapshots, sockets to peers and administrators, and room to spare.
+pub const FILES_RESERVED: usize = 128;
+
 /// Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 pub const ACCEPT_QUEUE: i32 = 4096;
 

@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::refusal::Refusal;
 use crate::config::args::Plaintext;
-use crate::limits::{ACCEPT_QUEUE, REFUSED_WAITING_MAX};
+use crate::limits::{ACCEPT_QUEUE, FILES_RESERVED, REFUSED_WAITING_MAX};
 
 /// Counts who is in, and decides who may come in. Pure.
 ///
@@ -126,16 +126,23 @@ pub(super) fn lengthen_backlog(listener: &TcpListener) -> io::Result<()> {
 }
 
 /// Raises the soft limit of open files to the hard one: every client is a descriptor, and the usual soft limit of 1024
-/// exists for `select`, which nothing here uses.
-///
-/// # Errors
-/// The system's refusal; the process can go on with what it has.
-pub(super) fn raise_file_limit() -> io::Result<()> {
+/// exists for `select`, which nothing here uses. Returns the limit that now holds, `None` for no limit.
+pub(super) fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        if let Err(error) = raised {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
     }
-    Ok(())
+    getrlimit(Resource::Nofile).current
+}
+
+/// How many of the wanted clients fit under a limit of open files beside everything else the process opens. Who comes
+/// beyond that is refused in words, instead of waiting for a descriptor that never comes.
+pub(super) fn clients_within(file_limit: Option<u64>, wanted: usize) -> usize {
+    let Some(limit) = file_limit.and_then(|limit| usize::try_from(limit).ok()) else { return wanted };
+    wanted.min(limit.saturating_sub(FILES_RESERVED + REFUSED_WAITING_MAX).max(1))
 }
 
 #[cfg(test)]
@@ -206,8 +213,18 @@ mod tests {
 
     #[test]
     fn the_file_limit_ends_at_the_hard_one() {
-        raise_file_limit().unwrap();
-        let limit = getrlimit(Resource::Nofile);
-        assert_eq!(limit.current, limit.maximum);
+        assert_eq!(raise_file_limit(), getrlimit(Resource::Nofile).maximum);
+    }
+
+    #[test]
+    fn clients_leave_files_for_everything_else() {
+        let others = FILES_RESERVED + REFUSED_WAITING_MAX;
+        let check = |limit: Option<usize>, wanted, expected| {
+            assert_eq!(clients_within(limit.map(|limit| limit as u64), wanted), expected, "{limit:?} {wanted}");
+        };
+        check(None, 10_000, 10_000);
+        check(Some(others + 100), 100, 100);
+        check(Some(others + 100), 101, 100);
+        check(Some(3), 100, 1);
     }
 }

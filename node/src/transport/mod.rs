@@ -126,9 +126,15 @@ pub fn start(
     fn at(step: &'static str) -> impl FnOnce(io::Error) -> StartError {
         move |source| StartError { step, source }
     }
-    if let Err(error) = listener::raise_file_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+    let max_clients = listener::clients_within(listener::raise_file_limit(), config.max_clients);
+    if max_clients < config.max_clients {
+        tracing::warn!(
+            max_clients,
+            configured = config.max_clients,
+            "the limit of open files (ulimit -n) allows fewer clients than configured"
+        );
     }
+    let config = Config { max_clients, ..config };
     if let Err(error) = listener::lengthen_backlog(&listener) {
         tracing::warn!(%error, "the accept queue stays short");
     }

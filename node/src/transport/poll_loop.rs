@@ -44,6 +44,8 @@ pub(super) struct PollLoop {
     accept_ready: bool,
     /// Nobody is accepted before this.
     accept_after: Option<Instant>,
+    /// The system had no room for somebody, and the log says so already.
+    starved: bool,
     admission: Admission,
     table: Table,
     /// Slots of connections with work, each at most once.
@@ -85,6 +87,7 @@ impl PollLoop {
             listener: Some(listener),
             accept_ready: false,
             accept_after: None,
+            starved: false,
             table: Table::default(),
             ready: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -214,11 +217,14 @@ impl PollLoop {
                 Err(error) => match after_accept_error(&error) {
                     AfterError::Drained => {
                         self.accept_ready = false;
+                        self.starved = false;
                         return;
                     }
                     AfterError::Next => {}
                     AfterError::Pause => {
-                        tracing::warn!(%error, "accepting pauses for {ACCEPT_PAUSE:?}");
+                        if !std::mem::replace(&mut self.starved, true) {
+                            tracing::warn!(%error, "connections have to wait: the system has no room for them");
+                        }
                         self.accept_after = Some(now + ACCEPT_PAUSE);
                         return;
                     }

@@ -450,6 +450,38 @@ fn a_late_reply_never_reaches_the_next_user_of_the_slot() {
 }
 
 #[test]
+fn a_large_request_does_not_hold_up_a_small_one() {
+    let mut rig = Rig::new();
+    let connect = |rig: &mut Rig| {
+        let mut client = TcpStream::connect(rig.address).unwrap();
+        client.write_all(b"{}").unwrap();
+        let conn = rig.turn_until(frame);
+        rig.replies.send(vec![Outgoing { conn, bytes: vec![b'x'], close: false }]);
+        expect_while(rig, &mut client);
+        (client, conn)
+    };
+    let (mut large, large_conn) = connect(&mut rig);
+    let (mut small, small_conn) = connect(&mut rig);
+    let request = json_of(8 * crate::limits::READ_BYTES_PER_TURN);
+    let writer = thread::spawn(move || large.write_all(&request).map(|()| large));
+    // Several turns' worth of it have to lie there before the small one comes.
+    wait_until("a part of the large request", || {
+        rig.poll_loop.turn().unwrap();
+        rig.shared.buffered_bytes.load(Relaxed) > 0
+    });
+    small.write_all(b"{}").unwrap();
+    assert_eq!((rig.turn_until(frame), rig.turn_until(frame)), (small_conn, large_conn));
+    writer.join().unwrap().unwrap();
+}
+
+/// Turns until the client has its one byte of reply.
+fn expect_while(rig: &mut Rig, client: &mut TcpStream) {
+    rig.poll_loop.turn().unwrap();
+    expect(client, b"x");
+    rig.settle();
+}
+
+#[test]
 fn more_than_the_outbox_holds_closes_the_connection() {
     let mut rig = Rig::new();
     let mut client = TcpStream::connect(rig.address).unwrap();
