@@ -46,7 +46,8 @@ fn build(name: &str) -> PathBuf {
     let profile = program.ancestors().nth(2).expect("test programs lie in <target>/<profile>/deps");
     let target = profile.parent().expect("a profile lies in a target directory");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", name, "--bin", name, "--target-dir"]).arg(target);
+    // The whole workspace chooses the features of what is below, or half of it would be built a second time.
+    build.args(["build", "--quiet", "--workspace", "--bin", name, "--target-dir"]).arg(target);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.ends_with("release") {
         build.arg("--release");

@@ -31,9 +31,10 @@ const OF_A_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
 ///
 /// # Errors
 /// When the build fails; the compiler has then said why.
-pub(crate) fn build_binary(package: &str, binary: &str, release: bool) -> Result<PathBuf> {
+pub(crate) fn build_binary(binary: &str, release: bool) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--package", package, "--bin", binary, "--message-format=json-render-diagnostics"]);
+    // The whole workspace chooses the features of what is below, or half of it would be built again after the tests.
+    command.args(["build", "--workspace", "--bin", binary, "--message-format=json-render-diagnostics"]);
     if release {
         command.arg("--release");
     }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     (0..count).try_for_each(|i| check_port(args.base_port + i, count))?;
 
-    let binary = cargo::build_binary("node", "node", args.release)?;
+    let binary = cargo::build_binary("node", args.release)?;
     let mut cluster = Cluster {
         nodes: (1..=count).map(|i| Node::new(&binary, &data_dir, i, args.base_port + i - 1)).collect(),
         input,
