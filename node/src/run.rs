@@ -172,10 +172,11 @@ impl Administration for Desk {
         let (role, term) = leadership.role();
         let leader = leadership.leader();
         let members = leadership.members();
-        let indexes = self.consensus.indexes().await;
         let pin = self.data.pin().map_err(|error| error.to_string())?;
         let (hash_at, hash) =
             self.queries.run(|reader| reader.state_hash()).await.map_err(|error| error.to_string())?;
+        // After the state, which is therefore never shown ahead of the log.
+        let indexes = self.consensus.indexes().await;
         Ok(Status {
             name: self.identity.name.clone(),
             role: role.to_owned(),
@@ -185,7 +186,8 @@ impl Administration for Desk {
                 .map(|(member, _)| member.name.clone()),
             last_log: indexes.last_log,
             committed: indexes.committed,
-            applied: indexes.applied,
+            // Read together with the hash: a pair that is compared between nodes must belong together.
+            applied: hash_at.map(|id| id.index),
             state_hash: data_encoding::HEXLOWER.encode(&hash),
             state_hash_at: hash_at.map(|id| id.index),
             members: members

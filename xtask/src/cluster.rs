@@ -31,6 +31,9 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(300);
 /// For a join code: it has to be committed first.
 const JOIN_CODE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// For a new node to get a vote, before that is remarked on.
+const VOTE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// For a clean stop, before the nodes are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -166,7 +169,31 @@ impl Cluster {
             let starting = self.nodes[i].start(Some(&join))?;
             self.wait_ready(i, &starting)?;
         }
-        Ok(())
+        self.wait_until_all_vote(contact)
+    }
+
+    /// Who has just joined catches up first; before that its vote does not replace that of a node that dies.
+    fn wait_until_all_vote(&mut self, contact: usize) -> Result<()> {
+        let deadline = now() + VOTE_TIMEOUT;
+        loop {
+            let status = admin::status(&self.nodes[contact].data_dir, STATUS_TIMEOUT);
+            let voters = status.map_or(0, |status| status.members.iter().filter(|member| member.voter).count());
+            if voters >= self.nodes.len() {
+                return Ok(());
+            }
+            if now() > deadline {
+                println!("only {voters} of {} nodes vote so far", self.nodes.len());
+                return Ok(());
+            }
+            match self.input.recv_timeout(Duration::from_millis(50)) {
+                Ok(Input::Line(line)) => self.pending.push_back(line),
+                Ok(Input::Stop) => {
+                    self.stopping = true;
+                    bail!("interrupted");
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     fn wait_ready(&mut self, i: usize, starting: &node::Starting) -> Result<()> {

@@ -111,8 +111,6 @@ pub struct Indexes {
     pub last_log: Option<u64>,
     /// Known to be on a majority.
     pub committed: Option<u64>,
-    /// In this node's state.
-    pub applied: Option<u64>,
 }
 
 fn config() -> Config {
@@ -181,9 +179,8 @@ impl Consensus {
     /// Positions in the log; `committed` is unknown while consensus is ending.
     pub async fn indexes(&self) -> Indexes {
         let committed = self.raft.with_raft_state(|state| state.committed).await.ok().flatten();
-        let applied = self.raft.data_metrics().borrow().last_applied;
         let index = |id: types::LogId| id.index;
-        Indexes { last_log: self.log.last_index(), committed: committed.map(index), applied: applied.map(index) }
+        Indexes { last_log: self.log.last_index(), committed: committed.map(index) }
     }
 
     /// Returns when consensus has stopped by itself, with the reason: a disk that failed, an entry that cannot be

@@ -20,6 +20,13 @@ pub(super) struct Status {
     pub(super) applied: Option<u64>,
     pub(super) clients: u64,
     pub(super) client_link: String,
+    pub(super) members: Vec<Member>,
+}
+
+/// One node, as another one sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Member {
+    pub(super) voter: bool,
 }
 
 /// What another machine needs to join.
