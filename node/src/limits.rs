@@ -81,6 +81,24 @@ pub const COLLECTED_RUNS_MAX: usize = 64;
 /// Pause before a leader is looked for again, if nothing changes earlier.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Nodes that watch this one over TCP; a cluster has a handful of them.
+pub const WATCHERS_MAX: usize = 64;
+
+/// Time to reach a peer over TCP, to watch it or to see whether it is really gone.
+pub const WATCH_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Pause before a peer that cannot be watched is tried again. A node that has just come back may be leading soon, and
+/// until it is watched its death is noticed by the timeouts only.
+pub const WATCH_PAUSE: Duration = Duration::from_millis(100);
+
+/// When a leader has died, the first survivor stands for election at once, each further one this much later: longer
+/// than an election takes, so that they do not take each other's votes.
+pub const SUCCESSION_STEP: Duration = Duration::from_millis(30);
+
+/// Rounds of that. A survivor whose log is behind cannot win and one with a lease on the dead leader cannot vote until it
+/// has stood itself, so the first round may fail and the next succeeds. After that the ordinary timeouts decide.
+pub const SUCCESSION_ROUNDS: u32 = 4;
+
 /// Interval of heartbeats. openraft cancels an append after it, so it is also the time one batch may take to a
 /// follower's disk and back.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);

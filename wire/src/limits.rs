@@ -39,6 +39,12 @@ pub const VIEW_LIMIT_DEFAULT: u32 = 6;
 /// Bytes of a user search pattern.
 pub const SEARCH_PATTERN_BYTES_MAX: usize = 256;
 
+// ---- first bytes on the client port ------------------------------------------------------------------------
+
+/// First and only byte of a TCP connection that one node holds to another in order to notice its death at once. It tells
+/// nothing and is answered with nothing.
+pub const WATCH_PREFACE: u8 = 0xA1;
+
 // ---- between nodes -----------------------------------------------------------------------------------------
 
 /// Commands in one run of one writer, and so the most a node proposes at once. Equal to the number of

@@ -63,6 +63,11 @@ impl Leadership {
         self.wait_for(|metrics| metrics.current_leader != Some(leader)).await;
     }
 
+    /// Returns once this node knows another leader than `dead`.
+    pub async fn led_by_another(&self, dead: u64) {
+        self.wait_for(|metrics| metrics.current_leader.is_some_and(|leader| leader != dead)).await;
+    }
+
     /// Returns once there is a leader.
     pub async fn led(&self) {
         self.wait_for(|metrics| metrics.current_leader.is_some()).await;

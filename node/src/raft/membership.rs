@@ -12,6 +12,7 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::leader::{Leadership, members};
 use super::propose::Proposer;
+use super::succession::Watch;
 use super::types::{Peer, Raft};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity};
@@ -110,13 +111,16 @@ impl Doorkeeper {
     }
 }
 
-/// On the leader, makes learners that have caught up voters; everywhere, keeps the links in step with the members.
+/// On the leader, makes learners that have caught up voters; everywhere, keeps links and watches in step with the
+/// members.
 pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
+    let mut watch = Watch::default();
     loop {
         let members = leadership.members();
         let me = leadership.node();
         for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
             leadership.peers().get(member.id, &member.address);
+            watch.keep(&raft, &leadership, member.id, &member.address);
         }
         let learners: Vec<u64> = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member.id).collect();
         if learners.is_empty() || leadership.leader() != Some(me) {

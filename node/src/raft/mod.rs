@@ -14,6 +14,7 @@ pub mod read;
 mod server;
 pub mod snapshot;
 pub mod state_machine;
+mod succession;
 #[cfg(test)]
 mod tests;
 pub mod types;

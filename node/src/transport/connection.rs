@@ -10,6 +10,8 @@
 //! Lingering ──end of input, or a second──▶ gone
 //! ```
 //!
+//! A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side ends.
+//!
 //! Invariants: an idle connection holds no buffer; `input` holds at most one incomplete frame, or what one turn has read
 //! behind a full pipeline; readiness seen but not used up stays noted in `readable` and `writable`, because the poller
 //! reports each edge once.
@@ -86,6 +88,8 @@ pub(super) enum Why {
 enum Phase {
     Sniffing,
     Open(Splitter),
+    /// A node waits for this connection to break; what it sends is thrown away.
+    Watching,
     /// Nothing more is read; the service answers what is wrong and closes.
     Answering,
     /// Nothing more is read; closed once the outbox is empty.
@@ -227,7 +231,7 @@ impl Connection {
     /// The server stops: nothing more is read, what was read is still answered. False when nothing is owed to it.
     pub(super) fn handle_stop(&mut self) -> bool {
         match self.phase {
-            Phase::Sniffing => false,
+            Phase::Sniffing | Phase::Watching => false,
             Phase::Open(_) if self.is_busy() => {
                 self.phase = Phase::Answering;
                 self.forget_input();
@@ -286,7 +290,7 @@ impl Connection {
         if self.read_closed {
             match self.phase {
                 Phase::Lingering => return Pumped::Gone(Why::Finished),
-                Phase::Sniffing => return Pumped::Gone(Why::EndOfInput),
+                Phase::Sniffing | Phase::Watching => return Pumped::Gone(Why::EndOfInput),
                 // A client that has shut its sending side still gets what it asked for.
                 Phase::Open(_) if !self.is_busy() && !more => return Pumped::Gone(Why::EndOfInput),
                 _ => {}
@@ -397,10 +401,15 @@ impl Connection {
         match sniffed {
             Sniffed::NeedMore => self.input.extend_from_slice(first),
             Sniffed::Refused => return Err(Why::Unrecognised),
+            Sniffed::Watcher => {
+                self.standing = io.admission.watch(self.standing).ok_or(Why::Unrecognised)?;
+                self.phase = Phase::Watching;
+                self.forget_input();
+            }
             Sniffed::Codec(codec) => {
                 self.standing = io.admission.reconsider(self.standing);
                 match self.standing {
-                    Standing::Client => self.announce(codec, io.turn),
+                    Standing::Client | Standing::Watcher => self.announce(codec, io.turn),
                     Standing::Refused(refusal) => {
                         self.queue(refusal.encode(codec), io.now, io.stall_timeout).map_err(|_| Why::OutboxFull)?;
                         self.drain();

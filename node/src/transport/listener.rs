@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::refusal::Refusal;
 use crate::config::args::Plaintext;
-use crate::limits::{ACCEPT_QUEUE, FILES_RESERVED, REFUSED_WAITING_MAX};
+use crate::limits::{ACCEPT_QUEUE, FILES_RESERVED, REFUSED_WAITING_MAX, WATCHERS_MAX};
 
 /// Counts who is in, and decides who may come in. Pure.
 ///
@@ -20,6 +20,7 @@ pub(super) struct Admission {
     clients_max: usize,
     clients: usize,
     refused: usize,
+    watchers: usize,
 }
 
 /// What a connection counts as.
@@ -27,13 +28,15 @@ pub(super) struct Admission {
 pub(super) enum Standing {
     /// Served, or about to be.
     Client,
+    /// Another node, which only waits for the connection to break.
+    Watcher,
     /// To be told why not.
     Refused(Refusal),
 }
 
 impl Admission {
     pub(super) fn new(plaintext: Plaintext, clients_max: usize) -> Self {
-        Self { plaintext, clients_max, clients: 0, refused: 0 }
+        Self { plaintext, clients_max, clients: 0, refused: 0, watchers: 0 }
     }
 
     /// Connections that count as clients.
@@ -73,10 +76,22 @@ impl Admission {
         standing
     }
 
+    /// Asked when a connection turns out to be a node's: it leaves the clients, whatever the policy for them, and is
+    /// told nothing. `None` when too many watch already.
+    pub(super) fn watch(&mut self, standing: Standing) -> Option<Standing> {
+        if self.watchers >= WATCHERS_MAX {
+            return None;
+        }
+        self.leave(standing);
+        self.watchers += 1;
+        Some(Standing::Watcher)
+    }
+
     /// A connection is gone.
     pub(super) fn leave(&mut self, standing: Standing) {
         match standing {
             Standing::Client => self.clients -= 1,
+            Standing::Watcher => self.watchers -= 1,
             Standing::Refused(_) => self.refused -= 1,
         }
     }
@@ -172,6 +187,22 @@ mod tests {
             check(Plaintext::Any, peer, Standing::Client);
             check(Plaintext::Off, peer, Standing::Refused(Refusal::PlaintextOff));
         }
+    }
+
+    #[test]
+    fn watchers_take_nobodys_place_and_are_bounded() {
+        let mut admission = Admission::new(Plaintext::Loopback, 1);
+        for _ in 0..WATCHERS_MAX {
+            let standing = enter(&mut admission, REMOTE).unwrap();
+            assert_eq!(admission.watch(standing), Some(Standing::Watcher));
+        }
+        let standing = enter(&mut admission, LOCAL).unwrap();
+        assert_eq!((standing, admission.clients()), (Standing::Client, 1));
+        assert_eq!(admission.watch(standing), None, "too many");
+        assert_eq!(admission.clients(), 1, "it still counts as what it was");
+        admission.leave(Standing::Watcher);
+        assert_eq!(admission.watch(standing), Some(Standing::Watcher));
+        assert_eq!(admission.clients(), 0);
     }
 
     #[test]

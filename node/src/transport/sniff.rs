@@ -1,6 +1,6 @@
 //! Who is calling: the first bytes of a connection tell, once and for all.
 //!
-//! [`Codec::sniff`] knows the codecs. Dialects that are known but not served yet are refused here by having no arm;
+//! [`Codec::sniff`] knows the codecs; [`WATCH_PREFACE`] is another node that wants to notice when this one dies. Dialects that are known but not served yet are refused here by having no arm;
 //! they will be told by:
 //!
 //! | first bytes | dialect |
@@ -10,12 +10,15 @@
 //! | `PRI ` | HTTP/2, for gRPC |
 
 use wire::codec::Codec;
+use wire::limits::WATCH_PREFACE;
 
 /// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sniffed {
     /// This is what it speaks.
     Codec(Codec),
+    /// A node that says nothing more and waits for the connection to break.
+    Watcher,
     /// So far it may become several things.
     NeedMore,
     /// Nobody we know.
@@ -26,6 +29,7 @@ pub(super) enum Sniffed {
 pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     match bytes.first() {
         None => Sniffed::NeedMore,
+        Some(&WATCH_PREFACE) => Sniffed::Watcher,
         Some(&first) => Codec::sniff(first).map_or(Sniffed::Refused, Sniffed::Codec),
     }
 }
@@ -41,6 +45,7 @@ mod tests {
         check(b"{", Sniffed::Codec(Codec::Json));
         check(b"{\"client_id\"", Sniffed::Codec(Codec::Json));
         check(b" \n{", Sniffed::Codec(Codec::Json));
+        check(&[WATCH_PREFACE], Sniffed::Watcher);
         check(&[0x07], Sniffed::Codec(Codec::Samira1));
         check(&[0x07, 0, 0, 0, 2], Sniffed::Codec(Codec::Samira1));
     }
@@ -48,7 +53,7 @@ mod tests {
     #[test]
     fn every_other_first_byte_is_refused() {
         for byte in 0..=u8::MAX {
-            if !b"{ \t\r\n\x07".contains(&byte) {
+            if !b"{ \t\r\n\x07".contains(&byte) && byte != WATCH_PREFACE {
                 assert_eq!(sniff(&[byte]), Sniffed::Refused, "{byte:#04x}");
             }
         }
