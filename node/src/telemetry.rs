@@ -4,9 +4,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::args::LogFormat;
 
-/// openraft tells every heartbeat's story at `info`; its own trouble comes as `warn` and `error`, and what we make of
-/// it is logged by us.
-const DEFAULT_FILTER: &str = "info,openraft=error,quinn=warn,quinn_proto=warn,rustls=warn";
+/// openraft repeats at `error` what every unreachable peer costs it, several times a second. What matters of it is logged
+/// by us: links, leaders, members, and the failure that ends it.
+const DEFAULT_FILTER: &str = "info,openraft=off,quinn=warn,quinn_proto=warn,rustls=warn";
 
 /// Starts logging. Before the first log line, once.
 pub fn start(format: LogFormat) {

@@ -115,7 +115,16 @@ impl Doorkeeper {
 /// members.
 pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
     let mut watch = Watch::default();
+    let mut logged = None;
     loop {
+        let (role, term) = leadership.role();
+        let led = leadership.leader().map(|leader| (leader, term));
+        if let Some((leader, _)) = led
+            && led != logged
+        {
+            tracing::info!(leader = format_args!("{leader:016x}"), term, role, "leader known");
+            logged = led;
+        }
         let members = leadership.members();
         let me = leadership.node();
         for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
