@@ -1,4 +1,26 @@
-//! The Samira server.
+//! The Samira server: chat service, consensus, storage and transport in one process.
+//!
+//! What it deliberately does not do: own a protocol (that is [`wire`]), decide elections (openraft does), or trust a client's
+//! clock, name or count.
+//!
+//! Reading order:
+//!
+//! * [`run`]: a node's life in order, from data directory to clean stop.
+//! * [`transport`], [`bridge`], [`service`]: a client's bytes become requests, requests become commands and queries.
+//! * [`chat`], [`storage`]: the rules, and where their state lives.
+//! * [`raft`], [`quic`], [`cluster`]: how several nodes agree, talk to each other, and come to know each other.
+//! * [`admin`], [`report`], [`greeting`], [`config`], [`telemetry`]: the operator's side.
+//! * [`limits`], [`env`](mod@env): every bound and time with its reason; the only clock.
+//!
+//! | thread | owns | woken by |
+//! |---|---|---|
+//! | `transport` | client sockets | epoll |
+//! | main | service, consensus, links | epoll, channels |
+//! | `log`, `log-checkpoint` | `log.db` | channels |
+//! | `apply` | `state.db` for writing | channel |
+//! | `query-…` | `state.db` for reading | channel |
+//! | `password` | Argon2id | channel |
+
 pub mod admin;
 pub mod bridge;
 pub mod chat;

@@ -60,7 +60,8 @@ impl Collector {
     /// Proposes a run and waits for its outcomes.
     pub(super) async fn collect(&self, run: Arc<OwnedRun>) -> Result<Vec<Outcome>, NotCollected> {
         let (done, outcome) = oneshot::channel();
-        self.runs.send(Collected { run, done }).await.map_err(|_| NotCollected::Refused)?;
+        // Full only with runs that were given up: a stuck leader is no place to wait at.
+        self.runs.try_send(Collected { run, done }).map_err(|_| NotCollected::Refused)?;
         outcome.await.unwrap_or(Err(NotCollected::Unknown))
     }
 }

@@ -298,11 +298,15 @@ impl ProposerTask {
     }
 }
 
-/// Answers a forwarded request of another node.
-pub(super) async fn forwarded(collector: &Collector, runs: Vec<Run<'_>>) -> Option<Vec<Vec<Outcome>>> {
+/// Proposes what another node has forwarded. "Refused" means that nothing of it was proposed.
+pub(super) async fn forwarded(collector: &Collector, runs: Vec<Run<'_>>) -> Result<Vec<Vec<Outcome>>, NotCollected> {
     let mut outcomes = Vec::with_capacity(runs.len());
     for run in runs {
-        outcomes.push(collector.collect(Arc::new(OwnedRun::from_wire(&run))).await.ok()?);
+        match collector.collect(Arc::new(OwnedRun::from_wire(&run))).await {
+            Ok(settled) => outcomes.push(settled),
+            Err(NotCollected::Refused) if outcomes.is_empty() => return Err(NotCollected::Refused),
+            Err(_) => return Err(NotCollected::Unknown),
+        }
     }
-    Some(outcomes)
+    Ok(outcomes)
 }

@@ -7,7 +7,7 @@ use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{PeerReply, PeerRequest};
 use wire::replication::{decode, encode};
 
-use super::collect::Collector;
+use super::collect::{Collector, NotCollected};
 use super::leader::Leadership;
 use super::membership::{self, Doorkeeper};
 use super::network::incoming;
@@ -95,8 +95,9 @@ impl Parts {
                     return self.not_leader();
                 }
                 match propose::forwarded(&self.collector, runs).await {
-                    Some(outcomes) => PeerReply::Forwarded { outcomes },
-                    None => PeerReply::Failed { reason: "the outcome is not known".into() },
+                    Ok(outcomes) => PeerReply::Forwarded { outcomes },
+                    Err(NotCollected::Refused) => PeerReply::Overloaded,
+                    Err(NotCollected::Unknown) => PeerReply::Failed { reason: "the outcome is not known".into() },
                 }
             }
             PeerRequest::ReadIndex => {
