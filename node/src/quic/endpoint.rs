@@ -13,11 +13,11 @@ use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 use wire::replication::command::RULE_LEVEL;
+use wire::replication::decode;
 use wire::replication::join::{JoinReply, JoinRequest};
-use wire::replication::rpc::Hello;
-use wire::replication::{decode, encode};
+use wire::replication::rpc::{Hello, PeerReply};
 
-use super::frame::{encode_frame, frame_bytes, read_frame, write_frame};
+use super::frame::{encode_frame, read_frame, write_frame};
 use super::peer::Peer;
 use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
 use crate::limits::{
@@ -35,8 +35,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether this node may talk to us at all.
     fn admits(&self, node: u64) -> bool;
 
-    /// Answers one request of an admitted node: the encoded reply, or `None` to end the stream.
-    fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> impl Future<Output = Option<Vec<u8>>> + Send;
+    /// Answers one request of an admitted node; `None` ends the stream.
+    fn handle(&self, from: u64, request: &[u8], content: Content<'_>)
+    -> impl Future<Output = Option<PeerReply>> + Send;
 
     /// Answers a newcomer.
     fn join(&self, from: SocketAddr, request: JoinRequest) -> impl Future<Output = JoinReply> + Send;
@@ -254,7 +255,7 @@ async fn serve_stream<H: Handler>(
     loop {
         let Some(request) = read_frame(&mut recv, &mut buffer, PEER_FRAME_BYTES_MAX).await? else { return Ok(()) };
         let Some(reply) = handler.handle(from, request, Content(&mut recv)).await else { return Ok(()) };
-        write_frame(&mut send, &frame_bytes(&reply)).await?;
+        write_frame(&mut send, &encode_frame(&reply)).await?;
         if buffer.capacity() > 1 << 20 {
             buffer = Vec::new();
         }
@@ -267,7 +268,7 @@ async fn serve_newcomer<H: Handler>(connection: &Connection, handler: &H) -> io:
     let request = read_frame(&mut recv, &mut buffer, JOIN_FRAME_BYTES_MAX).await?;
     let request: JoinRequest = decode(request.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
     let reply = handler.join(connection.remote_address(), request).await;
-    write_frame(&mut send, &frame_bytes(&encode(&reply))).await?;
+    write_frame(&mut send, &encode_frame(&reply)).await?;
     send.finish().map_err(io::Error::other)?;
     connection.closed().await;
     Ok(())

@@ -8,19 +8,7 @@ use wire::replication::encode_into;
 
 /// Encodes `value` as one frame, so that it leaves in one write.
 pub fn encode_frame<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    frame_of(|out| encode_into(value, out))
-}
-
-/// Frames bytes that are encoded already.
-pub fn frame_bytes(bytes: &[u8]) -> Vec<u8> {
-    frame_of(|mut out| {
-        out.extend_from_slice(bytes);
-        out
-    })
-}
-
-fn frame_of(fill: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
-    let mut frame = fill(vec![0; 4]);
+    let mut frame = encode_into(value, vec![0; 4]);
     let length = u32::try_from(frame.len() - 4).expect("frames are bounded far below 4 GiB");
     frame[..4].copy_from_slice(&length.to_be_bytes());
     frame

@@ -45,13 +45,12 @@ impl Handler for PeerServer {
         self.parts.get().is_some()
     }
 
-    async fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> Option<Vec<u8>> {
+    async fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> Option<PeerReply> {
         let parts = self.parts.get()?;
-        let reply = match decode(request) {
+        Some(match decode(request) {
             Ok(request) => parts.answer(from, request, content).await,
             Err(error) => PeerReply::Failed { reason: format!("the request makes no sense: {error}") },
-        };
-        Some(encode(&reply))
+        })
     }
 
     async fn join(&self, from: SocketAddr, mut request: JoinRequest) -> JoinReply {

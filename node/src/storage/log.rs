@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::entry::LogEntry;
 use super::schema;
+use super::state_copy::wal_path;
 use crate::limits::{LOG_CHECKPOINT_BYTES, LOG_JOBS_MAX, LOG_WAL_BYTES_MAX};
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
@@ -249,12 +250,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -1024)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))
-}
-
-fn wal_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }
 
 /// SQLite's integers are signed; an index never gets near the difference, a range's open end does.
