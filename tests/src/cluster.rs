@@ -41,9 +41,10 @@ pub fn built(name: &'static str) -> PathBuf {
 }
 
 fn build(name: &str) -> PathBuf {
-    // A test program lies in <target>/<profile>/deps/.
+    // A test lies in <target>/<profile>/deps/, a program of this crate one step above.
     let program = std::env::current_exe().expect("a running program has a path");
-    let profile = program.ancestors().nth(2).expect("test programs lie in <target>/<profile>/deps");
+    let mut ancestors = program.ancestors().skip(1).skip_while(|dir| dir.ends_with("deps"));
+    let profile = ancestors.next().expect("cargo puts programs into <target>/<profile>");
     let target = profile.parent().expect("a profile lies in a target directory");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // The whole workspace chooses the features of what is below, or half of it would be built a second time.
