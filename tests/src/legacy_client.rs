@@ -97,6 +97,20 @@ impl Client {
         Ok(client)
     }
 
+    /// How long to wait for a reply from now on.
+    ///
+    /// # Errors
+    /// Of the socket.
+    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))
+    }
+
+    /// The socket, with nothing outstanding.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

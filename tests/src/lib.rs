@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary on loopback, faults, and an oracle over the databases it leaves behind.
 //!
+//! * [`bench`]: measurements; the program of the same name prints them.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`load`]: clients that never stop sending.
@@ -8,6 +9,7 @@
 //! The scenarios are in `tests/tests/`, one file per kind of trouble. Nothing there sleeps: everything waits for a
 //! condition with a deadline.
 
+pub mod bench;
 pub mod cluster;
 pub mod legacy_client;
 pub mod load;

@@ -2,6 +2,7 @@
 //!
 //! One subcommand per file. They drive the real binaries from outside, as a user would; nothing here links `node`.
 
+mod bench;
 mod cargo;
 mod cluster;
 mod test;
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Run a local cluster with a live table; Ctrl-C stops all of it
     Cluster(cluster::Args),
+    /// Measure throughput, latency and failover of a cluster on this machine
+    Bench(bench::Args),
     /// Set up what a fresh machine needs, then run every check and test
     Test(test::Args),
     /// Check the directions of dependencies and the habits of this repository
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Cluster(args)) => cluster::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Test(args)) => test::run(&args),
         Some(Command::Tidy) => tidy::run(),
     };

@@ -1,0 +1,276 @@
+//! A fixed number of messages outstanding; the next is sent when one is acknowledged.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use hdrhistogram::Histogram;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
+use wire::codec::Codec;
+use wire::frame::Splitter;
+use wire::legacy::Request;
+use wire::legacy::reply::Outcome;
+
+use super::usage::{Meter, Usage, round};
+use super::{CONVERSATIONS, Protocol, TEXT_BYTES, receiver, sender};
+use crate::cluster::Node;
+use crate::legacy_client::{CallError, Client};
+use crate::now;
+
+/// Longest time without any reply before the measurement is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Connections, each with a user of its own.
+    pub connections: usize,
+    /// Messages outstanding on each.
+    pub window: usize,
+    /// Time before the measurement.
+    pub warm: Duration,
+    /// Time of the measurement.
+    pub measure: Duration,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Connections.
+    pub connections: usize,
+    /// Messages outstanding over all of them.
+    pub in_flight: usize,
+    /// Acknowledged messages per second.
+    pub ops_per_s: f64,
+    /// Median latency in milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// 99.9th percentile.
+    pub p999_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+    /// Who used what.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// Measures against `target`; `nodes` are those whose use of the machine counts as the servers'.
+///
+/// # Errors
+/// When a message is refused or a connection fails: a figure with holes would not be comparable.
+pub fn run(protocol: Protocol, target: SocketAddr, nodes: &[Node], plan: Plan) -> Result<Row> {
+    let codec = protocol.codec();
+    accounts(target, codec, plan.connections)?;
+    let mut connections: Vec<_> = (0..plan.connections)
+        .map(|place| Connection::open(target, codec, place, plan.window))
+        .collect::<Result<_>>()?;
+    let disk = nodes.first().map_or(Path::new("."), |node| &node.dir);
+    let meter = || Meter::start(nodes.iter().filter(|node| node.is_running()), disk);
+    let mut recorder = Recorder::new(plan);
+    let mut usage = None;
+    for connection in &mut connections {
+        connection.fill(plan.window);
+        connection.write()?;
+    }
+    let mut scratch = vec![0; READ_BYTES];
+    let measured = loop {
+        let ready = wait(&connections)?;
+        for (connection, _) in connections.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            let answered = connection.read(&mut scratch, &mut recorder)?;
+            connection.fill(answered);
+            connection.write()?;
+        }
+        match (&usage, recorder.last) {
+            (None, last) if last >= recorder.from => usage = Some(meter()),
+            (Some(begun), last) if last >= recorder.to => break begun.read(),
+            _ => {}
+        }
+    };
+    Ok(recorder.row(plan, measured))
+}
+
+/// Waits until something can be read or written, and says on which connections.
+fn wait(connections: &[Connection]) -> Result<Vec<bool>> {
+    let mut sockets: Vec<_> = connections.iter().map(|it| PollFd::new(&it.stream, it.interest())).collect();
+    let silence = Timespec::try_from(SILENCE_MAX).expect("a short time");
+    let count = loop {
+        match poll(&mut sockets, Some(&silence)) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other.context("waiting for replies")?,
+        }
+    };
+    if count == 0 {
+        bail!("no reply for {} s", SILENCE_MAX.as_secs());
+    }
+    Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect())
+}
+
+/// Makes the accounts that are missing.
+fn accounts(target: SocketAddr, codec: Codec, connections: usize) -> Result<()> {
+    let mut founder = Client::connect(target, codec).map_err(failed("connecting"))?;
+    for name in (0..CONVERSATIONS).map(receiver).chain((0..connections).map(sender)) {
+        match founder.signup(&name) {
+            Err(CallError::Refused(text)) if text.contains("taken") => {}
+            other => other.map_err(failed("making an account"))?,
+        }
+    }
+    Ok(())
+}
+
+/// Turns a client's error into one that says what was being done.
+fn failed(doing: &'static str) -> impl Fn(CallError) -> anyhow::Error {
+    move |error| anyhow!("{doing}: {error}")
+}
+
+/// Latencies within the measured window.
+struct Recorder {
+    histogram: Histogram<u64>,
+    from: Instant,
+    to: Instant,
+    /// When the newest reply was read.
+    last: Instant,
+}
+
+impl Recorder {
+    fn new(plan: Plan) -> Self {
+        let last = now();
+        let from = last + plan.warm;
+        // From a microsecond to two minutes, three digits.
+        let histogram = Histogram::new_with_bounds(1_000, 120_000_000_000, 3).expect("fitting bounds");
+        Self { histogram, from, to: from + plan.measure, last }
+    }
+
+    /// Counts an operation by the time it was completed.
+    fn done(&mut self, started: Instant) {
+        if (self.from..self.to).contains(&self.last) {
+            let latency = u64::try_from((self.last - started).as_nanos()).unwrap_or(u64::MAX);
+            self.histogram.saturating_record(latency);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of one measurement, nanoseconds below minutes")]
+    fn row(&self, plan: Plan, usage: Usage) -> Row {
+        let milliseconds = |nanoseconds: u64| round(nanoseconds as f64 / 1e6, 3);
+        let quantile = |q| milliseconds(self.histogram.value_at_quantile(q));
+        Row {
+            connections: plan.connections,
+            in_flight: plan.connections * plan.window,
+            ops_per_s: round(self.histogram.len() as f64 / plan.measure.as_secs_f64(), 0),
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+            p999_ms: quantile(0.999),
+            max_ms: milliseconds(self.histogram.max()),
+            usage,
+        }
+    }
+}
+
+/// One connection, logged in, and what is outstanding on it.
+struct Connection {
+    stream: TcpStream,
+    splitter: Splitter,
+    /// One whole request for each conversation; they take turns.
+    requests: Vec<Vec<u8>>,
+    turn: usize,
+    /// How an acknowledgement looks.
+    stored: Vec<u8>,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// When those outstanding were sent; answers come in this order.
+    outstanding: VecDeque<Instant>,
+}
+
+impl Connection {
+    fn open(target: SocketAddr, codec: Codec, place: usize, window: usize) -> Result<Self> {
+        let me = sender(place);
+        let mut client = Client::logged_in(target, codec, &me).map_err(failed("logging in"))?;
+        let text = "x".repeat(TEXT_BYTES);
+        let mut requests = Vec::with_capacity(CONVERSATIONS);
+        // Several connections do not all begin with the same conversation.
+        for conversation in (0..CONVERSATIONS).map(|i| receiver((i + place) % CONVERSATIONS)) {
+            let chat = client.start_chat(&me, &conversation).map_err(failed("opening a conversation"))?;
+            let request = Request::SendChatMessage {
+                chat_id: chat.as_str().into(),
+                sender: me.as_str().into(),
+                content: text.as_str().into(),
+            };
+            requests.push(client.encode(&request));
+        }
+        let stored = client.encode(&Outcome { success: true, error_message: "" });
+        let stream = client.into_stream();
+        stream.set_nonblocking(true)?;
+        Ok(Self {
+            stream,
+            splitter: Splitter::new(codec),
+            requests,
+            turn: 0,
+            stored,
+            input: Vec::with_capacity(READ_BYTES),
+            output: Vec::new(),
+            outstanding: VecDeque::with_capacity(window),
+        })
+    }
+
+    fn interest(&self) -> PollFlags {
+        if self.output.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT }
+    }
+
+    /// Queues further messages.
+    fn fill(&mut self, messages: usize) {
+        let started = now();
+        for _ in 0..messages {
+            self.output.extend_from_slice(&self.requests[self.turn]);
+            self.turn = (self.turn + 1) % self.requests.len();
+            self.outstanding.push_back(started);
+        }
+    }
+
+    /// Writes what the socket takes.
+    fn write(&mut self) -> Result<()> {
+        let mut written = 0;
+        while written < self.output.len() {
+            match self.stream.write(&self.output[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("sending"),
+            }
+        }
+        self.output.drain(..written);
+        Ok(())
+    }
+
+    /// Reads everything there is; returns how many messages were acknowledged.
+    fn read(&mut self, scratch: &mut [u8], recorder: &mut Recorder) -> Result<usize> {
+        let mut answered = 0;
+        loop {
+            match self.stream.read(scratch) {
+                Ok(0) => bail!("the server closed the connection"),
+                Ok(count) => self.input.extend_from_slice(&scratch[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(answered),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("receiving"),
+            }
+            recorder.last = now();
+            let mut taken = 0;
+            while let Some(end) = self.splitter.push(&self.input[taken..])? {
+                let reply = &self.input[taken..taken + end];
+                if reply != self.stored {
+                    bail!("instead of an acknowledgement: {}", String::from_utf8_lossy(reply));
+                }
+                taken += end;
+                answered += 1;
+                recorder.done(self.outstanding.pop_front().context("a reply to nothing")?);
+            }
+            self.input.drain(..taken);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Measurements against a real cluster on this machine.
+//!
+//! * [`closed_loop`]: a fixed number of messages outstanding, the next sent when one is acknowledged.
+//! * [`failover`]: how long no write is acknowledged when the leader dies or hangs.
+//! * [`usage`]: who used the processors meanwhile, and how often the disk was flushed.
+//!
+//! The method is that of the comparisons in `docs/performance.md`: client and servers share the machine, the client is
+//! one thread, and latency includes queueing behind one's own other messages.
+
+pub mod closed_loop;
+pub mod failover;
+pub mod usage;
+
+use wire::codec::Codec;
+
+/// Bytes of text in each measured message.
+pub const TEXT_BYTES: usize = 128;
+
+/// Conversations that measured messages are spread over.
+pub const CONVERSATIONS: usize = 16;
+
+/// What the measuring client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// The original's JSON dialect.
+    Json1,
+    /// The original's binary dialect.
+    Samira1,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Json1, Self::Samira1];
+
+    /// As it is written on the command line and in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json1 => "json1",
+            Self::Samira1 => "samira1",
+        }
+    }
+
+    /// Its codec.
+    #[must_use]
+    pub const fn codec(self) -> Codec {
+        match self {
+            Self::Json1 => Codec::Json,
+            Self::Samira1 => Codec::Samira1,
+        }
+    }
+}
+
+/// Name of the user on connection `connection`.
+fn sender(connection: usize) -> String {
+    format!("sender{connection}")
+}
+
+/// Name of the person at the other end of a conversation.
+fn receiver(conversation: usize) -> String {
+    format!("receiver{conversation}")
+}

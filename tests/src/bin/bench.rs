@@ -1,0 +1,203 @@
+//! `cargo xtask bench`: measures a real cluster on this machine and prints what a person wants to compare.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use tests::bench::closed_loop::{self, Plan, Row};
+use tests::bench::failover::{self, Fault};
+use tests::bench::{Protocol, TEXT_BYTES};
+use tests::cluster::Cluster;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask bench",
+    about = "Measure a cluster on this machine. TMPDIR chooses the disk.",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Acknowledged messages per second and their latency, then interruptions when the leader dies or hangs
+    Cluster(ClusterArgs),
+    /// Only the interruptions
+    Failover(FailoverArgs),
+}
+
+#[derive(Args)]
+struct Common {
+    /// Nodes of the cluster
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// What the clients speak
+    #[arg(long, value_enum, default_value_t = Speaks(Protocol::Json1))]
+    protocol: Speaks,
+    /// Write the results to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct ClusterArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Messages in flight on one connection, one measurement each
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = clap::value_parser!(u16).range(1..))]
+    in_flight: Vec<u16>,
+    /// Connections with one message in flight each, for one more measurement; 0 leaves it out
+    #[arg(long, default_value_t = 64)]
+    connections: u16,
+    /// Length of each measurement in seconds
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Time before each measurement in seconds
+    #[arg(long, default_value_t = 2)]
+    warm: u64,
+    /// How often the leader is killed, and how often it is frozen
+    #[arg(long, default_value_t = 3)]
+    trials: usize,
+}
+
+#[derive(Args)]
+struct FailoverArgs {
+    #[command(flatten)]
+    common: Common,
+    /// How often the leader is killed, and how often it is frozen
+    #[arg(long, default_value_t = 20)]
+    trials: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Speaks(Protocol);
+
+impl ValueEnum for Speaks {
+    fn value_variants<'a>() -> &'a [Self] {
+        const { &[Self(Protocol::Json1), Self(Protocol::Samira1)] }
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.name()))
+    }
+}
+
+/// The file of `--json`; scripts rely on these names.
+#[derive(Serialize)]
+struct Report {
+    bench: &'static str,
+    nodes: u8,
+    protocol: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rows: Vec<Row>,
+    failover: Gaps,
+}
+
+/// Longest times without an acknowledgement, one per trial.
+#[derive(Default, Serialize)]
+struct Gaps {
+    kill_gap_ms: Vec<f64>,
+    freeze_gap_ms: Vec<f64>,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().bench {
+        Bench::Cluster(args) => cluster(&args),
+        Bench::Failover(args) => failover(&args.common, args.trials)
+            .and_then(|failover| report("failover", &args.common, Vec::new(), failover)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cluster(args: &ClusterArgs) -> Result<()> {
+    let common = &args.common;
+    println!(
+        "{} nodes, {}, {TEXT_BYTES}-byte messages; each acknowledged when it is on disk at a majority",
+        common.nodes,
+        common.protocol.0.name()
+    );
+    println!("in flight  conns   msgs/s    p50 ms    p99 ms  p99.9 ms  server cores  client  other  flushes/s");
+    let mut shapes: Vec<_> = args.in_flight.iter().map(|&window| (1, usize::from(window))).collect();
+    if args.connections > 0 {
+        shapes.push((usize::from(args.connections), 1));
+    }
+    let mut rows = Vec::new();
+    for (connections, window) in shapes {
+        // A fresh cluster for each, so that none inherits another's history or backlog.
+        let cluster = Cluster::start(usize::from(common.nodes));
+        let plan = Plan {
+            connections,
+            window,
+            warm: Duration::from_secs(args.warm),
+            measure: Duration::from_secs(args.seconds),
+        };
+        // Like the systems it is compared with: at the leader, which is everybody's best case.
+        let target = cluster.nodes[cluster.leader()].address();
+        let row = closed_loop::run(common.protocol.0, target, &cluster.nodes, plan)?;
+        println!(
+            "{:>9}  {:>5}  {:>7.0}  {:>8.2}  {:>8.2}  {:>8.2}  {:>12.2}  {:>6.2}  {:>5.2}  {:>9}",
+            row.in_flight,
+            row.connections,
+            row.ops_per_s,
+            row.p50_ms,
+            row.p99_ms,
+            row.p999_ms,
+            row.usage.server_cores,
+            row.usage.client_cores,
+            row.usage.other_cores + row.usage.stolen_cores,
+            row.usage.disk_flushes_per_s.map_or_else(|| "?".into(), |flushes| format!("{flushes:.0}")),
+        );
+        rows.push(row);
+        cluster.stop();
+    }
+    let gaps = if args.trials > 0 { failover(common, args.trials)? } else { Gaps::default() };
+    report("cluster", common, rows, gaps)
+}
+
+fn failover(common: &Common, trials: usize) -> Result<Gaps> {
+    println!(
+        "longest time without an acknowledgement, ms, {} messages in flight over {} nodes:",
+        failover::WORKERS,
+        common.nodes
+    );
+    let measure = |name: &str, fault| -> Result<Vec<f64>> {
+        let cluster = Cluster::start(usize::from(common.nodes));
+        let gaps = failover::run(common.protocol.0, &cluster, fault, trials)?;
+        let mut sorted = gaps.clone();
+        sorted.sort_by(f64::total_cmp);
+        if let (Some(median), Some(longest)) = (sorted.get(sorted.len() / 2), sorted.last()) {
+            println!("  {name:<28} median {median:>5.0}  longest {longest:>5.0}   {gaps:.0?}");
+        }
+        Ok(gaps)
+    };
+    Ok(Gaps {
+        kill_gap_ms: measure("leader killed (-9)", Fault::Kill)?,
+        freeze_gap_ms: measure("leader frozen (SIGSTOP)", Fault::Freeze)?,
+    })
+}
+
+fn report(bench: &'static str, common: &Common, rows: Vec<Row>, failover: Gaps) -> Result<()> {
+    let Some(path) = &common.json else { return Ok(()) };
+    let report = Report { bench, nodes: common.nodes, protocol: common.protocol.0.name(), rows, failover };
+    write(path, &report).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write(path: &Path, report: &Report) -> Result<()> {
+    let mut file = File::create(path)?;
+    serde_json::to_writer(&mut file, report)?;
+    writeln!(file)?;
+    Ok(())
+}
