@@ -4,6 +4,7 @@
 //! When a test fails, the end of every node's log is shown.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -106,6 +107,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// Extra arguments of every start.
     pub args: Vec<String>,
+    /// Extra environment of every start.
+    pub env: Vec<(String, OsString)>,
     address: Mutex<Option<SocketAddr>>,
     process: Mutex<Option<Child>>,
 }
@@ -125,6 +128,7 @@ impl Node {
             name: name.into(),
             dir: cluster_dir.join(name),
             args: Vec::new(),
+            env: Vec::new(),
             address: Mutex::new(None),
             process: Mutex::new(None),
         }
@@ -168,6 +172,7 @@ impl Node {
         if let Some(join) = join {
             command.args(["--peers", &join.peer]).env("SAMIRA_JOIN_CODE", &join.code);
         }
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null());
         die_with_thread_of_test(&mut command);
         command
@@ -286,6 +291,19 @@ impl Node {
     pub fn kill(&self) {
         self.signal(Signal::KILL);
         wait_until(&format!("the end of {}", self.name), || self.try_exit().is_some());
+    }
+
+    /// Sends `kill -9` and does not wait for the end.
+    fn strike(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Waits until its process has ended by itself.
+    ///
+    /// # Panics
+    /// When it goes on for longer than [`PATIENCE`].
+    pub fn wait_exit(&self) -> ExitStatus {
+        wait_for(&format!("{} to end by itself", self.name), || self.try_exit())
     }
 
     /// Stops it where it stands, as a hung machine would.
@@ -463,6 +481,28 @@ impl Cluster {
                         && status.committed == status.last_log
                 })
         });
+    }
+
+    /// `kill -9` to several nodes at the same instant, as when they shared a power strip.
+    ///
+    /// # Panics
+    /// When one does not run.
+    pub fn kill_together(&self, places: &[usize]) {
+        places.iter().for_each(|&i| self.nodes[i].strike());
+        for &i in places {
+            self.nodes[i].wait_exit();
+        }
+    }
+
+    /// Starts several stopped nodes at the same time, and waits until they serve clients.
+    ///
+    /// # Panics
+    /// When one does not.
+    pub fn start_together(&self, places: &[usize]) {
+        let starting: Vec<_> = places.iter().map(|&i| (&self.nodes[i], self.nodes[i].spawn(None))).collect();
+        for (node, ready) in &starting {
+            node.wait_ready(ready);
+        }
     }
 
     /// Stops all nodes cleanly, the leader last, so that nobody has to be elected for the last moments.

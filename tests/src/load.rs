@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use wire::codec::Codec;
 
@@ -51,6 +52,17 @@ impl Load {
     pub fn wait_for_more(&self, messages: usize) {
         let goal = self.ledger.count(Told::Stored) + messages;
         wait_until("further messages to be acknowledged", || self.ledger.count(Told::Stored) >= goal);
+    }
+
+    /// The longest time without an acknowledgement that began or ended after `fault`.
+    ///
+    /// # Panics
+    /// When nothing was acknowledged after it.
+    pub fn interruption(&self, fault: Instant) -> Duration {
+        let times = self.ledger.stored_at();
+        let after = times.partition_point(|&time| time < fault);
+        let window = &times[after.saturating_sub(1)..];
+        window.windows(2).map(|pair| pair[1] - pair[0]).max().expect("messages were acknowledged after the fault")
     }
 
     /// Lets the clients finish what they began.

@@ -8,12 +8,9 @@ use wire::codec::Codec;
 use wire::legacy::Request;
 use wire::legacy::reply::{Chat, ChatsReply};
 
-/// Starts all nodes at once, as after a power cut.
+/// Starts all nodes at once, as when the power is back.
 fn start_all(cluster: &Cluster) {
-    let starting: Vec<_> = cluster.nodes.iter().map(|node| node.spawn(None)).collect();
-    for (node, ready) in cluster.nodes.iter().zip(&starting) {
-        node.wait_ready(ready);
-    }
+    cluster.start_together(&(0..cluster.nodes.len()).collect::<Vec<_>>());
     cluster.wait_voters(cluster.nodes.len());
 }
 
@@ -23,9 +20,7 @@ fn a_cluster_that_lost_its_power_under_load_has_everything_it_promised() {
     let mut load = Load::start(&cluster, 4);
     for _ in 0..2 {
         load.wait_for_more(200);
-        for node in &cluster.nodes {
-            node.kill();
-        }
+        cluster.kill_together(&[0, 1, 2]);
         start_all(&cluster);
     }
     load.wait_for_more(200);
