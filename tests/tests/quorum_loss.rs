@@ -1,5 +1,6 @@
 //! Three nodes of which two die: the third shows what it has, stores nothing, says what is missing, and goes on by
 //! itself when one of the others returns.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::time::Duration;
 
