@@ -1,5 +1,4 @@
 //! The leader dies or hangs while clients send. Nothing they were told may turn out wrong.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::time::Duration;
 
