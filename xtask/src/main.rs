@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod cluster;
+mod fuzz;
 mod test;
 mod tidy;
 
@@ -25,6 +26,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Measure throughput, latency and failover of a cluster on this machine
     Bench(bench::Args),
+    /// Feed hostile bytes to everything that takes bytes from strangers
+    Fuzz(fuzz::Args),
     /// Set up what a fresh machine needs, then run every check and test
     Test(test::Args),
     /// Check the directions of dependencies and the habits of this repository
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Cluster(args)) => cluster::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Fuzz(args)) => fuzz::run(&args),
         Some(Command::Test(args)) => test::run(&args),
         Some(Command::Tidy) => tidy::run(),
     };

@@ -78,8 +78,8 @@ impl Splitter {
     /// exactly `n` bytes from its front.
     ///
     /// # Errors
-    /// No message starts like this, or it breaks a bound. The offset counts from the start of `buffer`. The stream
-    /// cannot be read any further: close it.
+    /// No message starts like this, or it breaks a bound. The offset counts from the start of `buffer`, and lies behind
+    /// its end if a length that was announced leads out of the bound. The stream cannot be read any further: close it.
     pub fn push(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
         // A byte past the bound is neither needed nor looked at.
         let visible = &buffer[..buffer.len().min(self.bytes_max)];
