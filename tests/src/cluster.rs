@@ -331,16 +331,7 @@ impl Node {
     /// # Errors
     /// When nobody answers, or it answers with an error.
     pub fn admin(&self, command: &str) -> Result<Value> {
-        let mut socket = UnixStream::connect(self.dir.join("admin.sock")).context("no administration socket")?;
-        socket.set_read_timeout(Some(ADMIN_TIMEOUT))?;
-        writeln!(socket, "{}", json!({ "command": command }))?;
-        let mut line = String::new();
-        BufReader::new(socket).read_line(&mut line)?;
-        let answer: Value = serde_json::from_str(&line).context("the answer is no JSON")?;
-        match answer["error"].as_str() {
-            Some(error) => bail!("{error}"),
-            None => Ok(answer),
-        }
+        ask(&self.dir, command)
     }
 
     /// Its status, if it answers.
@@ -355,6 +346,23 @@ impl Node {
     pub fn invite(&self) -> Join {
         let answer = self.admin("join-code").expect("a serving node gives join codes");
         Join { peer: self.address().to_string(), code: answer["code"].as_str().expect("a code is text").into() }
+    }
+}
+
+/// One command to the administration socket of the node on `dir`.
+///
+/// # Errors
+/// When nobody answers, or it answers with an error.
+pub fn ask(dir: &Path, command: &str) -> Result<Value> {
+    let mut socket = UnixStream::connect(dir.join("admin.sock")).context("no administration socket")?;
+    socket.set_read_timeout(Some(ADMIN_TIMEOUT))?;
+    writeln!(socket, "{}", json!({ "command": command }))?;
+    let mut line = String::new();
+    BufReader::new(socket).read_line(&mut line)?;
+    let answer: Value = serde_json::from_str(&line).context("the answer is no JSON")?;
+    match answer["error"].as_str() {
+        Some(error) => bail!("{error}"),
+        None => Ok(answer),
     }
 }
 
@@ -396,6 +404,12 @@ impl Cluster {
     /// When there is no temporary directory.
     pub fn empty() -> Self {
         Self { nodes: Vec::new(), dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    /// Leaves the nodes' directories behind, and says where they are.
+    pub fn keep(&mut self) -> &Path {
+        self.dir.disable_cleanup(true);
+        self.dir.path()
     }
 
     /// A further node, not started.

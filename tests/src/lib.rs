@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary on loopback, faults, and an oracle over the databases it leaves behind.
 //!
 //! * [`bench`]: measurements; the program of the same name prints them.
+//! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`load`]: clients that never stop sending.
@@ -10,6 +11,7 @@
 //! condition with a deadline.
 
 pub mod bench;
+pub mod chaos;
 pub mod cluster;
 pub mod legacy_client;
 pub mod load;

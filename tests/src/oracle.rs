@@ -6,6 +6,8 @@
 //! * each acknowledged message is there, once; each refused one is not; one of unknown outcome at most once;
 //! * the numbers of a conversation are 1, 2, 3, ... and each message names its own writer and sequence;
 //! * the order of a conversation respects real time: who was told before the other began comes first;
+//! * a writer who did not wait for answers finds its messages in the order in which it sent them;
+//! * each message whose deletion was acknowledged is deleted, and no other, unless its deletion was tried;
 //!
 //! and between nodes: the same rows everywhere, and the same hash at the same entry.
 
@@ -31,18 +33,53 @@ pub enum Told {
     Unknown,
 }
 
+impl Told {
+    /// What the answer to a write says.
+    pub fn by<T>(answer: &Call<T>) -> Self {
+        match answer {
+            Ok(_) => Told::Stored,
+            Err(CallError::Io(_)) => Told::Unknown,
+            // The server says so when a write was handed to a leader that then fell silent.
+            Err(CallError::Refused(text)) if text.contains("may or may not") => Told::Unknown,
+            Err(CallError::Refused(_)) => Told::Refused,
+        }
+    }
+}
+
+/// Which message of a writer this is; its numbers rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Who writes, on one connection at a time.
+    pub writer: usize,
+    /// In the order of sending.
+    pub number: u64,
+}
+
 /// One attempt to send a message.
 #[derive(Debug, Clone)]
 struct Attempt {
     began: Instant,
     ended: Instant,
     told: Told,
+    turn: Option<Turn>,
+}
+
+/// What was tried to delete one message.
+#[derive(Debug, Clone, Default)]
+struct Deletion {
+    text: String,
+    /// Somebody was told that it is deleted.
+    done: bool,
+    /// Attempts that were not refused for certain, or not yet.
+    possible: usize,
 }
 
 /// Everything clients tried, by text. Texts are unique.
 #[derive(Debug, Default)]
 pub struct Ledger {
     attempts: Mutex<HashMap<String, Attempt>>,
+    /// By message id.
+    deletions: Mutex<BTreeMap<i64, Deletion>>,
 }
 
 impl Ledger {
@@ -56,17 +93,56 @@ impl Ledger {
     pub fn record(&self, text: &str, send: impl FnOnce() -> Call<()>) -> Call<()> {
         let began = now();
         let result = send();
-        let told = match &result {
-            Ok(()) => Told::Stored,
-            Err(CallError::Io(_)) => Told::Unknown,
-            // The server says so when a write was handed to a leader that then fell silent.
-            Err(CallError::Refused(text)) if text.contains("may or may not") => Told::Unknown,
-            Err(CallError::Refused(_)) => Told::Refused,
-        };
-        let attempt = Attempt { began, ended: now(), told };
+        self.keep(text, Attempt { began, ended: now(), told: Told::by(&result), turn: None });
+        result
+    }
+
+    /// Keeps what came of a message of a writer who sends on without waiting for answers. To be called at the answer.
+    ///
+    /// # Panics
+    /// When the text was used before.
+    pub fn note(&self, text: &str, turn: Turn, began: Instant, told: Told) {
+        self.keep(text, Attempt { began, ended: now(), told, turn: Some(turn) });
+    }
+
+    fn keep(&self, text: &str, attempt: Attempt) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(attempts.insert(text.into(), attempt).is_none(), "texts are unique");
-        result
+    }
+
+    /// Somebody is about to delete these messages, named by id and text.
+    pub fn deletion_begins(&self, messages: &[(i64, &str)]) {
+        let mut deletions = self.deletions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, text) in messages {
+            let deletion = deletions.entry(*id).or_default();
+            deletion.text = (*text).into();
+            deletion.possible += 1;
+        }
+    }
+
+    /// What came of it.
+    pub fn deletion_ends(&self, messages: &[(i64, &str)], told: Told) {
+        let mut deletions = self.deletions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, _) in messages {
+            let deletion = deletions.entry(*id).or_default();
+            match told {
+                Told::Stored => deletion.done = true,
+                Told::Refused => deletion.possible = deletion.possible.saturating_sub(1),
+                Told::Unknown => {}
+            }
+        }
+    }
+
+    /// Whether a message may be deleted by now.
+    pub fn may_be_deleted(&self, id: i64) -> bool {
+        let deletions = self.deletions.lock().unwrap_or_else(PoisonError::into_inner);
+        deletions.get(&id).is_some_and(|deletion| deletion.possible > 0)
+    }
+
+    /// How many messages are deleted for certain.
+    pub fn deleted(&self) -> usize {
+        let deletions = self.deletions.lock().unwrap_or_else(PoisonError::into_inner);
+        deletions.values().filter(|deletion| deletion.done).count()
     }
 
     /// How many attempts ended like this.
@@ -90,10 +166,13 @@ impl Ledger {
     /// With what is wrong, if anything is.
     pub fn check(&self, nodes: &[Node]) {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let replicas: Vec<_> = nodes.iter().map(|node| (node.name.as_str(), Replica::read(&node.dir))).collect();
-        for (name, replica) in &replicas {
+        let deletions = self.deletions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut replicas: Vec<_> = nodes.iter().map(|node| (node.name.as_str(), Replica::read(&node.dir))).collect();
+        for (name, replica) in &mut replicas {
             replica.check_shape(name);
+            replica.check_deletions(name, &deletions);
             replica.check_against(name, &attempts);
+            replica.check_writers(name, &attempts);
         }
         for pair in replicas.windows(2) {
             let [(one, a), (other, b)] = pair else { continue };
@@ -108,12 +187,14 @@ impl Ledger {
 /// One row of the messages table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
+    id: i64,
     conversation: i64,
     number: i64,
     sender: i64,
     deleted: bool,
     /// Device, epoch, sequence.
     write: (i64, i64, i64),
+    /// Empty once deleted.
     text: String,
 }
 
@@ -141,7 +222,7 @@ impl Replica {
             database.query_row("SELECT applied, state_hash FROM progress", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let messages = database
             .prepare(
-                "SELECT conversation, number, sender, deleted, device, epoch, seq, text FROM messages
+                "SELECT conversation, number, sender, deleted, device, epoch, seq, text, id FROM messages
                  ORDER BY conversation, number",
             )?
             .query_map([], |row| {
@@ -152,6 +233,7 @@ impl Replica {
                     deleted: row.get(3)?,
                     write: (row.get(4)?, row.get(5)?, row.get(6)?),
                     text: row.get(7)?,
+                    id: row.get(8)?,
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -174,6 +256,34 @@ impl Replica {
         for (conversation, last) in &self.last_numbers {
             let stored = next.get(conversation).copied().unwrap_or(1) - 1;
             assert_eq!(stored, *last, "{name}: conversation {conversation} lacks messages");
+        }
+    }
+
+    /// Gives the deleted ones their texts back, so that all further checks see them.
+    fn check_deletions(&mut self, name: &str, deletions: &BTreeMap<i64, Deletion>) {
+        for row in &mut self.messages {
+            let deletion = deletions.get(&row.id);
+            if row.deleted {
+                let possible = deletion.is_some_and(|deletion| deletion.possible > 0);
+                assert!(possible, "{name}: message {} was deleted, which nobody may have done", row.id);
+                assert!(row.text.is_empty(), "{name}: the text of message {} outlives it", row.id);
+                row.text = deletion.map(|deletion| deletion.text.clone()).unwrap_or_default();
+            } else {
+                let done = deletion.is_some_and(|deletion| deletion.done);
+                assert!(!done, "{name}: `{}` is still there, but its deletion was acknowledged", row.text);
+            }
+        }
+    }
+
+    /// Each writer's acknowledged messages are in the order of their numbers.
+    fn check_writers(&self, name: &str, attempts: &HashMap<String, Attempt>) {
+        let mut latest: HashMap<(i64, usize), u64> = HashMap::new();
+        for row in &self.messages {
+            let stored = attempts.get(&row.text).filter(|attempt| attempt.told == Told::Stored);
+            let Some(Turn { writer, number }) = stored.and_then(|attempt| attempt.turn) else { continue };
+            if let Some(before) = latest.insert((row.conversation, writer), number) {
+                assert!(before < number, "{name}: `{}` comes behind number {before} of the same writer", row.text);
+            }
         }
     }
 
@@ -209,6 +319,19 @@ impl Replica {
     }
 }
 
+/// Every account that ever was, each with whether it lives, from the database of a stopped node.
+///
+/// # Panics
+/// When there is no readable database.
+pub fn accounts(dir: &Path) -> Vec<(String, bool)> {
+    let read = || -> rusqlite::Result<_> {
+        let database = Connection::open_with_flags(dir.join("state.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut users = database.prepare("SELECT name, deleted_ms IS NULL FROM users")?;
+        users.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    read().expect("a stopped node leaves a readable database")
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -220,6 +343,7 @@ mod tests {
         let messages = (1..)
             .zip(texts)
             .map(|(number, text)| Row {
+                id: number,
                 conversation: 1,
                 number,
                 sender: 1,
@@ -238,7 +362,10 @@ mod tests {
         let at = |i: u32| start + Duration::from_millis(u64::from(i));
         (0..)
             .zip(told)
-            .map(|(i, (text, told))| ((*text).into(), Attempt { began: at(2 * i), ended: at(2 * i + 1), told: *told }))
+            .map(|(i, (text, told))| {
+                let (began, ended) = (at(2 * i), at(2 * i + 1));
+                ((*text).into(), Attempt { began, ended, told: *told, turn: None })
+            })
             .collect()
     }
 
@@ -275,5 +402,44 @@ mod tests {
         assert!(!check(|replica| replica.messages[1].number = 3));
         assert!(!check(|replica| replica.messages[1].write = replica.messages[0].write));
         assert!(!check(|replica| drop(replica.messages.pop())));
+    }
+
+    #[test]
+    fn the_oracle_sees_deletions_nobody_made_and_those_that_did_not_happen() {
+        let check = |deleted: bool, tried: &[Told]| {
+            let mut replica = replica(&["a", if deleted { "" } else { "b" }]);
+            replica.messages[1].deleted = deleted;
+            let ledger = Ledger::default();
+            for told in tried {
+                ledger.deletion_begins(&[(2, "b")]);
+                ledger.deletion_ends(&[(2, "b")], *told);
+            }
+            let deletions = ledger.deletions.into_inner().unwrap();
+            catch_unwind(AssertUnwindSafe(|| {
+                replica.check_deletions("n", &deletions);
+                assert_eq!(replica.messages[1].text, "b");
+            }))
+            .is_ok()
+        };
+        use Told::{Refused, Stored, Unknown};
+        assert!(check(false, &[]) && !check(true, &[]));
+        assert!(!check(false, &[Stored]) && check(true, &[Stored]));
+        assert!(check(false, &[Refused]) && !check(true, &[Refused]));
+        assert!(check(false, &[Unknown]) && check(true, &[Unknown]));
+        assert!(!check(false, &[Refused, Stored]) && check(true, &[Refused, Unknown]));
+    }
+
+    #[test]
+    fn the_oracle_sees_what_a_writer_without_patience_sent_in_another_order() {
+        let check = |numbers: [u64; 2], writers: [usize; 2]| {
+            let mut attempts = attempts(&[("a", Told::Stored), ("b", Told::Stored)]);
+            for ((text, number), writer) in ["a", "b"].into_iter().zip(numbers).zip(writers) {
+                attempts.get_mut(text).unwrap().turn = Some(Turn { writer, number });
+            }
+            catch_unwind(AssertUnwindSafe(|| replica(&["a", "b"]).check_writers("n", &attempts))).is_ok()
+        };
+        assert!(check([1, 2], [0, 0]));
+        assert!(!check([2, 1], [0, 0]));
+        assert!(check([2, 1], [0, 1]));
     }
 }

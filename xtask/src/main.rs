@@ -4,6 +4,7 @@
 
 mod bench;
 mod cargo;
+mod chaos;
 mod cluster;
 mod fuzz;
 mod test;
@@ -28,6 +29,8 @@ enum Command {
     Bench(bench::Args),
     /// Feed hostile bytes to everything that takes bytes from strangers
     Fuzz(fuzz::Args),
+    /// Break a local cluster again and again under load, and check that every promise is kept
+    Chaos(chaos::Args),
     /// Set up what a fresh machine needs, then run every check and test
     Test(test::Args),
     /// Check the directions of dependencies and the habits of this repository
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Some(Command::Cluster(args)) => cluster::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Fuzz(args)) => fuzz::run(&args),
+        Some(Command::Chaos(args)) => chaos::run(&args),
         Some(Command::Test(args)) => test::run(&args),
         Some(Command::Tidy) => tidy::run(),
     };

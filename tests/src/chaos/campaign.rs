@@ -1,0 +1,351 @@
+//! One campaign: a cluster, people who talk, and one fault after the other.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::report::Report;
+use super::rng::Rng;
+use super::schedule::{Blow, Fault, Schedule, Step, Victims};
+use super::watch::Watch;
+use super::workload::Workload;
+use super::{Hogs, Violations, pass};
+use crate::cluster::{Cluster, Node};
+use crate::oracle::Told;
+use crate::{now, wait_until};
+
+/// Campaigns at least this long have faults of half a minute.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Entries that have to be logged until a node that is away finds its place in the log purged: what nodes keep, and what
+/// they log between two checkpoints (see the limits of `node`), and some.
+const PURGED_AFTER: u64 = 8192 + 4096 + 1000;
+
+/// A node is not away for longer than this, purged or not.
+const ABSENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Acknowledgements after a fault that show that writing goes on, for each client.
+const OVERCOME: usize = 3;
+
+/// Threads that take the processors.
+const HOGS: usize = 4;
+
+/// Events kept for the case that something is wrong.
+const EVENTS_SHOWN: usize = 30;
+
+/// What kind of campaign.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Determines the schedule.
+    pub seed: u64,
+    /// For how long faults come.
+    pub length: Duration,
+    /// Of the cluster.
+    pub nodes: usize,
+    /// Who write.
+    pub clients: usize,
+    /// Messages per second that they send together, if they can.
+    pub rate: usize,
+}
+
+/// What came of it, and where the evidence is, if something is wrong.
+pub struct Outcome {
+    /// Figures and finds.
+    pub report: Report,
+    /// Directories of the nodes, kept.
+    pub evidence: Option<PathBuf>,
+    /// What happened last.
+    pub last_events: Vec<String>,
+}
+
+/// Runs a campaign. `progress` gets a line per event.
+///
+/// # Panics
+/// When there is no cluster to begin with.
+pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
+    let found = Violations::default();
+    let mut rng = Rng::new(settings.seed);
+    let schedule = Schedule::new(rng.bits(), settings.nodes, settings.length >= LONG);
+    let cluster = Cluster::start(settings.nodes);
+    let addresses = cluster.nodes.iter().map(Node::address).collect();
+    let workload = Workload::start(addresses, settings.clients, settings.rate, &mut rng, &found);
+    let mut watch = Watch::new(found.clone());
+    cluster.nodes.iter().for_each(|node| watch.add(node));
+    let began = now();
+    let mut campaign = Campaign {
+        settings: settings.clone(),
+        found: found.clone(),
+        cluster,
+        workload,
+        watch,
+        began,
+        progress,
+        events: RefCell::default(),
+        gaps: BTreeMap::new(),
+        recovering: false,
+        entries: 0,
+    };
+    found.guard(|| campaign.faults(schedule));
+    campaign.finish()
+}
+
+struct Campaign<'a> {
+    settings: Settings,
+    found: Violations,
+    cluster: Cluster,
+    workload: Workload,
+    watch: Watch,
+    began: Instant,
+    progress: &'a dyn Fn(&str),
+    events: RefCell<Vec<String>>,
+    gaps: BTreeMap<String, Vec<Duration>>,
+    /// The last fault may not be overcome yet.
+    recovering: bool,
+    entries: u64,
+}
+
+/// From when on an interruption counts.
+enum Since {
+    /// It began with the fault: a majority was there all the time.
+    Fault,
+    /// Nobody could have written before.
+    Return,
+}
+
+impl Campaign<'_> {
+    fn faults(&mut self, schedule: Schedule) {
+        self.overcome();
+        for step in schedule {
+            if self.began.elapsed() >= self.settings.length || !self.found.is_empty() {
+                return;
+            }
+            pass(step.pause);
+            let kind = if self.recovering { "any of them, while recovering".into() } else { step.fault.to_string() };
+            self.workload.shared.pulse.measure();
+            self.fault(&step);
+            if step.recover || step.settle {
+                let gap = self.overcome();
+                self.event(&format_args!("  overcome, {} ms without a write", gap.as_millis()));
+                self.gaps.entry(kind).or_default().push(gap);
+                self.recovering = false;
+            } else {
+                // What comes of it is counted with the next.
+                self.recovering = true;
+            }
+            if step.settle {
+                self.settle();
+            }
+        }
+    }
+
+    /// Waits until all nodes are members in good standing and everybody writes; returns how long nobody could since
+    /// the measurement began.
+    fn overcome(&self) -> Duration {
+        let pulse = &self.workload.shared.pulse;
+        let goal = pulse.total() + OVERCOME * self.settings.clients;
+        wait_until("writes to be taken again after a fault", || pulse.total() >= goal);
+        self.cluster.wait_voters(self.cluster.nodes.len());
+        pulse.longest_gap()
+    }
+
+    /// Everybody pauses until all replicas are equal.
+    fn settle(&mut self) {
+        self.workload.pause();
+        self.cluster.settle();
+        self.entries = self.last_log();
+        self.event(&format_args!("all replicas equal at entry {}", self.entries));
+        self.workload.resume();
+    }
+
+    fn last_log(&self) -> u64 {
+        self.cluster.running().filter_map(Node::status).filter_map(|status| status.last_log).max().unwrap_or(0)
+    }
+
+    fn fault(&self, step: &Step) {
+        let mut rng = Rng::new(step.choice);
+        let since = match step.fault {
+            Fault::Strike(blow, victims) => {
+                let victims = self.choose(victims, &mut rng);
+                self.event(&format_args!("{} {} for {:?}", step.fault, self.names(&victims), step.hold));
+                let lost = victims.len() > (self.cluster.nodes.len() - 1) / 2;
+                self.strike(blow, &victims, step);
+                if lost { Since::Return } else { Since::Fault }
+            }
+            Fault::Successors(blow) => {
+                self.event(&format_args!("{}, {:?} each", step.fault, step.hold));
+                for _ in 0..3 {
+                    let leader = self.cluster.leader();
+                    self.strike(blow, &[leader], step);
+                }
+                Since::Fault
+            }
+            Fault::Absence => {
+                let victims = self.choose(Victims::Follower, &mut rng);
+                self.absence(victims[0], step);
+                Since::Fault
+            }
+            Fault::Hogs => {
+                self.event(&format_args!("{} for {:?}", step.fault, step.hold));
+                let hogs = Hogs::start(HOGS);
+                pass(step.hold);
+                drop(hogs);
+                Since::Fault
+            }
+        };
+        if let Since::Return = since {
+            self.workload.shared.pulse.measure();
+        }
+    }
+
+    /// Who they are now.
+    fn choose(&self, victims: Victims, rng: &mut Rng) -> Vec<usize> {
+        let count = self.cluster.nodes.len();
+        let mut all: Vec<_> = (0..count).collect();
+        rng.shuffle(&mut all);
+        let minority = (count - 1) / 2;
+        match victims {
+            Victims::Leader => vec![self.cluster.leader()],
+            Victims::Follower => {
+                let leader = self.cluster.leader();
+                all.into_iter().filter(|&node| node != leader).take(1).collect()
+            }
+            Victims::Minority => all[..minority].to_vec(),
+            Victims::Majority => all[..=minority].to_vec(),
+            Victims::All => all,
+        }
+    }
+
+    fn names(&self, victims: &[usize]) -> String {
+        let names: Vec<_> = victims.iter().map(|&victim| self.cluster.nodes[victim].name.as_str()).collect();
+        names.join(", ")
+    }
+
+    fn strike(&self, blow: Blow, victims: &[usize], step: &Step) {
+        let nodes: Vec<_> = victims.iter().map(|&victim| &self.cluster.nodes[victim]).collect();
+        match blow {
+            Blow::Kill => {
+                self.end(&nodes, Node::kill);
+                pass(step.hold);
+                self.start(&nodes);
+            }
+            Blow::Stop => {
+                self.end(&nodes, Node::stop);
+                pass(step.hold);
+                self.start(&nodes);
+            }
+            Blow::Freeze => {
+                nodes.iter().for_each(|node| node.freeze());
+                pass(step.hold);
+                nodes.iter().for_each(|node| node.thaw());
+            }
+            Blow::FreezeThenKill => {
+                nodes.iter().for_each(|node| node.freeze());
+                pass(step.then);
+                self.end(&nodes, Node::kill);
+                pass(step.hold);
+                self.start(&nodes);
+            }
+        }
+    }
+
+    /// Ends them at the same instant, as nearly as one machine can.
+    fn end(&self, nodes: &[&Node], how: fn(&Node)) {
+        nodes.iter().for_each(|node| self.watch.turns(node));
+        thread::scope(|scope| {
+            let ends: Vec<_> = nodes.iter().map(|node| scope.spawn(move || how(node))).collect();
+            for end in ends {
+                if let Err(panic) = end.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        });
+    }
+
+    fn start(&self, nodes: &[&Node]) {
+        nodes.iter().for_each(|node| self.watch.turns(node));
+        let starting: Vec<_> = nodes.iter().map(|node| node.spawn(None)).collect();
+        for (node, ready) in nodes.iter().zip(&starting) {
+            node.wait_ready(ready);
+        }
+    }
+
+    /// Until what it lacks is purged; then it comes back, dies while it catches up, and comes back again.
+    fn absence(&self, victim: usize, step: &Step) {
+        self.event(&format_args!("{}: {}", step.fault, self.names(&[victim])));
+        let node = &self.cluster.nodes[victim];
+        let from = self.last_log();
+        self.end(&[node], Node::kill);
+        let deadline = now() + ABSENCE_MAX;
+        self.workload.hurry(true);
+        while now() < deadline && self.last_log() < from + PURGED_AFTER && self.found.is_empty() {
+            pass(Duration::from_millis(100));
+        }
+        self.workload.hurry(false);
+        let missed = self.last_log() - from;
+        self.start(&[node]);
+        pass(step.then);
+        self.end(&[node], Node::kill);
+        self.start(&[node]);
+        self.event(&format_args!("  it had missed {missed} entries"));
+    }
+
+    fn event(&self, what: &dyn fmt::Display) {
+        let event = format!("{:>7.1} s  {what}", self.began.elapsed().as_secs_f64());
+        (self.progress)(&event);
+        self.events.borrow_mut().push(event);
+    }
+
+    fn finish(mut self) -> Outcome {
+        let found = self.found.clone();
+        if found.is_empty() {
+            found.guard(|| {
+                self.overcome();
+                self.workload.stop();
+                self.cluster.settle();
+                self.entries = self.last_log();
+            });
+        } else {
+            // Whoever is frozen or dead stays so: it is evidence. Clients need not wait for it.
+            for node in self.cluster.running() {
+                node.thaw();
+            }
+            self.workload.stop();
+        }
+        let elections = self.watch.elections();
+        let ran = self.began.elapsed();
+        drop(self.watch);
+        if found.is_empty() {
+            found.guard(|| self.cluster.stop());
+        }
+        for node in self.cluster.running() {
+            node.kill();
+        }
+        let shared = &self.workload.shared;
+        found.guard(|| shared.ledger.check(&self.cluster.nodes));
+        found.guard(|| shared.accounts.check(&self.cluster.nodes));
+        let snapshots =
+            self.cluster.nodes.iter().map(|node| node.printed().matches("sending a snapshot").count()).sum();
+        let report = Report {
+            seed: self.settings.seed,
+            nodes: self.settings.nodes,
+            ran,
+            faults: self.gaps,
+            stored: shared.ledger.count(Told::Stored),
+            refused: shared.ledger.count(Told::Refused),
+            unknown: shared.ledger.count(Told::Unknown),
+            deleted: shared.ledger.deleted(),
+            accounts: shared.accounts.count(),
+            entries: self.entries,
+            snapshots,
+            elections,
+            violations: found.list(),
+        };
+        let evidence = (!report.violations.is_empty()).then(|| self.cluster.keep().to_owned());
+        let mut events = self.events.into_inner();
+        let skip = events.len().saturating_sub(EVENTS_SHOWN);
+        Outcome { report, evidence, last_events: events.split_off(skip) }
+    }
+}

@@ -1,0 +1,205 @@
+//! What goes wrong, to whom, when and for how long: a function of the seed alone.
+//!
+//! The kinds of faults are dealt like cards: each comes once before any comes again, so that a campaign of any length has
+//! a fair share of all. Who leads when a fault comes is not known beforehand; so a step carries, beside its times, a seed
+//! for choosing its victims among those who are there then.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::rng::Rng;
+
+/// Who is struck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victims {
+    /// The leader.
+    Leader,
+    /// One that does not lead.
+    Follower,
+    /// As many as the cluster can do without, the leader perhaps among them, at the same instant.
+    Minority,
+    /// One more than that: nobody can write until they are back.
+    Majority,
+    /// All of them.
+    All,
+}
+
+/// What happens to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blow {
+    /// `kill -9`, later a start.
+    Kill,
+    /// A clean stop, later a start.
+    Stop,
+    /// Standing still, then going on as if nothing had been.
+    Freeze,
+    /// Standing still, then `kill -9`, later a start.
+    FreezeThenKill,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Some nodes fail at the same instant, and are back some time later.
+    Strike(Blow, Victims),
+    /// The leader fails, and each of its successors a moment after its election, the one before just coming back.
+    Successors(Blow),
+    /// A node is away until the others have purged what it lacks, and dies once more while it catches up.
+    Absence,
+    /// Programs beside the cluster take all processors.
+    Hogs,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blow = |blow| match blow {
+            Blow::Kill => "kill",
+            Blow::Stop => "stop",
+            Blow::Freeze => "freeze",
+            Blow::FreezeThenKill => "freeze, then kill",
+        };
+        match *self {
+            Self::Strike(how, victims) => {
+                let victims = match victims {
+                    Victims::Leader => "the leader",
+                    Victims::Follower => "a follower",
+                    Victims::Minority => "a minority",
+                    Victims::Majority => "a majority",
+                    Victims::All => "all",
+                };
+                write!(f, "{} {victims}", blow(how))
+            }
+            Self::Successors(how) => write!(f, "{} leaders in a row", blow(how)),
+            Self::Absence => f.write_str("long absence, killed catching up"),
+            Self::Hogs => f.write_str("no processor to spare"),
+        }
+    }
+}
+
+/// One fault with its circumstances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What goes wrong.
+    pub fault: Fault,
+    /// Quiet time before it.
+    pub pause: Duration,
+    /// How long the victims are away.
+    pub hold: Duration,
+    /// The second time of faults that have two: until the kill of a frozen node, or of one that catches up.
+    pub then: Duration,
+    /// Whether the next step waits until this one is overcome. Otherwise it comes while nodes are still recovering.
+    pub recover: bool,
+    /// Whether all clients pause afterwards until all replicas are equal.
+    pub settle: bool,
+    /// For choosing victims.
+    pub choice: u64,
+}
+
+/// The steps of one seed, without end.
+#[derive(Debug)]
+pub struct Schedule {
+    rng: Rng,
+    long: bool,
+    kinds: Vec<Fault>,
+    deck: Vec<Fault>,
+}
+
+impl Schedule {
+    /// For a cluster of `nodes`. `long` allows faults that last, up to half a minute.
+    pub fn new(seed: u64, nodes: usize, long: bool) -> Self {
+        use {Blow::*, Fault::*, Victims::*};
+        let mut kinds = vec![
+            Strike(Kill, Leader),
+            Strike(Kill, Follower),
+            Strike(Freeze, Leader),
+            Strike(Freeze, Follower),
+            Strike(FreezeThenKill, Leader),
+            Strike(FreezeThenKill, Follower),
+            Strike(Stop, Leader),
+            Strike(Stop, Follower),
+            Strike(Stop, All),
+            Strike(Kill, Majority),
+            Strike(Kill, All),
+            Strike(Freeze, Majority),
+            Strike(Freeze, All),
+            Successors(Kill),
+            Successors(Freeze),
+            Hogs,
+        ];
+        if nodes >= 5 {
+            kinds.extend([Kill, Stop, Freeze, FreezeThenKill].map(|blow| Strike(blow, Minority)));
+        }
+        if long {
+            kinds.push(Absence);
+        }
+        Self { rng: Rng::new(seed), long, kinds, deck: Vec::new() }
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        if self.deck.is_empty() {
+            self.deck.clone_from(&self.kinds);
+            self.rng.shuffle(&mut self.deck);
+        }
+        let fault = self.deck.pop()?;
+        let (rng, times) = (&mut self.rng, if self.long { 1 } else { 4 });
+        let hold = match fault {
+            // Around the election timeouts, where a wrong judgement is likeliest, and far beyond them.
+            Fault::Strike(Blow::Freeze, _) if rng.one_in(2) => rng.millis(200..=900),
+            Fault::Strike(Blow::Freeze, _) => rng.millis(900..=6000 / times),
+            Fault::Successors(_) => rng.millis(50..=600),
+            Fault::Hogs => rng.millis(500..=4000 / times),
+            // At once as a supervisor would do it, or after a while.
+            _ if rng.one_in(3) => Duration::ZERO,
+            _ => rng.millis(50..=2500 / times),
+        };
+        Some(Step {
+            fault,
+            pause: rng.millis(50..=1500 / times),
+            hold,
+            then: rng.millis(10..=1500 / times),
+            recover: !rng.one_in(3),
+            settle: rng.one_in(6),
+            choice: rng.bits(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn steps(seed: u64, nodes: usize, long: bool) -> Vec<Step> {
+        Schedule::new(seed, nodes, long).take(100).collect()
+    }
+
+    #[test]
+    fn a_seed_is_all_it_takes_to_have_a_schedule_again() {
+        assert_eq!(steps(1, 3, true), steps(1, 3, true));
+        assert_ne!(steps(1, 3, true), steps(2, 3, true));
+    }
+
+    #[test]
+    fn each_kind_comes_once_before_any_comes_again() {
+        for (nodes, long) in [(3, false), (3, true), (5, true)] {
+            let kinds = Schedule::new(0, nodes, long).kinds;
+            let names: BTreeSet<_> = kinds.iter().map(Fault::to_string).collect();
+            assert_eq!(names.len(), kinds.len(), "reports tell kinds apart by their names");
+            for deal in steps(3, nodes, long).chunks_exact(kinds.len()) {
+                let dealt: BTreeSet<_> = deal.iter().map(|step| step.fault.to_string()).collect();
+                assert_eq!(dealt, names);
+            }
+        }
+    }
+
+    #[test]
+    fn short_campaigns_have_no_long_absences() {
+        assert!(steps(5, 3, false).iter().all(|step| step.fault != Fault::Absence));
+        assert!(steps(5, 3, true).iter().any(|step| step.fault == Fault::Absence));
+    }
+}

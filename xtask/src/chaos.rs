@@ -1,0 +1,29 @@
+//! `cargo xtask chaos`: builds the program that breaks clusters, and hands over to it.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::build_binary;
+
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// Test optimised programs; must come first
+    #[arg(long)]
+    release: bool,
+    /// Seed, length, number of nodes and more; `--help` tells them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    build_binary("node", args.release)?;
+    let program = build_binary("chaos", args.release)?;
+    let status = Command::new(program).args(&args.args).status().context("cannot run the campaign")?;
+    if !status.success() {
+        bail!("the campaign failed ({status})");
+    }
+    Ok(())
+}
