@@ -3,6 +3,9 @@
 //! The newest entries are kept in memory too: followers that keep up are served from there, and an entry can be read
 //! from the moment it was handed to the log thread. What leaves the memory has been flushed, because the reads of
 //! older entries go to the file.
+//!
+//! openraft is told that entries are appended when they are handed over, not when they are flushed;
+//! [`Flushes`] guards what must wait.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -17,6 +20,7 @@ use openraft::{
 use tokio::sync::oneshot;
 use wire::replication::{decode, encode};
 
+use super::flushes::Flushes;
 use super::types::{LogId, TypeConfig, Vote, entry_in, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{APPEND_BYTES_MAX, LOG_CACHE_BYTES};
 use crate::storage::entry::LogEntry;
@@ -27,6 +31,9 @@ use crate::storage::log::{LogStore, Value};
 pub struct RaftLog {
     store: LogStore,
     tail: Arc<Mutex<Tail>>,
+    flushes: Flushes,
+    /// Whose votes are stored here.
+    node: u64,
 }
 
 /// The newest entries, consecutive.
@@ -81,11 +88,11 @@ impl Tail {
 }
 
 impl RaftLog {
-    /// Takes the log over as it stands on disk.
+    /// Takes the log over as it stands on disk, as `node`.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn open(store: LogStore) -> io::Result<Self> {
+    pub fn open(store: LogStore, node: u64) -> io::Result<Self> {
         let purged = store
             .get(Value::Purged)?
             .map(|bytes| decode(&bytes).map(log_id_in))
@@ -94,7 +101,12 @@ impl RaftLog {
         let last = store.last()?.map(|entry| log_id_in(entry.log_id)).or(purged);
         let flushed = last.map_or(0, |last| last.index + 1);
         let tail = Tail { last, purged, flushed, ..Tail::default() };
-        Ok(RaftLog { store, tail: Arc::new(Mutex::new(tail)) })
+        Ok(RaftLog { store, tail: Arc::new(Mutex::new(tail)), flushes: Flushes::new(flushed), node })
+    }
+
+    /// What of it is on disk.
+    pub fn flushes(&self) -> &Flushes {
+        &self.flushes
     }
 
     fn tail(&self) -> std::sync::MutexGuard<'_, Tail> {
@@ -140,7 +152,7 @@ impl RaftLog {
         Ok(entries.into_iter().map(entry_in).collect())
     }
 
-    async fn flushed(&self, start: impl FnOnce(crate::storage::log::Done)) -> io::Result<()> {
+    async fn stored(&self, start: impl FnOnce(crate::storage::log::Done)) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         start(Box::new(move |result| {
             let _ = done.send(result);
@@ -194,16 +206,23 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError<u64>> {
         let bytes = encode(&vote_out(vote));
-        self.flushed(|done| self.store.put(Value::Vote, bytes, done))
+        self.stored(|done| self.store.put(Value::Vote, bytes, done))
             .await
             .map_err(failed(ErrorVerb::Write, ErrorSubject::Vote))
     }
 
+    /// A vote this node won is given back as one it only cast: openraft would let it lead on in the same term, and it
+    /// may have lost entries of that term which others hold. New ones must not get the same log ids.
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError<u64>> {
-        self.store
+        let vote = self
+            .store
             .get(Value::Vote)
             .and_then(|bytes| bytes.map(|bytes| decode(&bytes).map(vote_in)).transpose().map_err(io::Error::other))
-            .map_err(failed(ErrorVerb::Read, ErrorSubject::Vote))
+            .map_err(failed(ErrorVerb::Read, ErrorSubject::Vote))?;
+        Ok(vote.map(|mut vote: Vote| {
+            vote.committed &= vote.leader_id.node_id != self.node;
+            vote
+        }))
     }
 
     /// Not awaited: openraft's core loop waits here, and a lost hint only costs applying again from the log.
@@ -230,31 +249,35 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<LogEntry> = entries.into_iter().map(|entry| entry_out(&entry)).collect();
-        let Some(end) = entries.last().map(|last| last.log_id.index + 1) else {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             callback.log_io_completed(Ok(()));
             return Ok(());
         };
+        let (first, end) = (first.log_id.index, last.log_id.index + 1);
         {
             let mut tail = self.tail();
             entries.iter().cloned().for_each(|entry| tail.push(entry));
         }
-        let tail = self.tail.clone();
+        let (tail, flushes) = (self.tail.clone(), self.flushes.clone());
+        let number = flushes.begin(first);
         self.store.append(
             entries,
             Box::new(move |result| {
-                if result.is_ok() {
+                let flushed = result.map(|()| {
                     let mut tail = tail.lock().expect("nobody panics while holding this lock");
                     tail.flushed = tail.flushed.max(end).min(tail.last.map_or(end, |last| last.index + 1));
                     tail.trim();
-                }
-                callback.log_io_completed(result);
+                    tail.flushed
+                });
+                flushes.finish(number, flushed);
             }),
         );
+        callback.log_io_completed(Ok(()));
         Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError<u64>> {
-        self.flushed(|done| self.store.truncate(log_id.index, done))
+        self.stored(|done| self.store.truncate(log_id.index, done))
             .await
             .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))?;
         let previous = match log_id.index.checked_sub(1) {
@@ -285,7 +308,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             tail.flushed = tail.flushed.max(log_id.index + 1);
         }
         let purged = encode(&log_id_out(&log_id));
-        self.flushed(|done| self.store.purge(log_id.index, purged, done))
+        self.stored(|done| self.store.purge(log_id.index, purged, done))
             .await
             .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))
     }

@@ -5,6 +5,7 @@
 //! leads ([`leader`]) and how members come in. Its types end in [`types`].
 
 mod collect;
+pub mod flushes;
 pub mod leader;
 pub mod log_store;
 mod membership;
@@ -140,17 +141,18 @@ impl Consensus {
         let Ground { data, identity, socket, clock } = ground;
         let credentials = data.credentials(&identity)?;
         let store = LogStore::open(&data.file("log.db"))?;
-        let log = RaftLog::open(store.clone())?;
+        let log = RaftLog::open(store.clone(), identity.node)?;
         let state_path = data.file("state.db");
         let state = StateDb::open(&state_path)?;
         let files = Arc::new(StateFiles::open(&state_path)?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
-        let machine = ChatStateMachine::new(ApplyThread::start(state)?, builder, applied.clone());
+        let machine =
+            ChatStateMachine::new(ApplyThread::start(state)?, builder, applied.clone(), log.flushes().clone());
 
         let server = Arc::new(PeerServer::default());
         let peers = endpoint::start(socket, &credentials, identity.node, server.clone())?;
-        let network = Network::new(peers.clone(), identity.node);
+        let network = Network::new(peers.clone(), identity.node, log.flushes().clone());
         let raft_error = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
         let config = Arc::new(config().validate().map_err(|error| raft_error(&error))?);
         let raft = Raft::new(identity.node, config, network, log.clone(), machine)
@@ -173,7 +175,14 @@ impl Consensus {
         }
         tokio::spawn(membership::tend(raft.clone(), leadership.clone()));
         tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
-        server.fill(Parts { raft: raft.clone(), leadership: leadership.clone(), collector, doorkeeper, files });
+        server.fill(Parts {
+            raft: raft.clone(),
+            flushes: log.flushes().clone(),
+            leadership: leadership.clone(),
+            collector,
+            doorkeeper,
+            files,
+        });
         Ok(Consensus { proposer, reads, leadership, raft, log, peers })
     }
 
@@ -188,13 +197,20 @@ impl Consensus {
     /// applied. The process must end.
     pub async fn failed(&self) -> String {
         let mut metrics = self.raft.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                return fatal.to_string();
+        let raft = async {
+            loop {
+                if let Err(fatal) = &metrics.borrow_and_update().running_state {
+                    return fatal.to_string();
+                }
+                if metrics.changed().await.is_err() {
+                    return "consensus has ended".into();
+                }
             }
-            if metrics.changed().await.is_err() {
-                return "consensus has ended".into();
-            }
+        };
+        tokio::select! {
+            reason = raft => reason,
+            // openraft learns of it only with its next append.
+            reason = self.log.flushes().failed() => reason,
         }
     }
 

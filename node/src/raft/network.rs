@@ -13,6 +13,7 @@ use openraft::{AnyError, OptionalSend, RPCTypes, Snapshot};
 use wire::limits::SNAPSHOT_CHUNK_BYTES;
 use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest};
 
+use super::flushes::Flushes;
 use super::snapshot::header_out;
 use super::types::{Peer as Node, Raft, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{RAFT_BACKOFF, SNAPSHOT_TIMEOUT};
@@ -27,12 +28,13 @@ type RpcError<E = openraft::error::Infallible> = RPCError<u64, Node, RaftError<u
 pub struct Network {
     peers: Arc<Peers>,
     node: u64,
+    flushes: Flushes,
 }
 
 impl Network {
     /// For this node, over its peers.
-    pub fn new(peers: Arc<Peers>, node: u64) -> Self {
-        Network { peers, node }
+    pub fn new(peers: Arc<Peers>, node: u64, flushes: Flushes) -> Self {
+        Network { peers, node, flushes }
     }
 }
 
@@ -40,7 +42,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &Node) -> Link {
-        Link { peer: self.peers.get(target, &node.address), node: self.node }
+        Link { peer: self.peers.get(target, &node.address), node: self.node, flushes: self.flushes.clone() }
     }
 }
 
@@ -49,6 +51,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub struct Link {
     peer: Arc<Peer>,
     node: u64,
+    flushes: Flushes,
 }
 
 impl Link {
@@ -77,6 +80,11 @@ impl RaftNetwork<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
+        if let Some(commit) = &rpc.leader_commit {
+            // openraft counts this node's copy from the moment it was handed to the disk. Nobody may hear that an entry
+            // is committed, and apply it, before that copy is real. It nearly always is: the followers came later.
+            self.flushes.upto(commit.index).await.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+        }
         let entries: Vec<LogEntry> = rpc.entries.iter().map(entry_out).collect();
         let request = PeerRequest::Append {
             vote: vote_out(&rpc.vote),
@@ -174,8 +182,10 @@ pub(super) mod incoming {
         }
     }
 
+    /// Answered once the entries are on disk; see [`super::super::flushes`].
     pub(in super::super) async fn append(
         raft: &Raft,
+        flushes: &Flushes,
         vote: WireVote,
         prev_log_id: Option<LogId>,
         leader_commit: Option<LogId>,
@@ -187,7 +197,11 @@ pub(super) mod incoming {
             leader_commit: leader_commit.map(log_id_in),
             entries: entries.into_iter().map(|entry| entry_in(LogEntry::from_wire(entry))).collect(),
         };
-        match raft.append_entries(request).await {
+        let answer = raft.append_entries(request).await;
+        if let Err(error) = flushes.all().await {
+            return PeerReply::Failed { reason: error.to_string() };
+        }
+        match answer {
             Ok(reply) => PeerReply::Append(match reply {
                 AppendEntriesResponse::Success => AppendOutcome::Success,
                 AppendEntriesResponse::PartialSuccess(upto) => AppendOutcome::Partial(upto.as_ref().map(log_id_out)),

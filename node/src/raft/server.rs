@@ -8,6 +8,7 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 use wire::replication::{decode, encode};
 
 use super::collect::{Collector, NotCollected};
+use super::flushes::Flushes;
 use super::leader::Leadership;
 use super::membership::{self, Doorkeeper};
 use super::network::incoming;
@@ -21,6 +22,7 @@ use crate::storage::snapshot::StateFiles;
 /// Everything an answer may need.
 pub(super) struct Parts {
     pub(super) raft: Raft,
+    pub(super) flushes: Flushes,
     pub(super) leadership: Leadership,
     pub(super) collector: Collector,
     pub(super) doorkeeper: Doorkeeper,
@@ -84,7 +86,7 @@ impl Parts {
         match request {
             PeerRequest::Vote { vote, last_log_id } => incoming::vote(&self.raft, vote, last_log_id).await,
             PeerRequest::Append { vote, prev_log_id, leader_commit, entries } => {
-                incoming::append(&self.raft, vote, prev_log_id, leader_commit, entries).await
+                incoming::append(&self.raft, &self.flushes, vote, prev_log_id, leader_commit, entries).await
             }
             PeerRequest::Snapshot { vote, header } => {
                 incoming::snapshot(&self.raft, &self.files, vote, header, content).await

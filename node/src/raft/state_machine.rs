@@ -6,6 +6,7 @@ use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, Entry, ErrorSubject, ErrorVerb, OptionalSend, Snapshot, StorageError, StorageIOError};
 use tokio::sync::{oneshot, watch};
 
+use super::flushes::Flushes;
 use super::snapshot::{Meta, SnapshotBuilder, SnapshotContent, snapshot_error};
 use super::types::{Applied, LogId, StoredMembership, TypeConfig, entry_out, log_id_in, stored_membership_in};
 use crate::storage::apply::ApplyThread;
@@ -17,12 +18,19 @@ pub struct ChatStateMachine {
     apply: ApplyThread,
     builder: SnapshotBuilder,
     applied: Arc<watch::Sender<Option<u64>>>,
+    flushes: Flushes,
 }
 
 impl ChatStateMachine {
-    /// Around a running apply thread. `applied` is told the index of every applied entry, for readers that wait for it.
-    pub fn new(apply: ApplyThread, builder: SnapshotBuilder, applied: Arc<watch::Sender<Option<u64>>>) -> Self {
-        ChatStateMachine { apply, builder, applied }
+    /// Around a running apply thread. `applied` is told the index of every applied entry, for readers that wait for it;
+    /// `flushes` says when the entries to apply are on disk.
+    pub fn new(
+        apply: ApplyThread,
+        builder: SnapshotBuilder,
+        applied: Arc<watch::Sender<Option<u64>>>,
+        flushes: Flushes,
+    ) -> Self {
+        ChatStateMachine { apply, builder, applied, flushes }
     }
 }
 
@@ -42,6 +50,12 @@ impl RaftStateMachine<TypeConfig> for ChatStateMachine {
     {
         let entries: Vec<LogEntry> = entries.into_iter().map(|entry| entry_out(&entry)).collect();
         let last = entries.last().map(|entry| entry.log_id.index);
+        if let Some(last) = last {
+            // The state never runs ahead of the log, and nobody is answered before this node's copy is on disk.
+            let flushed = self.flushes.upto(last).await;
+            flushed
+                .map_err(|error| StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Write, AnyError::new(&error)))?;
+        }
         let outcomes = ask(|done| self.apply.apply(entries, done)).await?;
         if last.is_some() {
             self.applied.send_replace(last);

@@ -6,6 +6,7 @@ use openraft::StorageError;
 use openraft::testing::{StoreBuilder, Suite};
 use tokio::sync::watch;
 
+use super::flushes::Flushes;
 use super::log_store::RaftLog;
 use super::snapshot::SnapshotBuilder;
 use super::state_machine::ChatStateMachine;
@@ -15,17 +16,22 @@ use crate::storage::log::LogStore;
 use crate::storage::snapshot::StateFiles;
 use crate::storage::state::StateDb;
 
+/// Not one of those that the suite votes for: a node does not read back a vote of its own as won.
+const NODE: u64 = u64::MAX;
+
 struct Builder;
 
 impl StoreBuilder<TypeConfig, RaftLog, ChatStateMachine, tempfile::TempDir> for Builder {
     async fn build(&self) -> Result<(tempfile::TempDir, RaftLog, ChatStateMachine), StorageError<u64>> {
         let directory = tempfile::tempdir().unwrap();
-        let log = RaftLog::open(LogStore::open(&directory.path().join("log.db")).unwrap()).unwrap();
+        let log = RaftLog::open(LogStore::open(&directory.path().join("log.db")).unwrap(), NODE).unwrap();
         let path = directory.path().join("state.db");
         let state = StateDb::open(&path).unwrap();
         let builder = SnapshotBuilder::new(Arc::new(StateFiles::open(&path).unwrap()));
+        // The suite applies entries that it never appended.
+        let flushes = Flushes::new(u64::MAX);
         let applied = Arc::new(watch::Sender::new(None));
-        let machine = ChatStateMachine::new(ApplyThread::start(state).unwrap(), builder, applied);
+        let machine = ChatStateMachine::new(ApplyThread::start(state).unwrap(), builder, applied, flushes);
         Ok((directory, log, machine))
     }
 }

@@ -1,0 +1,152 @@
+//! What of the log is on disk, for those who must not act before.
+//!
+//! openraft is told that entries are appended when they are handed to the log thread, so that a leader's disk works
+//! while its followers' do. Nothing may come of an entry that could still be lost here, so these wait for the flush:
+//!
+//! * the answer to a leader's append ([`Flushes::all`]), because it counts as a copy;
+//! * applying, and so every answer to a client ([`Flushes::upto`]);
+//! * telling others that an entry is committed ([`Flushes::upto`]), because they apply it then.
+//!
+//! Votes are stored behind the entries that they speak of, by the same thread in order. And a node that led does not lead
+//! on after a restart (`RaftLog::read_vote`). `docs/adr/0008-the-leader-flushes-while-its-followers-do.md` says why
+//! that is enough.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Handle to the state of flushing; clones share it.
+#[derive(Debug, Clone)]
+pub struct Flushes {
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Appends handed to the log thread since the start.
+    begun: u64,
+    /// Those of them that are on disk: the thread works in order.
+    done: u64,
+    /// Entries below this index are on disk.
+    end: u64,
+    /// Why nothing will be flushed any more.
+    failed: Option<String>,
+}
+
+impl Flushes {
+    /// With the entries below `end` on disk.
+    pub fn new(end: u64) -> Self {
+        Flushes { state: Arc::new(watch::Sender::new(State { end, ..State::default() })) }
+    }
+
+    /// An append of entries from `first` on is handed to the log thread; returns its number.
+    pub(super) fn begin(&self, first: u64) -> u64 {
+        let mut number = 0;
+        // Nobody waits for beginnings.
+        self.state.send_if_modified(|state| {
+            state.begun += 1;
+            // What was on disk from there on was truncated, or is replaced now.
+            state.end = state.end.min(first);
+            number = state.begun;
+            false
+        });
+        number
+    }
+
+    /// Append `number` is done; with it the entries below `end` are on disk, or will never be.
+    pub(super) fn finish(&self, number: u64, result: io::Result<u64>) {
+        self.state.send_modify(|state| match result {
+            Ok(end) => (state.done, state.end) = (number, end),
+            Err(error) => state.failed = Some(error.to_string()),
+        });
+    }
+
+    /// Returns once the entries up to `index` are on disk. Ask only for entries that will not be truncated.
+    ///
+    /// # Errors
+    /// They will never be: the log has failed.
+    pub async fn upto(&self, index: u64) -> io::Result<()> {
+        self.wait(|state| state.end > index).await
+    }
+
+    /// Returns once everything is on disk that was appended before this call.
+    ///
+    /// # Errors
+    /// It will never be: the log has failed.
+    pub async fn all(&self) -> io::Result<()> {
+        let begun = self.state.borrow().begun;
+        self.wait(|state| state.done >= begun).await
+    }
+
+    async fn wait(&self, enough: impl Fn(&State) -> bool) -> io::Result<()> {
+        let mut changes = self.state.subscribe();
+        let state =
+            changes.wait_for(|state| state.failed.is_some() || enough(state)).await.expect("we hold the sender");
+        match &state.failed {
+            Some(reason) if !enough(&state) => Err(io::Error::other(reason.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns, with the reason, when nothing will be flushed any more.
+    pub async fn failed(&self) -> String {
+        let mut changes = self.state.subscribe();
+        let state = changes.wait_for(|state| state.failed.is_some()).await.expect("we hold the sender");
+        state.failed.clone().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn now<F: Future>(future: F) -> Option<F::Output> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn nobody_passes_before_the_flush() {
+        let flushes = Flushes::new(5);
+        assert!(now(flushes.upto(4)).is_some_and(|it| it.is_ok()));
+        assert!(now(flushes.upto(5)).is_none());
+        assert!(now(flushes.all()).is_some_and(|it| it.is_ok()), "nothing is under way");
+        let (first, second) = (flushes.begin(5), flushes.begin(6));
+        assert!(now(flushes.all()).is_none());
+        flushes.finish(first, Ok(6));
+        assert!(now(flushes.upto(5)).is_some_and(|it| it.is_ok()));
+        assert!(now(flushes.all()).is_none(), "the second is under way");
+        flushes.finish(second, Ok(8));
+        assert!(now(flushes.all()).is_some_and(|it| it.is_ok()));
+    }
+
+    #[test]
+    fn a_replaced_entry_counts_only_when_its_successor_is_on_disk() {
+        let flushes = Flushes::new(9);
+        let append = flushes.begin(5);
+        assert!(now(flushes.upto(4)).is_some());
+        assert!(now(flushes.upto(5)).is_none());
+        flushes.finish(append, Ok(6));
+        assert!(now(flushes.upto(5)).is_some());
+        assert!(now(flushes.upto(6)).is_none(), "cut off, although it was there once");
+    }
+
+    #[test]
+    fn a_failed_log_answers_everybody() {
+        let flushes = Flushes::new(5);
+        let append = flushes.begin(5);
+        assert!(now(flushes.failed()).is_none());
+        flushes.finish(append, Err(io::Error::other("no space left")));
+        assert!(now(flushes.upto(5)).is_some_and(|it| it.is_err()));
+        assert!(now(flushes.all()).is_some_and(|it| it.is_err()));
+        assert!(now(flushes.upto(4)).is_some_and(|it| it.is_ok()), "what is on disk stays there");
+        assert_eq!(now(flushes.failed()).as_deref(), Some("no space left"));
+    }
+}
