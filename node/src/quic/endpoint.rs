@@ -35,6 +35,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether this node may talk to us at all.
     fn admits(&self, node: u64) -> bool;
 
+    /// An admitted node has connected.
+    fn arrived(&self, node: u64);
+
     /// Answers one request of an admitted node; `None` ends the stream.
     fn handle(&self, from: u64, request: &[u8], content: Content<'_>)
     -> impl Future<Output = Option<PeerReply>> + Send;
@@ -227,6 +230,7 @@ async fn serve<H: Handler>(
         return Ok(());
     }
     write_frame(&mut send, &encode_frame(&Hello { node, rule_level: RULE_LEVEL })).await?;
+    handler.arrived(hello.node);
     loop {
         let (send, recv) = connection.accept_bi().await?;
         let handler = handler.clone();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use wire::limits::PEER_FRAME_BYTES_MAX;
 use wire::replication::rpc::{Hello, PeerReply, PeerRequest};
@@ -68,6 +68,7 @@ pub struct Peer {
     id: u64,
     address: watch::Sender<String>,
     connection: watch::Receiver<Option<Connection>>,
+    arrived: Arc<Notify>,
     streams: Mutex<HashMap<Lane, Stream>>,
     dialling: AbortHandle,
 }
@@ -91,8 +92,9 @@ impl Peer {
     pub(super) fn new(dialler: Arc<Dialler>, id: u64, address: String) -> Self {
         let (address, addresses) = watch::channel(address);
         let (connected, connection) = watch::channel(None);
-        let dialling = tokio::spawn(keep_connected(dialler, id, addresses, connected)).abort_handle();
-        Peer { id, address, connection, streams: Mutex::default(), dialling }
+        let arrived = Arc::new(Notify::new());
+        let dialling = tokio::spawn(keep_connected(dialler, id, addresses, arrived.clone(), connected)).abort_handle();
+        Peer { id, address, connection, arrived, streams: Mutex::default(), dialling }
     }
 
     /// Its node id.
@@ -103,6 +105,18 @@ impl Peer {
     /// Whether a connection stands.
     pub fn is_connected(&self) -> bool {
         self.connection.borrow().is_some()
+    }
+
+    /// Returns once a connection stands.
+    pub async fn wait_connected(&self) {
+        if self.connected().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// It has dialled us: if it was away it is back, and need not be waited for any longer.
+    pub fn arrived(&self) {
+        self.arrived.notify_one();
     }
 
     /// Where it is dialled from the next attempt on.
@@ -204,13 +218,19 @@ async fn keep_connected(
     dialler: Arc<Dialler>,
     id: u64,
     mut addresses: watch::Receiver<String>,
+    arrived: Arc<Notify>,
     connected: watch::Sender<Option<Connection>>,
 ) {
     let mut pause = DIAL_PAUSE_MIN;
     let mut last_error = String::new();
     loop {
         let address = addresses.borrow_and_update().clone();
-        match tokio::time::timeout(DIAL_TIMEOUT, dial(&dialler, id, &address)).await {
+        let dialled = tokio::select! {
+            dialled = tokio::time::timeout(DIAL_TIMEOUT, dial(&dialler, id, &address)) => dialled,
+            // Packets to a dead port are repeated ever more slowly: a new attempt gets through at once.
+            () = arrived.notified() => continue,
+        };
+        match dialled {
             Ok(Ok(connection)) => {
                 tracing::info!(peer = format_args!("{id:016x}"), address, "connected");
                 (pause, last_error) = (DIAL_PAUSE_MIN, String::new());
@@ -231,10 +251,10 @@ async fn keep_connected(
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(DIAL_PAUSE_MAX),
+            () = arrived.notified() => pause = DIAL_PAUSE_MIN,
             changed = addresses.changed() => if changed.is_err() { return },
         }
-        pause = (pause * 2).min(DIAL_PAUSE_MAX);
     }
 }
 

@@ -47,6 +47,13 @@ impl Handler for PeerServer {
         self.parts.get().is_some()
     }
 
+    fn arrived(&self, node: u64) {
+        let peer = self.parts.get().and_then(|parts| parts.leadership.peers().find(node));
+        if let Some(peer) = peer {
+            peer.arrived();
+        }
+    }
+
     async fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> Option<PeerReply> {
         let parts = self.parts.get()?;
         Some(match decode(request) {

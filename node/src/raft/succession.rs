@@ -49,7 +49,7 @@ async fn watch(raft: Raft, leadership: Leadership, peer: u64, address: String) {
     let mut connection = connect(&address).await;
     loop {
         let Ok(held) = connection else {
-            tokio::time::sleep(WATCH_PAUSE).await;
+            pause(&leadership, peer).await;
             connection = connect(&address).await;
             continue;
         };
@@ -61,6 +61,19 @@ async fn watch(raft: Raft, leadership: Leadership, peer: u64, address: String) {
             succeed(&raft, &leadership, peer).await;
         }
     }
+}
+
+/// Until a peer that could not be reached is worth another try: a while, or less if it has come back.
+async fn pause(leadership: &Leadership, peer: u64) {
+    let away = leadership.peers().find(peer).filter(|link| !link.is_connected());
+    let back = async {
+        match &away {
+            Some(link) => link.wait_connected().await,
+            None => std::future::pending().await,
+        }
+    };
+    // Either way it is tried again.
+    let _ = tokio::time::timeout(WATCH_PAUSE, back).await;
 }
 
 /// Returns when the connection has ended.
