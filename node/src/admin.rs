@@ -1,32 +1,46 @@
 //! Administration over a Unix socket in the data directory. Whoever may use the file (mode 0600) is an administrator.
 //!
-//! One JSON object per line each way: `{"command":"status"}`, `{"command":"join-code"}`. Both halves are here: the
-//! server inside a running node, and the client behind `node status` and `node join-code`.
+//! One JSON object per line each way: `{"command":"status"}`, `{"command":"join-code","valid_s":60}`,
+//! `{"command":"members"}`, `{"command":"remove-member","member":"n3"}`. Both halves are here: the server inside a running
+//! node, and the client behind `node status`, `node join-code` and `node members`.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use wire::replication::entry::Member;
 
-use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_FAREWELL, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT};
 
 /// Name of the socket in the data directory.
 pub const SOCKET: &str = "admin.sock";
 
 /// What can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
     /// [`Status`].
     Status,
     /// [`NewCode`].
-    JoinCode,
+    JoinCode {
+        /// For how many seconds, if not the usual time.
+        #[serde(default)]
+        valid_s: Option<u64>,
+    },
+    /// [`Members`].
+    Members,
+    /// [`MemberRemoved`].
+    RemoveMember {
+        /// Name of the member, or its id as [`MemberStatus::id`] has it.
+        member: String,
+    },
 }
 
 /// What a node and its cluster are doing.
@@ -73,6 +87,8 @@ pub struct Status {
 /// One member as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberStatus {
+    /// Its id, hexadecimal.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// Where it is reached.
@@ -86,8 +102,44 @@ pub struct MemberStatus {
 impl MemberStatus {
     /// From the cluster's list.
     pub fn new(member: Member, voter: bool, connected: bool) -> Self {
-        MemberStatus { name: member.name, address: member.address, voter, connected }
+        let id = format!("{:016x}", member.id);
+        MemberStatus { id, name: member.name, address: member.address, voter, connected }
     }
+}
+
+/// Who belongs to the cluster, and who did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// Id of the leader, if there is one.
+    pub leader: Option<String>,
+    /// Everybody, learners too.
+    pub members: Vec<MemberStatus>,
+    /// Those that were removed.
+    pub removed: Vec<FormerMember>,
+}
+
+/// A member that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerMember {
+    /// Its id, hexadecimal. It never comes back.
+    pub id: String,
+    /// What it was called.
+    pub name: String,
+    /// Name of the server on which an operator asked for it.
+    pub by: String,
+    /// When, milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
+/// A removal that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRemoved {
+    /// Its name.
+    pub name: String,
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// Servers that vote now.
+    pub voters: u32,
 }
 
 /// A fresh join code.
@@ -110,15 +162,34 @@ struct Problem {
 pub trait Administration: Send + Sync + 'static {
     /// Facts.
     fn status(&self) -> impl Future<Output = Result<Status, String>> + Send;
-    /// A fresh code, committed.
-    fn new_code(&self) -> impl Future<Output = Result<NewCode, String>> + Send;
+    /// A fresh code, committed, for the usual time or for another one.
+    fn new_code(&self, valid: Option<Duration>) -> impl Future<Output = Result<NewCode, String>> + Send;
+    /// Who belongs to the cluster.
+    fn members(&self) -> impl Future<Output = Result<Members, String>> + Send;
+    /// Removes a member for good.
+    fn remove(&self, member: &str) -> impl Future<Output = Result<MemberRemoved, String>> + Send;
+}
+
+/// The served socket.
+#[derive(Debug)]
+pub struct Served {
+    seats: Arc<Semaphore>,
+}
+
+impl Served {
+    /// Returns once nobody is being answered, after a moment at the latest.
+    pub async fn idle(&self) {
+        let all = u32::try_from(ADMIN_CONNECTIONS_MAX).expect("a handful") - 1;
+        // The one that waits in `accept` is taken all the time.
+        let _ = tokio::time::timeout(ADMIN_FAREWELL, self.seats.acquire_many(all)).await;
+    }
 }
 
 /// Serves the socket until the process ends.
 ///
 /// # Errors
 /// The socket cannot be made.
-pub fn serve<A: Administration>(directory: &Path, administration: Arc<A>) -> io::Result<()> {
+pub fn serve<A: Administration>(directory: &Path, administration: Arc<A>) -> io::Result<Served> {
     let path = directory.join(SOCKET);
     match std::fs::remove_file(&path) {
         // The directory's lock is held, so a socket there is a leftover.
@@ -127,7 +198,8 @@ pub fn serve<A: Administration>(directory: &Path, administration: Arc<A>) -> io:
     }
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    let seats = Arc::new(tokio::sync::Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    let seats = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    let served = Served { seats: seats.clone() };
     tokio::spawn(async move {
         loop {
             let Ok(seat) = seats.clone().acquire_owned().await else { return };
@@ -147,7 +219,7 @@ pub fn serve<A: Administration>(directory: &Path, administration: Arc<A>) -> io:
             }
         }
     });
-    Ok(())
+    Ok(served)
 }
 
 async fn answer<A: Administration>(stream: UnixStream, administration: &A) -> io::Result<()> {
@@ -157,7 +229,11 @@ async fn answer<A: Administration>(stream: UnixStream, administration: &A) -> io
     while lines.read_line(&mut line).await? > 0 {
         let reply = match serde_json::from_str(&line) {
             Ok(Request::Status) => to_line(administration.status().await),
-            Ok(Request::JoinCode) => to_line(administration.new_code().await),
+            Ok(Request::JoinCode { valid_s }) => {
+                to_line(administration.new_code(valid_s.map(Duration::from_secs)).await)
+            }
+            Ok(Request::Members) => to_line(administration.members().await),
+            Ok(Request::RemoveMember { member }) => to_line(administration.remove(&member).await),
             Err(error) => to_line::<()>(Err(format!("not a request: {error}"))),
         };
         write.write_all(reply.as_bytes()).await?;
@@ -203,12 +279,12 @@ pub enum AskError {
 ///
 /// # Errors
 /// See [`AskError`].
-pub fn ask<T: for<'a> Deserialize<'a>>(directory: &Path, request: Request) -> Result<T, AskError> {
+pub fn ask<T: for<'a> Deserialize<'a>>(directory: &Path, request: &Request) -> Result<T, AskError> {
     let not_running = |source| AskError::NotRunning { directory: directory.to_owned(), source };
     let no_answer = |source| AskError::NoAnswer { directory: directory.to_owned(), source };
     let mut stream = BlockingStream::connect(directory.join(SOCKET)).map_err(not_running)?;
     stream.set_read_timeout(Some(ADMIN_TIMEOUT)).map_err(no_answer)?;
-    let request = serde_json::to_string(&request).expect("plain enums have a JSON form") + "\n";
+    let request = serde_json::to_string(request).expect("plain enums have a JSON form") + "\n";
     stream.write_all(request.as_bytes()).map_err(no_answer)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).map_err(no_answer)?;

@@ -121,6 +121,9 @@ pub const CATCH_UP_ENTRIES: u64 = 128;
 /// Pause between looks at learners and other slow matters of membership.
 pub const MEMBERSHIP_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long an operator who removes a member waits for it: an election and two changes of the members.
+pub const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// One small question to a peer.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -207,8 +210,14 @@ pub const ADMIN_REQUEST_BYTES_MAX: u64 = 4096;
 /// How long an administrator waits for an answer: longer than a write is held.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a join code works.
+/// How long a node that has to end waits for the answers to administrators that are under way.
+pub const ADMIN_FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a join code works, unless the operator says otherwise.
 pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// Longest life of a join code: whoever finds one of last week on a note shall not get in with it.
+pub const JOIN_CODE_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long stopping may wait for clients to take their last replies.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);

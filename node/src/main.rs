@@ -1,15 +1,17 @@
 //! The `node` binary: arguments, configuration, run, exit code.
 //!
-//! Exit codes: 0 done, 1 failed (the reason is the last line on standard error), 2 wrong arguments or configuration.
+//! Exit codes: 0 done, 1 failed (the reason is the last line on standard error), 2 wrong arguments or configuration, 3 this
+//! server was removed from its cluster (starting it again is of no use).
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use node::admin::{self, NewCode, Request, Status};
-use node::config::args::{Cli, Command};
+use node::admin::{self, Request};
+use node::config::args::{Cli, Command, MembersCommand, Target};
 use node::config::resolved::{Config, data_dir};
 use node::{report, run, telemetry};
+use serde::{Deserialize, Serialize};
 
 fn main() -> ExitCode {
     match Cli::parse() {
@@ -22,19 +24,30 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, 2),
         },
         Cli { command: Some(Command::Status { target, json }), .. } => {
-            match admin::ask::<Status>(&data_dir(target.data_dir), Request::Status) {
-                Ok(status) if json => print(&serde_json::to_string(&status).expect("plain structs have a JSON form")),
-                Ok(status) => print(&report::status(&status)),
-                Err(error) => fail(&error, 1),
-            }
+            ask(target, &Request::Status, json, report::status)
         }
-        Cli { command: Some(Command::JoinCode { target, json }), .. } => {
-            match admin::ask::<NewCode>(&data_dir(target.data_dir), Request::JoinCode) {
-                Ok(code) if json => print(&serde_json::to_string(&code).expect("plain structs have a JSON form")),
-                Ok(code) => print(&report::join_code(&code)),
-                Err(error) => fail(&error, 1),
-            }
+        Cli { command: Some(Command::JoinCode { target, valid, json }), .. } => {
+            let request = Request::JoinCode { valid_s: valid.map(|valid| valid.as_secs()) };
+            ask(target, &request, json, report::join_code)
         }
+        Cli { command: Some(Command::Members { command: MembersCommand::List { target, json } }), .. } => {
+            ask(target, &Request::Members, json, report::members)
+        }
+        Cli {
+            command: Some(Command::Members { command: MembersCommand::Remove { member, target, json } }), ..
+        } => ask(target, &Request::RemoveMember { member }, json, report::removed),
+    }
+}
+
+/// Asks a running node and prints its answer, for eyes or as JSON.
+fn ask<T>(target: Target, request: &Request, json: bool, text: impl FnOnce(&T) -> String) -> ExitCode
+where
+    T: Serialize + for<'a> Deserialize<'a>,
+{
+    match admin::ask::<T>(&data_dir(target.data_dir), request) {
+        Ok(answer) if json => print(&serde_json::to_string(&answer).expect("plain structs have a JSON form")),
+        Ok(answer) => print(&text(&answer)),
+        Err(error) => fail(&error, 1),
     }
 }
 
@@ -50,7 +63,7 @@ fn serve(config: Config) -> ExitCode {
     // A task, because waking the future that a runtime blocks on costs a system call each time.
     match runtime.block_on(async { tokio::spawn(run::run(config)).await }) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => fail(&error, 1),
+        Ok(Err(error)) => fail(&error, if error.is_removal() { 3 } else { 1 }),
         Err(panicked) => fail(&panicked, 1),
     }
 }

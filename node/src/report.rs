@@ -1,8 +1,10 @@
 //! Text for people: what the administrative commands print.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use crate::admin::{NewCode, Status};
+use crate::admin::{MemberRemoved, MemberStatus, Members, NewCode, Status};
+use crate::config::args::spelled;
 use crate::config::resolved::Config;
 
 /// An error with its causes, each once.
@@ -47,21 +49,59 @@ pub fn status(status: &Status) -> String {
     fact("client link", status.client_link.clone());
     fact("data", status.data_dir.display().to_string());
     text.push_str("members\n");
-    let width = status.members.iter().map(|member| member.name.len()).max().unwrap_or(0);
-    for member in &status.members {
+    member_rows(&mut text, &status.members, |_| String::new());
+    text
+}
+
+/// One line per member, with `mark` behind it.
+fn member_rows(text: &mut String, members: &[MemberStatus], mark: impl Fn(&MemberStatus) -> String) {
+    let width = members.iter().map(|member| member.name.len()).max().unwrap_or(0);
+    for member in members {
         let votes = if member.voter { "voter" } else { "learner" };
         let link = if member.connected { "" } else { ", not reached" };
-        writeln!(text, "  {:<width$}  {:<21}  {votes}{link}", member.name, member.address).expect("text grows");
+        let mark = mark(member);
+        writeln!(text, "  {:<width$}  {:<21}  {votes}{link}{mark}", member.name, member.address).expect("text grows");
+    }
+}
+
+/// For `node members list`.
+pub fn members(members: &Members) -> String {
+    let mut text = String::new();
+    member_rows(&mut text, &members.members, |member| {
+        let leads = members.leader.as_deref() == Some(&member.id);
+        format!(", id {}{}", member.id, if leads { ", leader" } else { "" })
+    });
+    for former in &members.removed {
+        writeln!(text, "  {} (id {}) was removed on {}", former.name, former.id, former.by).expect("text grows");
     }
     text
 }
 
+/// For `node members remove`.
+pub fn removed(removed: &MemberRemoved) -> String {
+    let MemberRemoved { name, id, voters } = removed;
+    let mut text = format!(
+        "{name} (id {id}) is removed for good: nobody listens to it any more, and its data directory can be deleted.\n\
+         {voters} {} now.\n",
+        if *voters == 1 { "server votes" } else { "servers vote" }
+    );
+    if *voters == 2 {
+        text.push_str(TWO_VOTERS);
+        text.push('\n');
+    }
+    text
+}
+
+/// Whoever has two servers should know.
+const TWO_VOTERS: &str =
+    "WARNING: two servers survive no failure at all: with either gone nothing can be written. Add a third.";
+
 /// For `node join-code`.
 pub fn join_code(code: &NewCode) -> String {
     format!(
-        "{}\n\nOn the next machine, within {} minutes:\n  node --peers {} --join-code {}",
+        "{}\n\nOn the next machine, within {}:\n  node --peers {} --join-code {}",
         code.code,
-        code.expires_in_s / 60,
+        spelled(Duration::from_secs(code.expires_in_s)),
         code.peers,
         code.code
     )

@@ -5,21 +5,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use wire::replication::command::{Command, Outcome};
 
-use crate::admin::{self, Administration, MemberStatus, NewCode, Status};
-use crate::cluster::begin::{BeginError, begin, interfaces};
+use crate::admin::{self, Administration, FormerMember, MemberRemoved, MemberStatus, Members, NewCode, Status};
+use crate::cluster::begin::{BeginError, RemovedError, begin, interfaces};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
-use crate::config::args::Signup;
+use crate::config::args::{Signup, spelled};
 use crate::config::resolved::Config;
 use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
-use crate::limits::{COMPLETIONS_MAX, JOIN_CODE_LIFETIME, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX};
+use crate::limits::{
+    COMPLETIONS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE,
+    TURNS_MAX,
+};
 use crate::raft::read::Freshness;
+use crate::raft::removal::RemovedMember;
 use crate::raft::{self, Consensus, Ground};
 use crate::service;
 use crate::storage::Queries;
@@ -63,8 +68,25 @@ pub enum RunError {
     /// Password threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// An operator removed this node from its cluster.
+    #[error(transparent)]
+    Removed(#[from] RemovedError),
     /// A replica unsure of its state must not go on.
     #[error("this server stops, because it cannot vouch for its data any more: {0}")]
+    Failed(String),
+}
+
+impl RunError {
+    /// Whether this node has no place in its cluster any more: starting it again is of no use.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, RunError::Removed(_) | RunError::Begin(BeginError::Removed(_)))
+    }
+}
+
+/// Why a running node ends.
+enum End {
+    Told,
+    Removed(String),
     Failed(String),
 }
 
@@ -110,15 +132,22 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let admin_error = |source| RunError::Admin { directory: desk.data.path().to_owned(), source };
     let mut terminate = signal(SignalKind::terminate()).map_err(admin_error)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(admin_error)?;
-    admin::serve(desk.data.path(), desk.clone()).map_err(admin_error)?;
+    let administered = admin::serve(desk.data.path(), desk.clone()).map_err(admin_error)?;
     let greeting = tokio::spawn(desk.clone().greet(listen));
 
-    let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        reason = consensus.failed() => Some(reason),
+    let end = tokio::select! {
+        _ = terminate.recv() => End::Told,
+        _ = interrupt.recv() => End::Told,
+        reason = consensus.failed() => End::Failed(reason),
+        by = consensus.removed() => End::Removed(by),
     };
     greeting.abort();
+    if let End::Removed(by) = &end {
+        // The next start need not ask.
+        desk.data.keep(&Identity { removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
+        // It may have been asked for here.
+        administered.idle().await;
+    }
     // Clients first, so that what is acknowledged still reaches them; consensus last.
     let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
     if drained.await.is_err() {
@@ -128,7 +157,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     consensus.stop().await;
     // Left behind it would only be found stale at the next start.
     let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
-    failed.map_or(Ok(()), |reason| Err(RunError::Failed(reason)))
+    match end {
+        End::Told => Ok(()),
+        End::Removed(by) => Err(RemovedError::new(&desk.identity, &by, &desk.data).into()),
+        End::Failed(reason) => Err(RunError::Failed(reason)),
+    }
 }
 
 /// Binds the same port for TCP and UDP. With port 0 the system chooses for TCP, and another is tried when UDP has that
@@ -190,14 +223,7 @@ impl Administration for Desk {
             applied: hash_at.map(|id| id.index),
             state_hash: data_encoding::HEXLOWER.encode(&hash),
             state_hash_at: hash_at.map(|id| id.index),
-            members: members
-                .into_iter()
-                .map(|(member, voter)| {
-                    let connected = member.id == self.identity.node
-                        || leadership.peers().find(member.id).is_some_and(|peer| peer.is_connected());
-                    MemberStatus::new(member, voter, connected)
-                })
-                .collect(),
+            members: self.member_list(),
             clients: self.stats.clients(),
             address: self.identity.address.clone(),
             client_link: client_link(&self.identity.address, &pin.to_string()),
@@ -209,10 +235,14 @@ impl Administration for Desk {
         })
     }
 
-    async fn new_code(&self) -> Result<NewCode, String> {
+    async fn new_code(&self, valid: Option<Duration>) -> Result<NewCode, String> {
+        let valid = valid.unwrap_or(JOIN_CODE_LIFETIME);
+        if !(Duration::from_secs(1)..=JOIN_CODE_LIFETIME_MAX).contains(&valid) {
+            return Err(format!("a join code can be valid from 1s to {}", spelled(JOIN_CODE_LIFETIME_MAX)));
+        }
         let pin = self.data.pin().map_err(|error| error.to_string())?;
         let code = JoinCode::generate(pin).map_err(|error| error.to_string())?;
-        let lifetime = u64::try_from(JOIN_CODE_LIFETIME.as_millis()).expect("minutes fit");
+        let lifetime = u64::try_from(valid.as_millis()).expect("hours fit");
         let add = Command::AddJoinCode {
             hash: JoinCode::hash(&code.secret),
             expires_ms: self.clock.unix_ms().saturating_add(lifetime),
@@ -220,16 +250,49 @@ impl Administration for Desk {
         match self.consensus.proposer.propose(&add).await {
             Ok(Outcome::Done) => Ok(NewCode {
                 code: code.to_string(),
-                expires_in_s: JOIN_CODE_LIFETIME.as_secs(),
+                expires_in_s: valid.as_secs(),
                 peers: self.identity.address.clone(),
             }),
             Ok(other) => Err(format!("unexpected outcome {other:?}")),
             Err(error) => Err(format!("no join code could be made: {error}")),
         }
     }
+
+    async fn members(&self) -> Result<Members, String> {
+        let removals = self.consensus.removals();
+        let former = removals.nodes.iter().filter(|(id, _)| removals.outcast(**id).is_some());
+        Ok(Members {
+            leader: self.consensus.leadership.leader().map(|leader| format!("{leader:016x}")),
+            members: self.member_list(),
+            removed: former
+                .map(|(id, node)| FormerMember {
+                    id: format!("{id:016x}"),
+                    name: node.name.clone(),
+                    by: node.by.clone(),
+                    time_ms: node.time_ms,
+                })
+                .collect(),
+        })
+    }
+
+    async fn remove(&self, member: &str) -> Result<MemberRemoved, String> {
+        let RemovedMember { member, voters } = self.consensus.remove(member, &self.identity.name).await?;
+        Ok(MemberRemoved { name: member.name, id: format!("{:016x}", member.id), voters })
+    }
 }
 
 impl Desk {
+    fn member_list(&self) -> Vec<MemberStatus> {
+        let leadership = &self.consensus.leadership;
+        let members = leadership.members().into_iter();
+        members
+            .map(|(member, voter)| {
+                let connected = leadership.reaches(member.id);
+                MemberStatus::new(member, voter, connected)
+            })
+            .collect()
+    }
+
     /// Tells the operator where things stand: at once if there is a leader soon, and what is missing if not.
     async fn greet(self: Arc<Self>, listen: SocketAddr) {
         let leadership = &self.consensus.leadership;
@@ -246,7 +309,7 @@ impl Desk {
             println!("waiting: {}", leadership.missing());
             self.report_until_led().await;
         }
-        let join_code = self.new_code().await.ok().map(|new| new.code);
+        let join_code = self.new_code(None).await.ok().map(|new| new.code);
         let members = leadership.members();
         let (role, term) = leadership.role();
         let leader = leadership.leader().and_then(|id| members.iter().find(|(member, _)| member.id == id));

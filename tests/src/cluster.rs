@@ -284,6 +284,15 @@ impl Node {
         kill_process(Pid::from_child(child), signal).expect("it is our child");
     }
 
+    /// Waits until it has ended by itself; returns its exit code.
+    ///
+    /// # Panics
+    /// When it goes on, or a signal ended it.
+    pub fn wait_end(&self) -> i32 {
+        let status = wait_for(&format!("{} to end by itself", self.name), || self.try_exit());
+        status.code().unwrap_or_else(|| panic!("{} was ended by {status}", self.name))
+    }
+
     /// `kill -9`, and waits for its end.
     ///
     /// # Panics
@@ -331,7 +340,15 @@ impl Node {
     /// # Errors
     /// When nobody answers, or it answers with an error.
     pub fn admin(&self, command: &str) -> Result<Value> {
-        ask(&self.dir, command)
+        self.ask(&json!({ "command": command }))
+    }
+
+    /// One request to its administration socket.
+    ///
+    /// # Errors
+    /// As [`Node::admin`].
+    pub fn ask(&self, request: &Value) -> Result<Value> {
+        ask(&self.dir, request)
     }
 
     /// Its status, if it answers.
@@ -353,10 +370,10 @@ impl Node {
 ///
 /// # Errors
 /// When nobody answers, or it answers with an error.
-pub fn ask(dir: &Path, command: &str) -> Result<Value> {
+pub fn ask(dir: &Path, request: &Value) -> Result<Value> {
     let mut socket = UnixStream::connect(dir.join("admin.sock")).context("no administration socket")?;
     socket.set_read_timeout(Some(ADMIN_TIMEOUT))?;
-    writeln!(socket, "{}", json!({ "command": command }))?;
+    writeln!(socket, "{request}")?;
     let mut line = String::new();
     BufReader::new(socket).read_line(&mut line)?;
     let answer: Value = serde_json::from_str(&line).context("the answer is no JSON")?;

@@ -68,6 +68,9 @@ pub const PEER_FRAME_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one frame of a node that has no certificate yet: a join request with its certificate request.
 pub const JOIN_FRAME_BYTES_MAX: usize = 16 << 10;
 
+/// Bytes of a server's name.
+pub const SERVER_NAME_BYTES_MAX: usize = 64;
+
 /// Bytes of snapshot content read or written at a time.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 

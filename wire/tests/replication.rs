@@ -60,6 +60,7 @@ fn reply() -> impl Strategy<Value = PeerReply> {
         vec(any::<u8>(), 0..40).prop_map(|reply| PeerReply::Join { reply }),
         option::of(any::<u64>()).prop_map(|leader| PeerReply::NotLeader { leader }),
         ".{0,8}".prop_map(|reason| PeerReply::Failed { reason }),
+        any::<u32>().prop_map(|voters| PeerReply::Removed { voters }),
     ]
 }
 
@@ -107,6 +108,7 @@ impl Parts {
             Command::MarkRead { user, conversation: self.number, upto: self.number },
             Command::AddJoinCode { hash: self.hash, expires_ms: self.number },
             Command::ConsumeJoinCode { hash: self.hash, node: self.number },
+            Command::RemoveNode { node: self.number, name: text, by: text },
         ]
     }
 
@@ -172,6 +174,7 @@ proptest! {
         check!(PeerRequest::Forward { runs: vec![parts.run()] }, PeerRequest<'_>);
         check!(PeerRequest::Snapshot { vote, header }, PeerRequest<'_>);
         check!(PeerRequest::Join { request: &parts.bytes }, PeerRequest<'_>);
+        check!(PeerRequest::Remove { node: parts.number, by: &parts.text }, PeerRequest<'_>);
     }
 
     #[test]

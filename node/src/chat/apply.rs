@@ -230,6 +230,10 @@ impl<S: State> State for Recorded<'_, S> {
         self.state.join_code(hash)
     }
 
+    fn is_removed(&self, node: u64) -> Result<bool, S::Error> {
+        self.state.is_removed(node)
+    }
+
     fn write(&mut self, change: &Change<'_>) -> Result<(), S::Error> {
         self.record(Record::Change, change);
         self.state.write(change)

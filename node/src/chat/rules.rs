@@ -1,7 +1,10 @@
 //! What each command does. One function per command; all of them total: whatever the arguments, the answer is an
 //! [`Outcome`], and an error means that storage itself failed.
 
-use wire::limits::{DELETE_INDICES_MAX, MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, VIEW_LIMIT_DEFAULT, VIEW_LIMIT_MAX};
+use wire::limits::{
+    DELETE_INDICES_MAX, MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, SERVER_NAME_BYTES_MAX, VIEW_LIMIT_DEFAULT,
+    VIEW_LIMIT_MAX,
+};
 use wire::replication::command::{Chat, Command, Outcome, Refusal, Writer};
 
 use super::resolve::{Target, free_id, resolve};
@@ -39,6 +42,7 @@ pub fn apply<S: State>(state: &mut S, at: Context, command: &Command<'_>) -> Res
         Command::MarkRead { user, conversation, upto } => mark_read(state, user, conversation, upto),
         Command::AddJoinCode { ref hash, expires_ms } => add_join_code(state, at, hash, expires_ms),
         Command::ConsumeJoinCode { ref hash, node } => consume_join_code(state, at, hash, node),
+        Command::RemoveNode { node, name, by } => remove_node(state, at, node, name, by),
     };
     match done {
         Ok(outcome) => Ok(outcome),
@@ -192,6 +196,9 @@ fn add_join_code<S: State>(state: &mut S, at: Context, hash: &[u8; 32], expires_
 }
 
 fn consume_join_code<S: State>(state: &mut S, at: Context, hash: &[u8; 32], node: u64) -> Ruling<S> {
+    if state.is_removed(node)? {
+        return Err(No::Refused(Refusal::NodeRemoved));
+    }
     match state.join_code(hash)? {
         None => Err(No::Refused(Refusal::CodeUnknown)),
         // Also for the node it has let in: whoever overhears an old code shall not be able to use it as that node.
@@ -205,6 +212,16 @@ fn consume_join_code<S: State>(state: &mut S, at: Context, hash: &[u8; 32], node
             Some(_) => Err(No::Refused(Refusal::CodeUsed)),
         },
     }
+}
+
+fn remove_node<S: State>(state: &mut S, at: Context, node: u64, name: &str, by: &str) -> Ruling<S> {
+    if name.len() > SERVER_NAME_BYTES_MAX || by.len() > SERVER_NAME_BYTES_MAX {
+        return Err(No::Refused(Refusal::Malformed));
+    }
+    if !state.is_removed(node)? {
+        state.write(&Change::NodeRemoved { node, name, by, time_ms: at.time_ms })?;
+    }
+    Ok(Outcome::Done)
 }
 
 // ---- shared steps ------------------------------------------------------------------------------------------

@@ -56,6 +56,17 @@ pub struct JoinCode {
     pub used_by: Option<u64>,
 }
 
+/// A node that was shut out of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedNode {
+    /// What it was called.
+    pub name: String,
+    /// Name of the server on which an operator asked for it.
+    pub by: String,
+    /// When, milliseconds since 1970, UTC.
+    pub time_ms: u64,
+}
+
 /// The ids that the next rows get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextIds {
@@ -143,6 +154,12 @@ pub trait State: Lookup {
     /// # Errors
     /// Storage failed.
     fn join_code(&self, hash: &[u8; 32]) -> Result<Option<JoinCode>, Self::Error>;
+
+    /// Whether a node was shut out of the cluster.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn is_removed(&self, node: u64) -> Result<bool, Self::Error>;
 
     /// Makes one change.
     ///
@@ -261,5 +278,16 @@ pub enum Change<'a> {
         kept_first: u64,
         /// How many.
         kept_count: u32,
+    },
+    /// A node is shut out of the cluster.
+    NodeRemoved {
+        /// Its id.
+        node: u64,
+        /// What it was called.
+        name: &'a str,
+        /// Name of the server on which an operator asked for it.
+        by: &'a str,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
     },
 }

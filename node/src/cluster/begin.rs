@@ -1,6 +1,7 @@
 //! Found, join, or start again: the three ways to become a running member.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use rustls::pki_types::CertificateDer;
 use wire::replication::entry::Member;
@@ -27,9 +28,43 @@ pub enum BeginError {
     /// The cluster said no.
     #[error("the cluster does not let this server in: {0}")]
     Refused(String),
+    /// It was a member.
+    #[error(transparent)]
+    Removed(#[from] RemovedError),
     /// Another cluster.
     #[error(transparent)]
     Join(#[from] JoinError),
+}
+
+/// This node was removed from its cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this server ({name}) was removed from cluster {cluster} on {by} and takes no part in it any more. Its data directory \
+     {directory} can be deleted. To let this machine join as a new server: run `node join-code` on a server of the \
+     cluster, delete that directory or choose another with --data-dir, and start `node` here with the line it prints",
+    directory = .directory.display()
+)]
+pub struct RemovedError {
+    /// Of this node.
+    pub name: String,
+    /// Of the cluster it was in.
+    pub cluster: String,
+    /// Name of the server on which an operator asked for it.
+    pub by: String,
+    /// Its data directory.
+    pub directory: PathBuf,
+}
+
+impl RemovedError {
+    /// Of a node in its data directory.
+    pub fn new(identity: &Identity, by: &str, data: &DataDir) -> Self {
+        RemovedError {
+            name: identity.name.clone(),
+            cluster: identity.cluster_name.clone(),
+            by: by.to_owned(),
+            directory: data.path().to_owned(),
+        }
+    }
 }
 
 /// Becomes a member: again, by joining, or by founding a cluster. `listen` is where this node listens, with its real
@@ -44,6 +79,9 @@ pub async fn begin(
     say: impl Fn(&str),
 ) -> Result<Identity, BeginError> {
     if let Some(mut identity) = data.identity()? {
+        if let Some(by) = &identity.removed_by {
+            return Err(RemovedError::new(&identity, by, data).into());
+        }
         let advertise = config.advertise.clone().or_else(|| identity.advertise.clone());
         let address = advertise.clone().unwrap_or_else(|| address_again(listen, &identity.address));
         if (&address, &advertise) != (&identity.address, &identity.advertise) {
@@ -76,7 +114,8 @@ pub async fn begin(
     match reply {
         JoinReply::Admitted { cluster_id, cluster_name, certificate, address, members: _ } => {
             let (name, advertise) = (config.name.clone(), config.advertise.clone());
-            let identity = Identity { node, name, cluster_id, cluster_name, address, advertise, founder: false };
+            let identity =
+                Identity { node, name, cluster_id, cluster_name, address, advertise, founder: false, removed_by: None };
             data.admitted(&identity, &ca, &CertificateDer::from(certificate))?;
             Ok(identity)
         }
@@ -155,6 +194,9 @@ fn explain(refusal: &JoinRefusal) -> String {
         }
         JoinRefusal::BadRequest => "it found the request damaged; do both run the same release?".to_owned(),
         JoinRefusal::Busy { reason } => reason.clone(),
+        JoinRefusal::Removed => {
+            "this server was removed from the cluster; delete its data directory to join as a new one".to_owned()
+        }
     }
 }
 

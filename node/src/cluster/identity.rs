@@ -82,6 +82,9 @@ pub struct Identity {
     pub advertise: Option<String>,
     /// Whether this node founded the cluster and so has to initialise its log if that has not happened yet.
     pub founder: bool,
+    /// Name of the server on which an operator removed this node from the cluster, once it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_by: Option<String>,
 }
 
 /// What a founder is called and where it is reached.
@@ -165,6 +168,7 @@ impl DataDir {
             address: names.address,
             advertise: names.advertise,
             founder: true,
+            removed_by: None,
         };
         self.write_json("node.json", &identity)?;
         Ok(identity)

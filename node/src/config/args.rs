@@ -1,9 +1,12 @@
 //! The command line, raw.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+use crate::limits::JOIN_CODE_LIFETIME_MAX;
 
 /// Fault-tolerant chat for places that must keep talking when a machine dies and the internet is gone.
 ///
@@ -36,9 +39,18 @@ pub enum Command {
         /// Where the node runs.
         #[command(flatten)]
         target: Target,
+        /// How long it shall be valid: 90s, 15m or 2h, at most 24h
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
+        valid: Option<Duration>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Show or remove the servers of the cluster
+    Members {
+        /// What to do.
+        #[command(subcommand)]
+        command: MembersCommand,
     },
     /// Check the configuration and exit
     Check {
@@ -46,6 +58,57 @@ pub enum Command {
         #[command(flatten)]
         run: Box<RunArgs>,
     },
+}
+
+/// What can be done with members.
+#[derive(Debug, Subcommand)]
+pub enum MembersCommand {
+    /// Show who belongs to the cluster, and who was removed
+    List {
+        /// Where the node runs.
+        #[command(flatten)]
+        target: Target,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a server for good: nobody listens to it any more, and it can only come back as a new one
+    Remove {
+        /// Name of the server, or its id as `members list` shows it
+        #[arg(value_name = "NAME")]
+        member: String,
+        /// Where the node runs.
+        #[command(flatten)]
+        target: Target,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Parses a number with its unit.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("give a number and a unit, like 90s, 15m or 2h, from 1s to {}", spelled(JOIN_CODE_LIFETIME_MAX));
+    let (number, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    };
+    let lifetime = Duration::from_secs(seconds.ok_or_else(wrong)?);
+    if (Duration::from_secs(1)..=JOIN_CODE_LIFETIME_MAX).contains(&lifetime) { Ok(lifetime) } else { Err(wrong()) }
+}
+
+/// A time as [`lifetime`] reads it, in the largest unit that divides it.
+pub fn spelled(time: Duration) -> String {
+    match time.as_secs() {
+        hours if hours > 0 && hours % 3600 == 0 => format!("{}h", hours / 3600),
+        minutes if minutes > 0 && minutes % 60 == 0 => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
+    }
 }
 
 /// Which running node an administrative command speaks to: permission to use its data directory is the authority.
@@ -127,4 +190,27 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object per line.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_have_a_unit_and_a_bound() {
+        for (text, seconds) in [("1s", 1), ("90s", 90), ("15m", 900), ("24h", 86_400)] {
+            assert_eq!(lifetime(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "s", "0s", "15", "15 m", "-1s", "1d", "25h", "1441m", "99999999999999999999h", "1\u{fc}"] {
+            assert!(lifetime(wrong).is_err_and(|error| error.contains("24h")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn spelled_times_are_read_back() {
+        for seconds in [1, 59, 60, 61, 900, 3600, 5400, 86_400] {
+            let time = Duration::from_secs(seconds);
+            assert_eq!(lifetime(&spelled(time)), Ok(time));
+        }
+    }
 }

@@ -7,10 +7,11 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connection, EndpointConfig, Incoming, RecvStream, TransportConfig, VarInt};
+use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, RecvStream, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 use wire::replication::command::RULE_LEVEL;
 use wire::replication::decode;
@@ -20,6 +21,7 @@ use wire::replication::rpc::{Hello, PeerReply};
 use super::frame::{encode_frame, read_frame, write_frame};
 use super::peer::Peer;
 use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
+use crate::cluster::valid_name;
 use crate::limits::{
     DIAL_TIMEOUT, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE,
 };
@@ -28,12 +30,28 @@ use crate::limits::{
 mod close {
     pub(super) const STOPPING: u32 = 0;
     pub(super) const REFUSED: u32 = 1;
+    /// The other node was removed from the cluster; the reason is the name of the server where that was asked for.
+    pub(super) const REMOVED: u32 = 2;
+}
+
+/// What a node with a valid certificate is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It is listened to.
+    Admitted,
+    /// We are not ready yet.
+    NotYet,
+    /// It was removed from the cluster, on the server of that name.
+    Removed(String),
 }
 
 /// What incoming requests are handed to.
 pub trait Handler: Send + Sync + 'static {
     /// Whether this node may talk to us at all.
-    fn admits(&self, node: u64) -> bool;
+    fn admits(&self, node: u64) -> Admission;
+
+    /// Returns once this node is removed from the cluster, with the name of the server where that was asked for.
+    fn removed(&self, node: u64) -> impl Future<Output = String> + Send;
 
     /// An admitted node has connected.
     fn arrived(&self, node: u64);
@@ -78,6 +96,7 @@ pub struct Dialler {
     client: quinn::ClientConfig,
     node: u64,
     cluster_id: String,
+    removed: watch::Sender<Option<String>>,
 }
 
 impl Dialler {
@@ -91,6 +110,17 @@ impl Dialler {
         let name = tls::node_name(id, &self.cluster_id);
         let connecting = self.endpoint.connect_with(self.client.clone(), remote, &name).map_err(io::Error::other)?;
         connecting.await.map_err(io::Error::other)
+    }
+
+    /// Looks at why a dialled connection has ended: the other side, a proven member, may have told us that we are none
+    /// any more.
+    pub(super) fn ended(&self, reason: &ConnectionError) {
+        if let ConnectionError::ApplicationClosed(closed) = reason
+            && closed.error_code == VarInt::from_u32(close::REMOVED)
+        {
+            let by = std::str::from_utf8(&closed.reason).ok().filter(|by| valid_name(by)).unwrap_or("another server");
+            self.removed.send_replace(Some(by.to_owned()));
+        }
     }
 }
 
@@ -113,6 +143,16 @@ impl Peers {
     /// The peer with this id, if it is dialled.
     pub fn find(&self, id: u64) -> Option<Arc<Peer>> {
         self.lock().get(&id).cloned()
+    }
+
+    /// Returns once another member says that this node was removed, with the name of the server where that was asked
+    /// for.
+    pub async fn removed(&self) -> String {
+        let mut removed = self.dialler.removed.subscribe();
+        match removed.wait_for(Option::is_some).await.map(|by| by.clone()) {
+            Ok(Some(by)) => by,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Stops dialling everybody else.
@@ -178,7 +218,8 @@ pub fn start<H: Handler>(
     let endpoint = endpoint(socket, credentials.key.secret_der(), Some(server))?;
     let cluster_id = credentials.cluster_id.clone();
     tokio::spawn(accept(endpoint.clone(), node, cluster_id.clone(), handler));
-    Ok(Arc::new(Peers { dialler: Arc::new(Dialler { endpoint, client, node, cluster_id }), peers: Mutex::default() }))
+    let dialler = Dialler { endpoint, client, node, cluster_id, removed: watch::Sender::new(None) };
+    Ok(Arc::new(Peers { dialler: Arc::new(dialler), peers: Mutex::default() }))
 }
 
 async fn accept<H: Handler>(endpoint: quinn::Endpoint, node: u64, cluster_id: String, handler: Arc<H>) {
@@ -225,14 +266,34 @@ async fn serve<H: Handler>(
         return Ok(());
     };
     let (mut send, hello) = tokio::time::timeout(DIAL_TIMEOUT, greeted(&connection)).await??;
-    if !tls::is_node(&certificate, hello.node, cluster_id) || hello.node == node || !handler.admits(hello.node) {
+    if !tls::is_node(&certificate, hello.node, cluster_id) || hello.node == node {
         refuse();
         return Ok(());
     }
+    let expel = |by: &str| connection.close(VarInt::from_u32(close::REMOVED), by.as_bytes());
+    match handler.admits(hello.node) {
+        Admission::Admitted => {}
+        Admission::NotYet => {
+            connection.close(VarInt::from_u32(close::REFUSED), b"starting");
+            return Ok(());
+        }
+        Admission::Removed(by) => {
+            expel(&by);
+            return Ok(());
+        }
+    }
     write_frame(&mut send, &encode_frame(&Hello { node, rule_level: RULE_LEVEL })).await?;
     handler.arrived(hello.node);
+    let mut removed = std::pin::pin!(handler.removed(hello.node));
     loop {
-        let (send, recv) = connection.accept_bi().await?;
+        let (send, recv) = tokio::select! {
+            stream = connection.accept_bi() => stream?,
+            by = &mut removed => {
+                // Ends its streams too: from here on nothing it says is heard.
+                expel(&by);
+                return Ok(());
+            }
+        };
         let handler = handler.clone();
         tokio::spawn(async move {
             // An error here is the other side's cancelled call or lost connection; it knows.

@@ -236,6 +236,7 @@ async fn keep_connected(
                 (pause, last_error) = (DIAL_PAUSE_MIN, String::new());
                 connected.send_replace(Some(connection.clone()));
                 let reason = connection.closed().await;
+                dialler.ended(&reason);
                 connected.send_replace(None);
                 tracing::info!(peer = format_args!("{id:016x}"), address, %reason, "disconnected");
             }
@@ -260,6 +261,15 @@ async fn keep_connected(
 
 async fn dial(dialler: &Dialler, id: u64, address: &str) -> io::Result<Connection> {
     let connection = dialler.connect_peer(id, address).await?;
+    let greeted = greet(dialler, id, &connection).await;
+    if let (Err(_), Some(reason)) = (&greeted, connection.close_reason()) {
+        dialler.ended(&reason);
+    }
+    greeted.map(|()| connection)
+}
+
+/// Says who we are, and checks who answers.
+async fn greet(dialler: &Dialler, id: u64, connection: &Connection) -> io::Result<()> {
     let (mut send, mut recv) = connection.open_bi().await?;
     write_frame(&mut send, &encode_frame(&Hello { node: dialler.node(), rule_level: RULE_LEVEL })).await?;
     let mut buffer = Vec::new();
@@ -268,5 +278,5 @@ async fn dial(dialler: &Dialler, id: u64, address: &str) -> io::Result<Connectio
     if answer.node != id {
         return Err(io::Error::other(format!("node {:016x} answered", answer.node)));
     }
-    Ok(connection)
+    Ok(())
 }

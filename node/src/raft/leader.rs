@@ -80,6 +80,11 @@ impl Leadership {
         }
     }
 
+    /// Whether this node has a link to a member now; to itself always.
+    pub fn reaches(&self, member: u64) -> bool {
+        member == self.node || self.peers.find(member).is_some_and(|peer| peer.is_connected())
+    }
+
     /// Members in order of their ids, each with whether it votes.
     pub fn members(&self) -> Vec<(Member, bool)> {
         members(&self.metrics.borrow().membership_config)
@@ -91,9 +96,7 @@ impl Leadership {
         let voters: Vec<&Member> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member).collect();
         let away: Vec<String> = voters
             .iter()
-            .filter(|member| {
-                member.id != self.node && !self.peers.find(member.id).is_some_and(|peer| peer.is_connected())
-            })
+            .filter(|member| !self.reaches(member.id))
             .map(|member| format!("{} ({})", member.name, member.address))
             .collect();
         let (all, here) = (voters.len(), voters.len() - away.len());

@@ -1,10 +1,11 @@
-//! Members: newcomer → learner → caught up → voter.
+//! Members: newcomer → learner → caught up → voter → removed ([`super::removal`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openraft::ChangeMembers;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::watch;
 use wire::replication::command::{Command, Outcome, Refusal};
 use wire::replication::entry::Member;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
@@ -20,6 +21,7 @@ use crate::cluster::valid_name;
 use crate::config::resolved::is_host_port;
 use crate::limits::{CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PAUSE};
 use crate::quic::peer::Lane;
+use crate::storage::removals::Removals;
 
 /// Decides who is let in, on the leader, and keeps the cluster's key, on voters.
 #[derive(Debug, Clone)]
@@ -59,6 +61,7 @@ impl Doorkeeper {
             Ok(Outcome::Refused(Refusal::CodeUnknown)) => return Err(JoinRefusal::CodeUnknown),
             Ok(Outcome::Refused(Refusal::CodeExpired)) => return Err(JoinRefusal::CodeExpired),
             Ok(Outcome::Refused(Refusal::CodeUsed)) => return Err(JoinRefusal::CodeUsed),
+            Ok(Outcome::Refused(Refusal::NodeRemoved)) => return Err(JoinRefusal::Removed),
             Ok(Outcome::Done) => {}
             Ok(other) => return Err(busy(format!("unexpected outcome {other:?}"))),
             Err(error) => return Err(busy(error.to_string())),
@@ -111,9 +114,9 @@ impl Doorkeeper {
     }
 }
 
-/// On the leader, makes learners that have caught up voters; everywhere, keeps links and watches in step with the
-/// members.
-pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
+/// On the leader, makes learners that have caught up voters and carries out removals; everywhere, keeps links and watches
+/// in step with the members.
+pub(super) async fn tend(raft: Raft, mut leadership: Leadership, mut removals: watch::Receiver<Removals>) {
     let mut watch = Watch::default();
     let mut logged = None;
     loop {
@@ -127,27 +130,65 @@ pub(super) async fn tend(raft: Raft, mut leadership: Leadership) {
         }
         let members = leadership.members();
         let me = leadership.node();
+        let is_member = |id| members.iter().any(|(member, _)| member.id == id);
+        leadership.peers().retain(is_member);
+        watch.retain(is_member);
         for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
             leadership.peers().get(member.id, &member.address);
             watch.keep(&raft, &leadership, member.id, &member.address);
         }
-        let learners: Vec<u64> = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member.id).collect();
-        if learners.is_empty() || leadership.leader() != Some(me) {
-            leadership.changed().await;
-            continue;
-        }
-        for learner in learners {
-            if caught_up(&raft, learner) {
-                let change = ChangeMembers::AddVoterIds([learner].into());
-                match raft.change_membership(change, true).await {
-                    Ok(_) => {
-                        tracing::info!(node = format_args!("{learner:016x}"), "a learner has caught up and votes now")
-                    }
-                    Err(error) => tracing::debug!(%error, "cannot make a learner a voter yet"),
+        let written: BTreeSet<u64> = removals.borrow_and_update().nodes.keys().copied().collect();
+        let next = if leadership.leader() == Some(me) { next_change(&raft, &members, &written) } else { None };
+        match next {
+            None => tokio::select! {
+                () = leadership.changed() => {}
+                changed = removals.changed() => if changed.is_err() { return },
+            },
+            Some(next) => {
+                if let Some(change) = next {
+                    make(&raft, change).await;
                 }
+                let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
             }
         }
-        let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
+    }
+}
+
+/// What the leader has to change about the members: `None` for nothing, `Some(None)` for something, but not yet.
+fn next_change(
+    raft: &Raft,
+    members: &[(Member, bool)],
+    removed: &BTreeSet<u64>,
+) -> Option<Option<ChangeMembers<u64, Peer>>> {
+    let leaving = |voting| {
+        let chosen = members.iter().filter(|(member, voter)| *voter == voting && removed.contains(&member.id));
+        chosen.map(|(member, _)| member.id).collect::<BTreeSet<u64>>()
+    };
+    let (voters, learners) = (leaving(true), leaving(false));
+    if !voters.is_empty() {
+        return Some(Some(ChangeMembers::RemoveVoters(voters)));
+    }
+    if !learners.is_empty() {
+        return Some(Some(ChangeMembers::RemoveNodes(learners)));
+    }
+    if raft.server_metrics().borrow().membership_config.membership().get_joint_config().len() > 1 {
+        // A leader died between the two steps of a change: two majorities are asked for until the second is made.
+        return Some(Some(ChangeMembers::AddVoterIds(BTreeSet::new())));
+    }
+    let learners: Vec<u64> = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member.id).collect();
+    if learners.is_empty() {
+        return None;
+    }
+    let ready = learners.into_iter().find(|&learner| caught_up(raft, learner));
+    Some(ready.map(|learner| ChangeMembers::AddVoterIds([learner].into())))
+}
+
+async fn make(raft: &Raft, change: ChangeMembers<u64, Peer>) {
+    // Who stops to vote leaves altogether; nothing else is dropped on the way.
+    let retain = !matches!(change, ChangeMembers::RemoveVoters(_));
+    match raft.change_membership(change.clone(), retain).await {
+        Ok(_) => tracing::info!(?change, "the members have changed"),
+        Err(error) => tracing::debug!(%error, ?change, "the members cannot be changed yet"),
     }
 }
 

@@ -12,6 +12,7 @@ mod membership;
 pub mod network;
 pub mod propose;
 pub mod read;
+pub mod removal;
 mod server;
 pub mod snapshot;
 pub mod state_machine;
@@ -36,6 +37,7 @@ use self::membership::Doorkeeper;
 use self::network::Network;
 use self::propose::{Completion, Proposer, ProposerTask};
 use self::read::Reads;
+use self::removal::{RemovedMember, Remover};
 use self::server::{Parts, PeerServer};
 use self::snapshot::SnapshotBuilder;
 use self::state_machine::ChatStateMachine;
@@ -48,6 +50,7 @@ use crate::limits::{
 use crate::quic::endpoint::{self, EndpointError, Peers};
 use crate::storage::apply::ApplyThread;
 use crate::storage::log::{self, LogStore};
+use crate::storage::removals::Removals;
 use crate::storage::snapshot::StateFiles;
 use crate::storage::state::{self, StateDb};
 
@@ -98,6 +101,7 @@ pub struct Consensus {
     raft: Raft,
     log: RaftLog,
     peers: Arc<Peers>,
+    remover: Remover,
 }
 
 impl std::fmt::Debug for Consensus {
@@ -143,7 +147,9 @@ impl Consensus {
         let store = LogStore::open(&data.file("log.db"))?;
         let log = RaftLog::open(store.clone(), identity.node)?;
         let state_path = data.file("state.db");
-        let state = StateDb::open(&state_path)?;
+        let mut state = StateDb::open(&state_path)?;
+        let (removals_changed, removals) = watch::channel(Removals::default());
+        state.observe_removals(move |removals| drop(removals_changed.send_replace(removals.clone())));
         let files = Arc::new(StateFiles::open(&state_path)?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
@@ -173,17 +179,44 @@ impl Consensus {
         if data.authority()?.is_none() {
             tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
         }
-        tokio::spawn(membership::tend(raft.clone(), leadership.clone()));
+        tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone()));
         tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
+        let remover = Remover {
+            leadership: leadership.clone(),
+            proposer: proposer.clone(),
+            reads: reads.clone(),
+            data,
+            removals,
+        };
         server.fill(Parts {
             raft: raft.clone(),
             flushes: log.flushes().clone(),
             leadership: leadership.clone(),
             collector,
             doorkeeper,
+            remover: remover.clone(),
             files,
         });
-        Ok(Consensus { proposer, reads, leadership, raft, log, peers })
+        Ok(Consensus { proposer, reads, leadership, raft, log, peers, remover })
+    }
+
+    /// Removes a member for good: the one called `who`, a name or an id in hexadecimal. `by` is the name of this server.
+    ///
+    /// # Errors
+    /// Why it was not removed, for an operator.
+    pub async fn remove(&self, who: &str, by: &str) -> Result<RemovedMember, String> {
+        self.remover.remove(who, by).await
+    }
+
+    /// Who was removed, as far as this node has applied the log.
+    pub fn removals(&self) -> Removals {
+        self.remover.removals.borrow().clone()
+    }
+
+    /// Returns once this node was removed from its cluster, with the name of the server where that was asked for. The
+    /// process must end.
+    pub async fn removed(&self) -> String {
+        self.remover.removed().await
     }
 
     /// Positions in the log; `committed` is unknown while consensus is ending.

@@ -12,10 +12,11 @@ use super::flushes::Flushes;
 use super::leader::Leadership;
 use super::membership::{self, Doorkeeper};
 use super::network::incoming;
+use super::removal::Remover;
 use super::types::Raft;
 use super::{propose, read};
 use crate::limits::JOIN_TIMEOUT;
-use crate::quic::endpoint::{Content, Handler};
+use crate::quic::endpoint::{Admission, Content, Handler};
 use crate::quic::peer::Lane;
 use crate::storage::snapshot::StateFiles;
 
@@ -26,6 +27,7 @@ pub(super) struct Parts {
     pub(super) leadership: Leadership,
     pub(super) collector: Collector,
     pub(super) doorkeeper: Doorkeeper,
+    pub(super) remover: Remover,
     pub(super) files: Arc<StateFiles>,
 }
 
@@ -42,9 +44,19 @@ impl PeerServer {
 }
 
 impl Handler for PeerServer {
-    /// A valid certificate of this cluster is enough: this node's own view of the members may be old.
-    fn admits(&self, _node: u64) -> bool {
-        self.parts.get().is_some()
+    /// A valid certificate of this cluster is enough, unless its node was removed: this node's own view of the members
+    /// may be old.
+    fn admits(&self, node: u64) -> Admission {
+        let Some(parts) = self.parts.get() else { return Admission::NotYet };
+        match parts.remover.removals.borrow().outcast(node) {
+            None => Admission::Admitted,
+            Some(removed) => Admission::Removed(removed.by.clone()),
+        }
+    }
+
+    async fn removed(&self, node: u64) -> String {
+        let Some(parts) = self.parts.get() else { return std::future::pending().await };
+        parts.remover.shut_out(node).await
     }
 
     fn arrived(&self, node: u64) {
@@ -140,6 +152,16 @@ impl Parts {
                 match decode::<JoinRequest>(request) {
                     Ok(request) => PeerReply::Join { reply: encode(&self.doorkeeper.admit(&self.raft, request).await) },
                     Err(_) => PeerReply::Join { reply: encode(&JoinReply::Refused(JoinRefusal::BadRequest)) },
+                }
+            }
+            PeerRequest::Remove { node, by } => {
+                if !self.leads() {
+                    return self.not_leader();
+                }
+                match self.remover.remove_as_leader(node, by).await {
+                    Some(Ok(voters)) => PeerReply::Removed { voters },
+                    Some(Err(reason)) => PeerReply::Failed { reason },
+                    None => self.not_leader(),
                 }
             }
         }

@@ -33,6 +33,17 @@ impl Drop for Watch {
 }
 
 impl Watch {
+    /// Stops watching everybody else.
+    pub(super) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
+        self.watched.retain(|&peer, (_, task)| {
+            let kept = keep(peer);
+            if !kept {
+                task.abort();
+            }
+            kept
+        });
+    }
+
     /// Watches a member at an address from now on.
     pub(super) fn keep(&mut self, raft: &Raft, leadership: &Leadership, peer: u64, address: &str) {
         if self.watched.get(&peer).is_some_and(|(known, _)| known == address) {

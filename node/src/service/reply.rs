@@ -58,7 +58,8 @@ pub(super) fn refusal_text(refusal: &Refusal) -> Said {
         | Refusal::Malformed
         | Refusal::SequenceGap
         | Refusal::StaleEpoch
-        | Refusal::AlreadyApplied => text::REFUSED.into(),
+        | Refusal::AlreadyApplied
+        | Refusal::NodeRemoved => text::REFUSED.into(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod entry;
 pub mod log;
 pub mod query;
 mod query_pool;
+pub mod removals;
 mod rows;
 mod schema;
 pub mod snapshot;

@@ -11,7 +11,8 @@ const APPLICATION_ID: i32 = 0x536d_7261;
 
 /// One step per format version, in order; `PRAGMA user_version` counts the steps a file has taken. Released steps
 /// never change.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_removed_nodes.sql")];
 
 /// Newest format this build knows.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -229,13 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_first_format_comes_forward_with_its_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let mut old = Connection::open(&path).unwrap();
+        migrate(&mut old, &MIGRATIONS[..1]).unwrap();
+        old.execute_batch("INSERT INTO writers VALUES (7, 1, 3)").unwrap();
+        drop(old);
+        let new = open_writer(&path).unwrap();
+        let count = |table: &str| -> u32 {
+            new.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((count("writers"), count("removed_nodes")), (1, 0));
+    }
+
+    #[test]
     fn a_failing_step_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, MIGRATIONS).unwrap();
-        let steps = [MIGRATIONS[0], "CREATE TABLE fresh (x); SELECT nonsense"];
+        let steps = [MIGRATIONS, &["CREATE TABLE fresh (x); SELECT nonsense"]].concat();
         migrate(&mut connection, &steps).unwrap_err();
         let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 1);
+        assert_eq!(version, VERSION);
         let fresh: u32 = connection
             .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'fresh'", [], |row| row.get(0))
             .unwrap();

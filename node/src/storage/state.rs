@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 use wire::replication::entry::{Entry, LogId, Membership, Payload};
 
+use super::removals::{Observer, Removals};
 use super::schema;
 use super::state_copy;
 use super::state_tx::{Progress, Tx};
@@ -53,6 +54,8 @@ pub struct StateDb {
     connection: Connection,
     path: PathBuf,
     progress: Progress,
+    removals: Removals,
+    observer: Option<Observer>,
     wal_bytes_max: u64,
 }
 
@@ -63,8 +66,13 @@ impl StateDb {
     /// It is damaged, newer, foreign, or not accessible.
     pub fn open(path: &Path) -> Result<StateDb, OpenError> {
         let connection = schema::open_writer(path)?;
-        let progress = Progress::load_or_begin(&connection).map_err(|error| OpenError::from_sqlite(path, error))?;
-        Ok(StateDb { connection, path: path.to_owned(), progress, wal_bytes_max: WAL_BYTES_MAX })
+        StateDb::around(connection, path.to_owned()).map_err(|error| OpenError::from_sqlite(path, error))
+    }
+
+    fn around(connection: Connection, path: PathBuf) -> rusqlite::Result<StateDb> {
+        let progress = Progress::load_or_begin(&connection)?;
+        let removals = Removals::load(&connection, &progress.membership)?;
+        Ok(StateDb { connection, path, progress, removals, observer: None, wal_bytes_max: WAL_BYTES_MAX })
     }
 
     /// A state that is gone with its owner.
@@ -73,8 +81,7 @@ impl StateDb {
         let path = PathBuf::from(":memory:");
         let mut connection = Connection::open_in_memory().unwrap();
         schema::prepare_writer(&path, &mut connection).unwrap();
-        let progress = Progress::load_or_begin(&connection).unwrap();
-        StateDb { connection, path, progress, wal_bytes_max: WAL_BYTES_MAX }
+        StateDb::around(connection, path).unwrap()
     }
 
     /// The last applied entry.
@@ -92,6 +99,18 @@ impl StateDb {
         self.progress.state_hash
     }
 
+    /// Who was shut out of the cluster.
+    pub fn removals(&self) -> &Removals {
+        &self.removals
+    }
+
+    /// Tells `observer` who was shut out, now and whenever that or the members change. It is called by whoever applies
+    /// and must be quick.
+    pub fn observe_removals(&mut self, observer: impl Fn(&Removals) + Send + 'static) {
+        observer(&self.removals);
+        self.observer = Some(Observer(Box::new(observer)));
+    }
+
     /// Applies entries in one transaction: all of them or none.
     ///
     /// # Errors
@@ -103,9 +122,14 @@ impl StateDb {
         for entry in entries {
             applied.push(apply_one(&mut tx, &entry)?);
         }
+        let removals = tx.removals;
         let progress = tx.finish()?;
         transaction.commit()?;
+        let members = progress.membership_log_id != self.progress.membership_log_id;
         self.progress = progress;
+        if removals || members {
+            self.reload_removals()?;
+        }
         self.bound_wal()?;
         Ok(applied)
     }
@@ -128,7 +152,16 @@ impl StateDb {
     pub fn install(&mut self, copy: &Path) -> Result<(), CopyError> {
         state_copy::install(&mut self.connection, &self.path, copy)?;
         self.progress = Progress::load_or_begin(&self.connection).map_err(CopyError::Sqlite)?;
+        self.reload_removals().map_err(CopyError::Sqlite)?;
         state_copy::checkpoint(&self.connection, &self.path)
+    }
+
+    fn reload_removals(&mut self) -> rusqlite::Result<()> {
+        self.removals = Removals::load(&self.connection, &self.progress.membership)?;
+        if let Some(Observer(observer)) = &self.observer {
+            observer(&self.removals);
+        }
+        Ok(())
     }
 
     fn bound_wal(&self) -> Result<(), ApplyError> {

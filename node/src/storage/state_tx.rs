@@ -98,6 +98,8 @@ struct CachedConversation {
 pub(super) struct Tx<'c> {
     connection: &'c Connection,
     pub(super) progress: Progress,
+    /// Whether a node was removed.
+    pub(super) removals: bool,
     users: RefCell<BTreeMap<u64, Rc<User>>>,
     labels: RefCell<BTreeMap<String, u64>>,
     conversations: RefCell<BTreeMap<u64, CachedConversation>>,
@@ -109,6 +111,7 @@ impl<'c> Tx<'c> {
         Tx {
             connection,
             progress,
+            removals: false,
             users: RefCell::default(),
             labels: RefCell::default(),
             conversations: RefCell::default(),
@@ -235,6 +238,10 @@ impl State for Tx<'_> {
                 Ok(JoinCode { expires_ms: rows::u64_at(row, 0)?, used_by: used_by.map(i64::cast_unsigned) })
             })
             .optional()
+    }
+
+    fn is_removed(&self, node: u64) -> rusqlite::Result<bool> {
+        self.connection.prepare_cached("SELECT 1 FROM removed_nodes WHERE node = ?1")?.exists([rows::sql(node)])
     }
 
     fn write(&mut self, change: &Change<'_>) -> rusqlite::Result<()> {
@@ -368,6 +375,14 @@ impl State for Tx<'_> {
                         params![device, sql(kept_first), kept_count, kept],
                     )?;
                 }
+            }
+            Change::NodeRemoved { node, name, by, time_ms } => {
+                execute(
+                    self.connection,
+                    "INSERT INTO removed_nodes (node, name, by, time_ms) VALUES (?1, ?2, ?3, ?4)",
+                    params![sql(node), name, by, sql(time_ms)],
+                )?;
+                self.removals = true;
             }
         }
         Ok(())

@@ -54,6 +54,7 @@ fn commands() {
         ("command_mark_read", Command::MarkRead { user: 1, conversation: 9, upto: 1 << 40 }),
         ("command_add_join_code", Command::AddJoinCode { hash: HASH, expires_ms: 1_795_348_800_000 }),
         ("command_consume_join_code", Command::ConsumeJoinCode { hash: HASH, node: u64::MAX }),
+        ("command_remove_node", Command::RemoveNode { node: 0x1122_3344_5566_7788, name: "gamma", by: "alpha" }),
     ] {
         golden(name, &command, &mut Vec::new());
     }
@@ -96,6 +97,7 @@ fn refusals() {
         ("refusal_sequence_gap", Refusal::SequenceGap),
         ("refusal_stale_epoch", Refusal::StaleEpoch),
         ("refusal_already_applied", Refusal::AlreadyApplied),
+        ("refusal_node_removed", Refusal::NodeRemoved),
     ] {
         owned(name, &Outcome::Refused(refusal));
     }
@@ -144,6 +146,7 @@ fn peer_requests() {
         ("peer_request_ca_key", PeerRequest::CaKey),
         ("peer_request_announce", PeerRequest::Announce { member: member() }),
         ("peer_request_join", PeerRequest::Join { request: b"\x01\x02" }),
+        ("peer_request_remove", PeerRequest::Remove { node: 0x1122_3344_5566_7788, by: "alpha" }),
     ] {
         golden(name, &request, &mut Vec::new());
     }
@@ -167,6 +170,7 @@ fn peer_replies() {
         ("peer_reply_not_leader", PeerReply::NotLeader { leader: Some(7) }),
         ("peer_reply_overloaded", PeerReply::Overloaded),
         ("peer_reply_failed", PeerReply::Failed { reason: "disk full".into() }),
+        ("peer_reply_removed", PeerReply::Removed { voters: 3 }),
     ] {
         owned(name, &reply);
     }
@@ -189,6 +193,7 @@ fn joining() {
         ("join_reply_code_used", JoinRefusal::CodeUsed),
         ("join_reply_bad_request", JoinRefusal::BadRequest),
         ("join_reply_busy", JoinRefusal::Busy { reason: "no majority".into() }),
+        ("join_reply_removed", JoinRefusal::Removed),
     ] {
         owned(name, &JoinReply::Refused(refusal));
     }

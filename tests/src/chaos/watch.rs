@@ -201,7 +201,7 @@ impl Drop for Poller {
 
 fn poll(name: &str, dir: &Path, life: &AtomicU64) -> Option<Poll> {
     let (before, began) = (life.load(SeqCst), now());
-    let answer = ask(dir, "status").ok()?;
+    let answer = ask(dir, &serde_json::json!({ "command": "status" })).ok()?;
     let ended = now();
     // An answer from around a death belongs to no life for certain.
     if life.load(SeqCst) != before || !before.is_multiple_of(2) {

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// The newest rule level this build can apply. An entry of a higher level stops the node: a replica that does not
 /// know the rules must not guess.
-pub const RULE_LEVEL: u16 = 1;
+///
+/// Level 2 added [`Command::RemoveNode`].
+pub const RULE_LEVEL: u16 = 2;
 
 /// Content of one log entry: the runs of several writers, applied in order under one timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +122,16 @@ pub enum Command<'a> {
         /// The node it lets in. The same node may consume the same code again (a lost answer).
         node: u64,
     },
+    /// Shut a node out of the cluster for good. It takes effect once the node is no member any more, which the leader
+    /// sees to; until then its votes are still needed.
+    RemoveNode {
+        /// Its id, which is never used again.
+        node: u64,
+        /// What it was called, at most [`crate::limits::SERVER_NAME_BYTES_MAX`].
+        name: &'a str,
+        /// Name of the server on which an operator asked for it, with the same bound.
+        by: &'a str,
+    },
 }
 
 /// How a command names a conversation.
@@ -196,4 +208,6 @@ pub enum Refusal {
     StaleEpoch,
     /// Applied before, so long ago that its outcome is no longer kept.
     AlreadyApplied,
+    /// The node was removed from the cluster; its id never comes back.
+    NodeRemoved,
 }

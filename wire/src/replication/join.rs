@@ -54,4 +54,6 @@ pub enum JoinRefusal {
         /// What is missing, for the operator of the newcomer.
         reason: String,
     },
+    /// The newcomer's id belongs to a node that was removed.
+    Removed,
 }

@@ -79,6 +79,13 @@ pub enum PeerRequest<'a> {
         #[serde(borrow)]
         request: &'a [u8],
     },
+    /// Remove a member for good. Answered once it is done; asking again is harmless.
+    Remove {
+        /// Its id.
+        node: u64,
+        /// Name of the server on which an operator asked for it.
+        by: &'a str,
+    },
 }
 
 /// What the other answers.
@@ -133,6 +140,11 @@ pub enum PeerReply {
     Failed {
         /// For the log of the asking node.
         reason: String,
+    },
+    /// To [`PeerRequest::Remove`]: the node is no member any more and is listened to by nobody.
+    Removed {
+        /// Servers that vote now.
+        voters: u32,
     },
 }
 

@@ -20,6 +20,7 @@ enum Draw {
     MarkRead(u64, u64, u64),
     AddCode(u8, u64),
     ConsumeCode(u8, u64),
+    RemoveNode(u64, String),
 }
 
 impl Draw {
@@ -44,6 +45,7 @@ impl Draw {
             }
             Draw::AddCode(hash, expires_ms) => Command::AddJoinCode { hash: [*hash; 32], expires_ms: *expires_ms },
             Draw::ConsumeCode(hash, node) => Command::ConsumeJoinCode { hash: [*hash; 32], node: *node },
+            Draw::RemoveNode(node, name) => Command::RemoveNode { node: *node, name, by: name },
         }
     }
 }
@@ -78,6 +80,7 @@ fn draws() -> impl Strategy<Value = Draw> {
         2 => (ids(), ids(), ids()).prop_map(|(user, conversation, upto)| Draw::MarkRead(user, conversation, upto)),
         1 => (0..3u8, ids()).prop_map(|(hash, expires)| Draw::AddCode(hash, expires)),
         1 => (0..3u8, ids()).prop_map(|(hash, node)| Draw::ConsumeCode(hash, node)),
+        1 => (ids(), names()).prop_map(|(node, name)| Draw::RemoveNode(node, name)),
     ]
 }
 

@@ -211,3 +211,25 @@ fn join_codes_work_once_and_in_time() {
     let applied = m.payload(wire::replication::entry::Payload::Batch(&later)).unwrap();
     assert_eq!(applied.outcomes[0][1], refused(Refusal::CodeUnknown));
 }
+
+#[test]
+fn a_removed_node_keeps_its_name_for_the_record_and_joins_never_again() {
+    let mut m = Machine::new();
+    let (hash, expires_ms) = ([1; 32], m.time_ms() + 60_000);
+    m.apply(Command::AddJoinCode { hash, expires_ms });
+    fn remove<'a>(name: &'a str, by: &'a str) -> Command<'a> {
+        Command::RemoveNode { node: 7, name, by }
+    }
+    assert_eq!(m.apply(remove(&"n".repeat(65), "alpha")), refused(Refusal::Malformed));
+    let removed_at = m.time_ms();
+    assert_eq!(m.apply(remove("gamma", "alpha")), Outcome::Done);
+    // Twice is once: the first word stays.
+    let before = m.db.state_hash();
+    assert_eq!(m.apply(remove("delta", "beta")), Outcome::Done);
+    assert_ne!(m.db.state_hash(), before, "outcomes are in the hash");
+    let removed = m.db.removals().nodes[&7].clone();
+    assert_eq!((removed.name.as_str(), removed.by.as_str(), removed.time_ms), ("gamma", "alpha", removed_at));
+    // The code is not used up by it.
+    assert_eq!(m.apply(Command::ConsumeJoinCode { hash, node: 7 }), refused(Refusal::NodeRemoved));
+    assert_eq!(m.apply(Command::ConsumeJoinCode { hash, node: 8 }), Outcome::Done);
+}
