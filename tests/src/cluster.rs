@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -22,6 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::netns::Machine;
 use crate::{PATIENCE, wait_for, wait_until};
 
 /// Lines of each log shown when a test fails.
@@ -109,6 +110,11 @@ pub struct Node {
     pub args: Vec<String>,
     /// Extra environment of every start.
     pub env: Vec<(String, OsString)>,
+    /// The machine it runs on, if not this one.
+    pub machine: Option<Machine>,
+    /// Words behind `node` at every start, as an operator types them, instead of the usual ones: name and directory then
+    /// come from the environment.
+    pub typed: Option<Vec<String>>,
     address: Mutex<Option<SocketAddr>>,
     process: Mutex<Option<Child>>,
 }
@@ -129,6 +135,8 @@ impl Node {
             dir: cluster_dir.join(name),
             args: Vec::new(),
             env: Vec::new(),
+            machine: None,
+            typed: None,
             address: Mutex::new(None),
             process: Mutex::new(None),
         }
@@ -162,12 +170,22 @@ impl Node {
         let mut command = Command::new(built("node"));
         let listen = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
         let listen = listen.map_or_else(|| "127.0.0.1:0".into(), |address| address.to_string());
-        command.args(["--listen", &listen, "--name", &self.name, "--data-dir"]).arg(&self.dir).args(&self.args);
+        match &self.typed {
+            Some(words) => command.args(words),
+            None => command.args(["--listen", &listen, "--name", &self.name, "--data-dir"]).arg(&self.dir),
+        };
+        command.args(&self.args);
         // Nothing of the surroundings configures a node under test.
         for (key, _) in std::env::vars_os() {
             if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
                 command.env_remove(key);
             }
+        }
+        if self.typed.is_some() {
+            command.env("SAMIRA_NAME", &self.name).env("SAMIRA_DATA_DIR", &self.dir);
+        }
+        if let Some(machine) = &self.machine {
+            machine.prepare(&mut command);
         }
         if let Some(join) = join {
             command.args(["--peers", &join.peer]).env("SAMIRA_JOIN_CODE", &join.code);
@@ -366,7 +384,7 @@ impl Node {
     }
 }
 
-/// One command to the administration socket of the node on `dir`.
+/// One request to the administration socket of the node on `dir`.
 ///
 /// # Errors
 /// When nobody answers, or it answers with an error.
@@ -575,17 +593,21 @@ impl Drop for Cluster {
 }
 
 #[expect(unsafe_code, reason = "what runs between fork and exec is unsafe to declare; see below")]
+pub(crate) fn before_exec(command: &mut Command, calls: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. Both callers make plain system calls, and
+    // an error from a number; nothing allocates, locks or unwinds.
+    unsafe {
+        command.pre_exec(calls);
+    }
+}
+
 fn die_with_thread_of_test(command: &mut Command) {
     let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed. These are two plain system calls, and an
-    // error made from a number; nothing allocates, locks or unwinds.
-    unsafe {
-        command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The parent may have died before the line above took effect.
-            if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
-        });
-    }
+    before_exec(command, move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the line above took effect.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+    });
 }
 
 /// The kernel's parent-death signal follows the *thread* that forked. Scenarios start nodes from threads that end, so one

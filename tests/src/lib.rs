@@ -5,6 +5,7 @@
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`load`]: clients that never stop sending.
+//! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
 //!
 //! The scenarios are in `tests/tests/`, one file per kind of trouble. Nothing there sleeps: everything waits for a
@@ -15,6 +16,7 @@ pub mod chaos;
 pub mod cluster;
 pub mod legacy_client;
 pub mod load;
+pub mod netns;
 pub mod oracle;
 
 use std::time::{Duration, Instant};

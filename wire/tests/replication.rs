@@ -61,6 +61,7 @@ fn reply() -> impl Strategy<Value = PeerReply> {
         option::of(any::<u64>()).prop_map(|leader| PeerReply::NotLeader { leader }),
         ".{0,8}".prop_map(|reason| PeerReply::Failed { reason }),
         any::<u32>().prop_map(|voters| PeerReply::Removed { voters }),
+        any::<bool>().prop_map(|granted| PeerReply::PreVote { granted }),
     ]
 }
 
@@ -171,6 +172,7 @@ proptest! {
             PeerRequest<'_>
         );
         check!(PeerRequest::Vote { vote, last_log_id: ids[1] }, PeerRequest<'_>);
+        check!(PeerRequest::PreVote { last_log_id: ids[1] }, PeerRequest<'_>);
         check!(PeerRequest::Forward { runs: vec![parts.run()] }, PeerRequest<'_>);
         check!(PeerRequest::Snapshot { vote, header }, PeerRequest<'_>);
         check!(PeerRequest::Join { request: &parts.bytes }, PeerRequest<'_>);

@@ -1,6 +1,6 @@
 //! Found, join, or start again: the three ways to become a running member.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use rustls::pki_types::CertificateDer;
@@ -135,13 +135,24 @@ pub fn interfaces() -> Vec<IpAddr> {
     found
 }
 
-/// Where others reach a node that nobody has told: where it listens, or the first address of the machine.
+/// Where others reach a node that nobody has told: where it listens, or the address of the machine that its default route
+/// leaves from. The first in order is the last resort: it may belong to a bridge of containers.
 fn own_address(listen: SocketAddr) -> String {
     if !listen.ip().is_unspecified() {
         return listen.to_string();
     }
-    let ip = interfaces().first().copied().unwrap_or_else(|| [127, 0, 0, 1].into());
+    let found = interfaces();
+    let routed = default_source().filter(|ip| found.contains(ip));
+    let ip = routed.or_else(|| found.first().copied()).unwrap_or_else(|| [127, 0, 0, 1].into());
     SocketAddr::new(ip, listen.port()).to_string()
+}
+
+/// The address that this machine uses towards the rest of the world. Nothing is sent: connecting a UDP socket only chooses
+/// a route. Where to does not matter, so it is an address of a documentation network.
+fn default_source() -> Option<IpAddr> {
+    let probe = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+    probe.connect(("192.0.2.1", 9)).ok()?;
+    Some(probe.local_addr().ok()?.ip())
 }
 
 /// Where others reach a node that starts again: where they did before, if this machine still has that address.

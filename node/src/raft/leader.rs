@@ -85,6 +85,13 @@ impl Leadership {
         member == self.node || self.peers.find(member).is_some_and(|peer| peer.is_connected())
     }
 
+    /// Whether this node has links to enough voters to decide anything with them.
+    pub fn reaches_majority(&self) -> bool {
+        let members = self.members();
+        let voters: Vec<u64> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id).collect();
+        voters.iter().filter(|&&voter| self.reaches(voter)).count() > voters.len() / 2
+    }
+
     /// Members in order of their ids, each with whether it votes.
     pub fn members(&self) -> Vec<(Member, bool)> {
         members(&self.metrics.borrow().membership_config)

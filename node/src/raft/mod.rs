@@ -4,6 +4,7 @@
 //! [`network`]) and what stands on it: writes exactly once ([`propose`]), linearizable reads on any node ([`read`]), who
 //! leads ([`leader`]) and how members come in. Its types end in [`types`].
 
+mod candidacy;
 mod collect;
 pub mod flushes;
 pub mod leader;
@@ -30,6 +31,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use wire::replication::entry::Member;
 
+use self::candidacy::Heard;
 use self::collect::Collector;
 use self::leader::Leadership;
 use self::log_store::RaftLog;
@@ -132,6 +134,8 @@ fn config() -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
         max_in_snapshot_log_to_keep: LOG_KEPT_ENTRIES,
         purge_batch_size: 256,
+        // See [`candidacy`].
+        enable_elect: false,
         ..Config::default()
     }
 }
@@ -181,6 +185,8 @@ impl Consensus {
         }
         tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone()));
         tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
+        let heard = Heard::new();
+        tokio::spawn(candidacy::stand(raft.clone(), leadership.clone(), heard.clone()));
         let remover = Remover {
             leadership: leadership.clone(),
             proposer: proposer.clone(),
@@ -195,6 +201,7 @@ impl Consensus {
             collector,
             doorkeeper,
             remover: remover.clone(),
+            heard,
             files,
         });
         Ok(Consensus { proposer, reads, leadership, raft, log, peers, remover })

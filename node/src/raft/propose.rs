@@ -242,6 +242,11 @@ impl ProposerTask {
         let leader = self.leadership.leader()?;
         let before = mem::replace(handed_over, true);
         if leader == self.leadership.node() {
+            if !self.leadership.reaches_majority() {
+                // A leader that is cut off: what it does not even log is certainly not stored.
+                *handed_over = before;
+                return None;
+            }
             let answer = self.collector.collect(run.clone()).await;
             if answer == Err(NotCollected::Refused) {
                 *handed_over = before;

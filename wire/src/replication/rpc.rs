@@ -86,6 +86,11 @@ pub enum PeerRequest<'a> {
         /// Name of the server on which an operator asked for it.
         by: &'a str,
     },
+    /// Would you vote for me? Asked before a term is raised.
+    PreVote {
+        /// End of the asking node's log.
+        last_log_id: Option<LogId>,
+    },
 }
 
 /// What the other answers.
@@ -145,6 +150,11 @@ pub enum PeerReply {
     Removed {
         /// Servers that vote now.
         voters: u32,
+    },
+    /// To [`PeerRequest::PreVote`].
+    PreVote {
+        /// Whether the answering node would: it hears no leader, and its log goes no further.
+        granted: bool,
     },
 }
 
