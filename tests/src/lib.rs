@@ -7,6 +7,7 @@
 //! * [`load`]: clients that never stop sending.
 //! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
+//! * [`proxy`]: a network between nodes whose ways can be cut.
 //!
 //! The scenarios are in `tests/tests/`, one file per kind of trouble. Nothing there sleeps: everything waits for a
 //! condition with a deadline.
@@ -18,6 +19,7 @@ pub mod legacy_client;
 pub mod load;
 pub mod netns;
 pub mod oracle;
+pub mod proxy;
 
 use std::time::{Duration, Instant};
 

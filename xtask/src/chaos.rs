@@ -10,18 +10,17 @@ use crate::cargo::build_binary;
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// Test optimised programs; must come first
-    #[arg(long)]
-    release: bool,
-    /// Seed, length, number of nodes and more; `--help` tells them
+    /// `--release` for optimised programs; seed, length, number of nodes and more; `--help` tells them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    build_binary("node", args.release)?;
-    let program = build_binary("chaos", args.release)?;
-    let status = Command::new(program).args(&args.args).status().context("cannot run the campaign")?;
+    let (ours, theirs): (Vec<_>, Vec<_>) = args.args.iter().partition(|arg| *arg == "--release");
+    let release = !ours.is_empty();
+    build_binary("node", release)?;
+    let program = build_binary("chaos", release)?;
+    let status = Command::new(program).args(theirs).status().context("cannot run the campaign")?;
     if !status.success() {
         bail!("the campaign failed ({status})");
     }

@@ -14,8 +14,7 @@ use tests::chaos::endurance;
 /// Break a real cluster again and again while people use it, and hold every database against what they were told
 ///
 /// TMPDIR chooses the disk. Exits with 0 if all promises were kept, and otherwise says which was not, keeps the nodes'
-/// directories, and prints the command that repeats the campaign. `--release`, as the first word, tests optimised
-/// programs.
+/// directories, and prints the command that repeats the campaign. `--release` besides tests optimised programs.
 #[derive(Parser)]
 #[command(name = "cargo xtask chaos")]
 struct Cli {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::report::Report;
 use super::rng::Rng;
-use super::schedule::{Blow, Fault, Schedule, Step, Victims};
+use super::schedule::{Blow, Cut, Fault, Schedule, Step, Victims};
 use super::watch::Watch;
 use super::workload::Workload;
 use super::{Hogs, Violations, pass};
 use crate::cluster::{Cluster, Node};
 use crate::oracle::Told;
+use crate::proxy::{self, Network};
 use crate::{now, wait_until};
 
 /// Campaigns at least this long have faults of half a minute.
@@ -69,7 +70,7 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
     let found = Violations::default();
     let mut rng = Rng::new(settings.seed);
     let schedule = Schedule::new(rng.bits(), settings.nodes, settings.length >= LONG);
-    let cluster = Cluster::start(settings.nodes);
+    let (cluster, network) = proxy::start(settings.nodes);
     let addresses = cluster.nodes.iter().map(Node::address).collect();
     let workload = Workload::start(addresses, settings.clients, settings.rate, &mut rng, &found);
     let mut watch = Watch::new(found.clone());
@@ -79,6 +80,7 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
         settings: settings.clone(),
         found: found.clone(),
         cluster,
+        network,
         workload,
         watch,
         began,
@@ -96,6 +98,7 @@ struct Campaign<'a> {
     settings: Settings,
     found: Violations,
     cluster: Cluster,
+    network: Network,
     workload: Workload,
     watch: Watch,
     began: Instant,
@@ -187,6 +190,14 @@ impl Campaign<'_> {
                 self.absence(victims[0], step);
                 Since::Fault
             }
+            Fault::Network(cut) => {
+                let victims = self.choose(cut.victims(), &mut rng);
+                self.event(&format_args!("{} {} for {:?}", step.fault, self.names(&victims), step.hold));
+                self.cut(cut, &victims, &mut rng);
+                pass(step.hold);
+                self.network.heal();
+                if cut == Cut::Off(Victims::All) { Since::Return } else { Since::Fault }
+            }
             Fault::Hogs => {
                 self.event(&format_args!("{} for {:?}", step.fault, step.hold));
                 let hogs = Hogs::start(HOGS);
@@ -251,9 +262,34 @@ impl Campaign<'_> {
         }
     }
 
+    fn cut(&self, cut: Cut, victims: &[usize], rng: &mut Rng) {
+        let nodes = &self.cluster.nodes;
+        let ways = |from: usize, to: usize| self.network.cut(nodes[from].address(), nodes[to].address());
+        let outside = |victim: usize| match cut {
+            // Everybody alone.
+            Cut::Off(Victims::All) => (0..nodes.len()).filter(|&other| other != victim).collect(),
+            // One of them, by chance.
+            Cut::Pair => self.choose(Victims::Follower, &mut rng.clone()),
+            _ => (0..nodes.len()).filter(|other| !victims.contains(other)).collect::<Vec<_>>(),
+        };
+        for &victim in victims {
+            for other in outside(victim) {
+                if !matches!(cut, Cut::Mute(_)) {
+                    ways(other, victim);
+                }
+                if !matches!(cut, Cut::Deaf(_)) {
+                    ways(victim, other);
+                }
+            }
+        }
+    }
+
     /// Ends them at the same instant, as nearly as one machine can.
     fn end(&self, nodes: &[&Node], how: fn(&Node)) {
-        nodes.iter().for_each(|node| self.watch.turns(node));
+        for node in nodes {
+            self.watch.turns(node);
+            self.network.close(node.address());
+        }
         thread::scope(|scope| {
             let ends: Vec<_> = nodes.iter().map(|node| scope.spawn(move || how(node))).collect();
             for end in ends {
@@ -265,7 +301,10 @@ impl Campaign<'_> {
     }
 
     fn start(&self, nodes: &[&Node]) {
-        nodes.iter().for_each(|node| self.watch.turns(node));
+        for node in nodes {
+            self.watch.turns(node);
+            self.network.open(node.address());
+        }
         let starting: Vec<_> = nodes.iter().map(|node| node.spawn(None)).collect();
         for (node, ready) in nodes.iter().zip(&starting) {
             node.wait_ready(ready);

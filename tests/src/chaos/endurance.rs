@@ -21,8 +21,9 @@ use crate::{PATIENCE, now, wait_until};
 /// Connections that share the requests under way.
 const CONNECTIONS: usize = 8;
 
-/// Every so many requests of a connection one is a read.
-const READ_EVERY: u64 = 16;
+/// Of the requests of [`memory`], one in so many is a read. A read waits for the writes before it, so [`elections`], which
+/// is about full load, has none.
+const READ_EVERY: u64 = 64;
 
 /// Text of the messages.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog, and the dog lets it.";
@@ -38,11 +39,18 @@ struct Flood<'a> {
     addresses: &'a [SocketAddr],
     /// Of each connection.
     window: usize,
+    /// One request in so many is a read.
+    read_every: u64,
     answered: AtomicU64,
     stop: AtomicBool,
 }
 
-impl Flood<'_> {
+impl<'a> Flood<'a> {
+    fn new(addresses: &'a [SocketAddr], in_flight: usize, read_every: u64) -> Self {
+        let window = (in_flight / CONNECTIONS).max(2);
+        Self { addresses, window, read_every, answered: AtomicU64::new(0), stop: AtomicBool::new(false) }
+    }
+
     fn name(connection: usize) -> String {
         format!("flood{connection}")
     }
@@ -68,7 +76,7 @@ impl Flood<'_> {
         });
         let read =
             client.encode(&Request::GetMessages { chat_id: chat.as_str().into(), current_user: me.as_str().into() });
-        let is_read = |number: u64| number % READ_EVERY == READ_EVERY - 1;
+        let is_read = |number: u64| number % self.read_every == self.read_every - 1;
         let (mut asked, mut answered) = (0, 0);
         while !self.stop.load(Relaxed) && self.answered.load(Relaxed) < goal {
             // Half a window goes out at once: the other half is still being worked on.
@@ -78,12 +86,12 @@ impl Flood<'_> {
                 asked += 1;
             }
             client.send_bytes(&bytes)?;
-            self.take(&mut client, &mut answered, asked - self.window as u64 / 2, is_read)?;
+            self.take(&mut client, &mut answered, asked - self.window as u64 / 2, &is_read)?;
         }
-        self.take(&mut client, &mut answered, asked, is_read)
+        self.take(&mut client, &mut answered, asked, &is_read)
     }
 
-    fn take(&self, client: &mut Client, answered: &mut u64, upto: u64, is_read: fn(u64) -> bool) -> Call<()> {
+    fn take(&self, client: &mut Client, answered: &mut u64, upto: u64, is_read: &impl Fn(u64) -> bool) -> Call<()> {
         while *answered < upto {
             let (success, said) = if is_read(*answered) {
                 let reply: MessagesReply<Vec<Message<String>>, String> = client.receive()?;
@@ -164,12 +172,7 @@ pub fn elections(nodes: usize, length: Duration, in_flight: usize, progress: &dy
     let cluster = Cluster::start(nodes);
     let addresses: Vec<_> = cluster.nodes.iter().map(Node::address).collect();
     Flood::sign_up(addresses[0]);
-    let flood = Flood {
-        addresses: &addresses,
-        window: (in_flight / CONNECTIONS).max(2),
-        answered: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    };
+    let flood = Flood::new(&addresses, in_flight, u64::MAX);
     let term = || cluster.running().filter_map(Node::status).map(|status: Status| status.term).max().unwrap_or(0);
     let before = term();
     let hogs = Hogs::start(HOGS);
@@ -246,12 +249,7 @@ pub fn memory(nodes: usize, requests: (u64, u64), in_flight: usize, progress: &d
     let cluster = Cluster::start(nodes);
     let addresses: Vec<_> = cluster.nodes.iter().map(Node::address).collect();
     Flood::sign_up(addresses[0]);
-    let flood = Flood {
-        addresses: &addresses,
-        window: (in_flight / CONNECTIONS).max(2),
-        answered: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    };
+    let flood = Flood::new(&addresses, in_flight, READ_EVERY);
     let measure = |goal: u64| -> Vec<u64> {
         flood.pour(goal, || {
             let mut told = 0;

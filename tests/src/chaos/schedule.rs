@@ -37,6 +37,29 @@ pub enum Blow {
     FreezeThenKill,
 }
 
+/// Which ways of the network lead nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Some nodes and the others are two networks.
+    Off(Victims),
+    /// What others send does not reach the victim.
+    Deaf(Victims),
+    /// What the victim sends reaches nobody.
+    Mute(Victims),
+    /// The leader and one follower do not reach each other, but everybody else reaches both.
+    Pair,
+}
+
+impl Cut {
+    /// At whom.
+    pub fn victims(self) -> Victims {
+        match self {
+            Self::Off(victims) | Self::Deaf(victims) | Self::Mute(victims) => victims,
+            Self::Pair => Victims::Leader,
+        }
+    }
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -46,6 +69,8 @@ pub enum Fault {
     Successors(Blow),
     /// A node is away until the others have purged what it lacks, and dies once more while it catches up.
     Absence,
+    /// Datagrams between nodes are lost. All processes and their clients go on.
+    Network(Cut),
     /// Programs beside the cluster take all processors.
     Hogs,
 }
@@ -58,17 +83,19 @@ impl fmt::Display for Fault {
             Blow::Freeze => "freeze",
             Blow::FreezeThenKill => "freeze, then kill",
         };
+        let name = |victims| match victims {
+            Victims::Leader => "the leader",
+            Victims::Follower => "a follower",
+            Victims::Minority => "a minority",
+            Victims::Majority => "a majority",
+            Victims::All => "all",
+        };
         match *self {
-            Self::Strike(how, victims) => {
-                let victims = match victims {
-                    Victims::Leader => "the leader",
-                    Victims::Follower => "a follower",
-                    Victims::Minority => "a minority",
-                    Victims::Majority => "a majority",
-                    Victims::All => "all",
-                };
-                write!(f, "{} {victims}", blow(how))
-            }
+            Self::Strike(how, victims) => write!(f, "{} {}", blow(how), name(victims)),
+            Self::Network(Cut::Off(victims)) => write!(f, "cut off {}", name(victims)),
+            Self::Network(Cut::Deaf(victims)) => write!(f, "deafen {}", name(victims)),
+            Self::Network(Cut::Mute(victims)) => write!(f, "mute {}", name(victims)),
+            Self::Network(Cut::Pair) => f.write_str("cut a follower from the leader"),
             Self::Successors(how) => write!(f, "{} leaders in a row", blow(how)),
             Self::Absence => f.write_str("long absence, killed catching up"),
             Self::Hogs => f.write_str("no processor to spare"),
@@ -107,7 +134,7 @@ pub struct Schedule {
 impl Schedule {
     /// For a cluster of `nodes`. `long` allows faults that last, up to half a minute.
     pub fn new(seed: u64, nodes: usize, long: bool) -> Self {
-        use {Blow::*, Fault::*, Victims::*};
+        use {Blow::*, Cut::*, Fault::*, Victims::*};
         let mut kinds = vec![
             Strike(Kill, Leader),
             Strike(Kill, Follower),
@@ -124,10 +151,19 @@ impl Schedule {
             Strike(Freeze, All),
             Successors(Kill),
             Successors(Freeze),
+            Network(Off(Leader)),
+            Network(Off(Follower)),
+            Network(Deaf(Leader)),
+            Network(Deaf(Follower)),
+            Network(Mute(Leader)),
+            Network(Mute(Follower)),
+            Network(Pair),
+            Network(Off(All)),
             Hogs,
         ];
         if nodes >= 5 {
             kinds.extend([Kill, Stop, Freeze, FreezeThenKill].map(|blow| Strike(blow, Minority)));
+            kinds.push(Network(Off(Minority)));
         }
         if long {
             kinds.push(Absence);
@@ -148,8 +184,8 @@ impl Iterator for Schedule {
         let (rng, times) = (&mut self.rng, if self.long { 1 } else { 4 });
         let hold = match fault {
             // Around the election timeouts, where a wrong judgement is likeliest, and far beyond them.
-            Fault::Strike(Blow::Freeze, _) if rng.one_in(2) => rng.millis(200..=900),
-            Fault::Strike(Blow::Freeze, _) => rng.millis(900..=6000 / times),
+            Fault::Strike(Blow::Freeze, _) | Fault::Network(_) if rng.one_in(2) => rng.millis(200..=900),
+            Fault::Strike(Blow::Freeze, _) | Fault::Network(_) => rng.millis(900..=6000 / times),
             Fault::Successors(_) => rng.millis(50..=600),
             Fault::Hogs => rng.millis(500..=4000 / times),
             // At once as a supervisor would do it, or after a while.
