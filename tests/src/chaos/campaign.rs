@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::report::Report;
 use super::rng::Rng;
 use super::schedule::{Blow, Cut, Fault, Schedule, Step, Victims};
@@ -89,6 +91,7 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
         gaps: BTreeMap::new(),
         recovering: false,
         entries: 0,
+        newest: settings.nodes,
     };
     found.guard(|| campaign.faults(schedule));
     campaign.finish()
@@ -108,6 +111,8 @@ struct Campaign<'a> {
     /// The last fault may not be overcome yet.
     recovering: bool,
     entries: u64,
+    /// Number in the name of the newest node.
+    newest: usize,
 }
 
 /// From when on an interruption counts.
@@ -167,7 +172,7 @@ impl Campaign<'_> {
         self.cluster.running().filter_map(Node::status).filter_map(|status| status.last_log).max().unwrap_or(0)
     }
 
-    fn fault(&self, step: &Step) {
+    fn fault(&mut self, step: &Step) {
         let mut rng = Rng::new(step.choice);
         let since = match step.fault {
             Fault::Strike(blow, victims) => {
@@ -188,6 +193,10 @@ impl Campaign<'_> {
             Fault::Absence => {
                 let victims = self.choose(Victims::Follower, &mut rng);
                 self.absence(victims[0], step);
+                Since::Fault
+            }
+            Fault::Replacement => {
+                self.replace(rng.below(self.cluster.nodes.len()), step);
                 Since::Fault
             }
             Fault::Network(cut) => {
@@ -260,6 +269,28 @@ impl Campaign<'_> {
                 self.start(&nodes);
             }
         }
+    }
+
+    /// Kills a node for good, has the others remove it, and lets a blank one join through one of them.
+    fn replace(&mut self, victim: usize, step: &Step) {
+        self.event(&format_args!("{}: {}", step.fault, self.names(&[victim])));
+        self.end(&[&self.cluster.nodes[victim]], Node::kill);
+        let gone = self.cluster.nodes.remove(victim);
+        self.watch.remove(&gone);
+        self.workload.set_addresses(self.cluster.nodes.iter().map(Node::address).collect());
+        let remove = json!({ "command": "remove-member", "member": gone.name });
+        wait_until("a removal to be committed", || {
+            let other = &self.cluster.nodes[victim % self.cluster.nodes.len()];
+            // An answer may be lost; what counts is who is still listed.
+            other.ask(&remove).is_ok()
+                || other.status().is_some_and(|it| it.members.iter().all(|member| member.name != gone.name))
+        });
+        self.newest += 1;
+        proxy::add_node(&mut self.cluster, &mut self.network, &format!("n{}", self.newest));
+        if let Some(new) = self.cluster.nodes.last() {
+            self.watch.add(new);
+        }
+        self.workload.set_addresses(self.cluster.nodes.iter().map(Node::address).collect());
     }
 
     fn cut(&self, cut: Cut, victims: &[usize], rng: &mut Rng) {

@@ -69,6 +69,8 @@ pub enum Fault {
     Successors(Blow),
     /// A node is away until the others have purged what it lacks, and dies once more while it catches up.
     Absence,
+    /// A node is gone for good: it is removed, and a blank one takes its place.
+    Replacement,
     /// Datagrams between nodes are lost. All processes and their clients go on.
     Network(Cut),
     /// Programs beside the cluster take all processors.
@@ -97,6 +99,7 @@ impl fmt::Display for Fault {
             Self::Network(Cut::Mute(victims)) => write!(f, "mute {}", name(victims)),
             Self::Network(Cut::Pair) => f.write_str("cut a follower from the leader"),
             Self::Successors(how) => write!(f, "{} leaders in a row", blow(how)),
+            Self::Replacement => f.write_str("replace a node by a blank one"),
             Self::Absence => f.write_str("long absence, killed catching up"),
             Self::Hogs => f.write_str("no processor to spare"),
         }
@@ -159,6 +162,7 @@ impl Schedule {
             Network(Mute(Follower)),
             Network(Pair),
             Network(Off(All)),
+            Replacement,
             Hogs,
         ];
         if nodes >= 5 {
