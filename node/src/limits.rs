@@ -242,9 +242,16 @@ pub const SESSION_QUEUE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of requests that all connections together may have waiting.
 pub const SERVICE_QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Message lists remembered per connection, so that `delete_messages` can name messages by their place in what was
-/// shown last. The original client has one chat open at a time.
-pub const LISTS_KEPT_MAX: usize = 8;
+/// Chat pages remembered per connection, so that they can go on from what they show, and `delete_messages` can name
+/// messages by their place in it. The original client has one chat open at a time.
+pub const PAGES_KEPT_MAX: usize = 8;
+
+/// Rows remembered of one page that has started afresh, at 16 bytes each. A deletion further down counts in the list that
+/// was sent last.
+pub const PAGE_ROWS_MAX: usize = 1024;
+
+/// A page that has not asked for so long is closed: an open one asks every second.
+pub const PAGE_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 const _: () = assert!(SERVICE_QUEUE_BYTES_MAX >= 8 * SESSION_QUEUE_BYTES_MAX, "one connection must not fill it all");
 const _: () =

@@ -4,6 +4,7 @@
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
+//! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
 //! * [`load`]: clients that never stop sending.
 //! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
@@ -16,6 +17,7 @@ pub mod bench;
 pub mod chaos;
 pub mod cluster;
 pub mod legacy_client;
+pub mod legacy_page;
 pub mod load;
 pub mod netns;
 pub mod oracle;

@@ -14,7 +14,7 @@
 //! | `send_chat_message`       | oneself  | write     |
 //! | `update_view_limit`       | oneself  | write     |
 //! | `save_settings`           | oneself  | write     |
-//! | `delete_messages`         | oneself  | write; job: read, write without a list shown before |
+//! | `delete_messages`         | oneself  | write; job: read, write without a page before |
 //! | `delete_chats`            | anyone in | refused  |
 //!
 //! "Oneself": the name in the request must be that of who is logged in on the connection; "anyone in": somebody must be
@@ -37,6 +37,7 @@ use wire::replication::command::{Chat, Command};
 
 use super::job::Job;
 use super::lists::Selection;
+use super::page::Ambiguous;
 use super::reply::{self, Said};
 use super::session::{Session, Who};
 use crate::chat::names;
@@ -127,7 +128,7 @@ pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open:
                 return Ok(Plan::Reply(reply::encode(codec, &MessagesReply::<[(); 0], _>::invalid_payload())));
             };
             oneself(who, name)?;
-            Ok(Plan::Job(Job::Messages { chat: chat_id_of(chat.id)?.to_owned() }))
+            Ok(Plan::Job(Job::Messages { chat: chat_id_of(chat.id)?.to_owned(), open: None }))
         }
         Request::SendChatMessage { chat_id, sender, content } => {
             let (chat, sender, content) = (chat_id.text(), sender.text(), content.text());
@@ -225,11 +226,11 @@ fn delete_messages<'r>(session: &Session, who: &Who, chat: &str, indices: &[i64]
     if indices.is_empty() {
         return Ok(Plan::Reply(reply::done(session.codec)));
     }
-    Ok(match session.shown(chat) {
-        Some(list) => Plan::Write(Command::DeleteMessages {
+    Ok(match session.page(chat) {
+        Some(page) => Plan::Write(Command::DeleteMessages {
             user: who.id,
-            chat: Chat::Id(list.conversation),
-            numbers: list.at(&indices),
+            chat: Chat::Id(page.conversation),
+            numbers: page.at(&indices).map_err(|Ambiguous| text::PLACE_AMBIGUOUS)?,
         }),
         None => Plan::Job(Job::DeleteUnseen { chat: chat_id_of(chat)?.to_owned(), indices }),
     })

@@ -1,27 +1,37 @@
 //! What `get_messages` shows.
 //!
 //! A reply holds at most 2048 bytes, a conversation any number of messages, and one request hands over at most the view
-//! limit of unread ones, oldest first. So a reply is made of two parts, in this order of precedence:
+//! limit of unread ones, oldest first. So the first reply to a page is made of two parts, in this order of precedence:
 //!
 //! 1. the *window*: from the first unread message on, up to the view limit of unread ones, as many as fit;
 //! 2. in front of it, backwards from there, as much of what was read before as still fits.
 //!
-//! One's own messages count as read. Only what stands in the reply is marked read, up to the last unread message of the
-//! window. A text that would not even fit alone is cut at a character and ends in `…`.
+//! Later replies to the same page keep the places of these messages and append what is new, within the same limit; see
+//! [`super::page`].
+//!
+//! One's own messages count as read. Only what stands in the reply is marked read. A text that would not even fit alone is
+//! cut at a character and ends in `…`; so is one for which an open page has not enough room left.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use wire::codec::Codec;
-use wire::legacy::reply::{Items, Message as Shown, MessagesReply};
+use wire::legacy::reply::{Items, Message as Shown, MessagesReply, Placeholder};
 use wire::limits::LEGACY_REPLY_BYTES_MAX;
 use wire::replication::command::Chat;
 
+use super::page::{Page, Slot};
 use super::reply::{Room, encode, shown_name, small};
 use super::timestamp::Timestamp;
 use crate::chat::resolve::{Target, resolve};
 use crate::chat::state::Lookup;
-use crate::storage::query::{Member, Message, Page, QueryError, StateReader};
+use crate::storage::query::{self, Member, Message, QueryError, StateReader};
 
 /// As much as could be shown: each message takes more than a hundred bytes, each character at least one.
-const PAGE: Page = Page { messages_max: 20, text_chars_max: LEGACY_REPLY_BYTES_MAX as u32 };
+const PAGE: query::Page = query::Page { messages_max: 20, text_chars_max: LEGACY_REPLY_BYTES_MAX as u32 };
+
+/// Whether there is such a message, without its text.
+const GLANCE: query::Page = query::Page { messages_max: 1, text_chars_max: 0 };
 
 /// A text is not cut to fewer bytes than this; it is rather left for the next reply.
 const CUT_BYTES_MIN: usize = 200;
@@ -49,71 +59,165 @@ pub(super) struct View<'a> {
 pub(super) struct History {
     /// Encoded.
     pub(super) reply: Vec<u8>,
-    /// What is shown, if the conversation exists.
-    pub(super) list: Option<List>,
+    /// What the page shows with it, if the conversation exists.
+    pub(super) page: Option<Page>,
     /// Up to which message the user has now read.
     pub(super) read_upto: Option<u64>,
 }
 
-/// The messages of a reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct List {
-    /// In which conversation.
-    pub(super) conversation: u64,
-    /// Their numbers, as listed.
-    pub(super) numbers: Vec<u64>,
-}
-
-/// Builds the reply; `None` if the user is no part of such a conversation.
-pub(super) fn history(reader: &StateReader, view: &View<'_>) -> Result<Option<History>, QueryError> {
+/// Builds the reply to a page that was just opened, or that is `open` and goes on; `None` if the user is no part of such a
+/// conversation.
+pub(super) fn history(
+    reader: &StateReader,
+    view: &View<'_>,
+    open: Option<Page>,
+) -> Result<Option<History>, QueryError> {
     let conversation = match resolve(reader, view.user, view.name, Chat::Legacy(view.chat))? {
         Target::Existing(id) => id,
         // As good as a conversation in which nothing has been said yet.
         Target::New { .. } | Target::PeerGone { .. } => {
-            let nothing: [Shown<&str>; 0] = [];
-            return Ok(Some(History { reply: whole(view, nothing.iter()), list: None, read_upto: None }));
+            return Ok(Some(History { reply: whole(view, &[]), page: None, read_upto: None }));
         }
         Target::Unknown => return Ok(None),
     };
     let view_limit = reader.user(view.user)?.map_or(0, |user| user.view_limit);
     let members = reader.members(conversation)?;
     let people = People::new(&members, view.user);
+    let end = reader.nth_unread(conversation, view.user, people.own_mark, view_limit)?.unwrap_or(u64::MAX);
 
-    let first_unread = reader.nth_unread(conversation, view.user, people.own_mark, 0)?;
-    let (window, before) = match first_unread {
-        None => (Vec::new(), u64::MAX),
-        Some(first) => {
-            let end = reader.nth_unread(conversation, view.user, people.own_mark, view_limit)?.unwrap_or(u64::MAX);
-            (reader.oldest(conversation, first..end, PAGE)?, first)
+    let scene = Scene { reader, view, conversation, people, end };
+    let (entries, page) = match open.filter(|page| page.conversation == conversation) {
+        Some(page) => scene.go_on(page)?,
+        None => {
+            let lines = scene.open()?;
+            let page = Page::opened(conversation, lines.iter().map(|line| line.number).collect());
+            (lines.into_iter().map(Entry::Line).collect(), page)
         }
     };
-    let older = reader.newest(conversation, 0..before, PAGE)?;
+    let theirs = entries.iter().filter_map(Entry::line).filter(|line| line.sender_id != view.user);
+    let read_upto = theirs.map(|line| line.number).max().filter(|&number| number > scene.people.own_mark);
+    Ok(Some(History { reply: whole(view, &entries), page: Some(page), read_upto: read_upto.filter(|_| !view.stale) }))
+}
 
+/// A conversation as one user sees it.
+struct Scene<'a> {
+    reader: &'a StateReader,
+    view: &'a View<'a>,
+    conversation: u64,
+    people: People<'a>,
+    /// The first message that the view limit keeps back.
+    end: u64,
+}
+
+impl Scene<'_> {
+    /// What a page shows first.
+    fn open(&self) -> Result<Vec<Line>, QueryError> {
+        let Scene { reader, view, conversation, ref people, end } = *self;
+        let first_unread = reader.nth_unread(conversation, view.user, people.own_mark, 0)?;
+        let (window, before) = match first_unread {
+            None => (Vec::new(), u64::MAX),
+            Some(first) => (reader.oldest(conversation, first..end, PAGE)?, first),
+        };
+        let older = reader.newest(conversation, 0..before, PAGE)?;
+
+        let mut room = room(view);
+        let mut window = fit(&mut room, window.into_iter().map(|message| people.line(message)));
+        let mut lines = fit(&mut room, older.into_iter().map(|message| people.line(message)));
+        lines.reverse();
+        lines.append(&mut window);
+        Ok(lines)
+    }
+
+    /// What an open page is sent next.
+    fn go_on(&self, mut page: Page) -> Result<(Vec<Entry>, Page), QueryError> {
+        let gone = self.gone(page.asked())?;
+        page.close_up(&gone);
+        let slots = page.resume().to_vec();
+        let mut shown = self.shown(&slots)?;
+
+        // First a place for everything, then what is new, then as much of the old as there is room left.
+        let mut room = room(self.view);
+        let placed = slots.iter().all(|_| room.take(&Placeholder::ELSEWHERE));
+        if !placed || !page.is_told() && !room.take(&Placeholder::PAGE_FULL) {
+            return self.restart(page);
+        }
+        let after = page.newest().saturating_add(1);
+        let waiting = self.reader.oldest(self.conversation, after..self.end, PAGE)?;
+        let any = !waiting.is_empty();
+        let new = fit_behind(&mut room, waiting.into_iter().map(|message| self.people.line(message)));
+        if any && new.is_empty() {
+            return self.restart(page);
+        }
+        let notice = !page.is_told() && self.is_last(&new, slots.len());
+        if !notice && !page.is_told() {
+            room.put_back(&Placeholder::PAGE_FULL);
+        }
+        let mut entries = fill(&mut room, &slots, &mut shown);
+        let last = new.len().saturating_sub(1);
+        for (place, line) in new.into_iter().enumerate() {
+            // In front of the last one, so that the newest message always ends the list.
+            if notice && place == last {
+                page.append_notice();
+                entries.push(Entry::Placeholder(Placeholder::PAGE_FULL));
+            }
+            page.append(line.number);
+            entries.push(Entry::Line(line));
+        }
+        Ok((entries, page))
+    }
+
+    /// Whether behind these new lines, and `before` others, there may be no place for one more.
+    fn is_last(&self, new: &[Line], before: usize) -> bool {
+        let Some(last) = new.last() else { return false };
+        let mut room = room(self.view);
+        let places = before + new.len() + 1;
+        let placed = (0..places).all(|_| room.take(&Placeholder::ELSEWHERE));
+        !placed || !room.take(&last.showing("")) || room.left() < CUT_BYTES_MIN
+    }
+
+    /// Starts a list afresh that has become too long to be sent.
+    fn restart(&self, mut page: Page) -> Result<(Vec<Entry>, Page), QueryError> {
+        let lines = self.open()?;
+        page.restart(lines.iter().map(|line| line.number).collect());
+        Ok((lines.into_iter().map(Entry::Line).collect(), page))
+    }
+
+    /// Which of these messages do not exist any more.
+    fn gone(&self, numbers: &[u64]) -> Result<Vec<u64>, QueryError> {
+        let mut gone = Vec::new();
+        for &number in numbers {
+            if self.reader.oldest(self.conversation, number..number.saturating_add(1), GLANCE)?.is_empty() {
+                gone.push(number);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The messages in these places, without those that were deleted.
+    fn shown(&self, slots: &[Slot]) -> Result<BTreeMap<u64, Line>, QueryError> {
+        let numbers = || slots.iter().flatten().copied();
+        let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Ok(BTreeMap::new()) };
+        let page = query::Page { messages_max: u32::try_from(slots.len()).unwrap_or(u32::MAX), ..PAGE };
+        let messages = self.reader.oldest(self.conversation, first..last.saturating_add(1), page)?;
+        Ok(messages.into_iter().map(|message| (message.number, self.people.line(message))).collect())
+    }
+}
+
+/// The room for the list of a reply.
+fn room(view: &View<'_>) -> Room {
     let nothing: [Shown<&str>; 0] = [];
-    let empty = reply(view, nothing.iter());
-    let mut room = Room::beside(view.codec, &empty);
-    let mut window: Vec<Line> = fit(&mut room, window.into_iter().map(|message| people.line(message)));
-    let read_upto = window.iter().rev().find(|line| line.sender_id != view.user).map(|line| line.number);
-    let mut lines = fit(&mut room, older.into_iter().map(|message| people.line(message)));
-    lines.reverse();
-    lines.append(&mut window);
-
-    Ok(Some(History {
-        reply: whole(view, lines.iter().map(Line::shown)),
-        list: Some(List { conversation, numbers: lines.iter().map(|line| line.number).collect() }),
-        read_upto: read_upto.filter(|_| !view.stale),
-    }))
+    Room::beside(view.codec, &reply(view, nothing.iter()))
 }
 
 fn reply<I>(view: &View<'_>, messages: I) -> MessagesReply<Items<I>, &'static str> {
     MessagesReply { success: Some(true), messages: Items(messages), error_message: "", stale: view.stale }
 }
 
-fn whole<I: Iterator<Item: serde::Serialize> + Clone>(view: &View<'_>, messages: I) -> Vec<u8> {
-    encode(view.codec, &reply(view, messages))
+fn whole(view: &View<'_>, entries: &[Entry]) -> Vec<u8> {
+    encode(view.codec, &reply(view, entries.iter()))
 }
 
-/// As many lines as fit, from the first on; the last one may be cut.
+/// As many lines as fit, from the first on; the last one may be cut if it is too long for any reply.
 fn fit(room: &mut Room, lines: impl Iterator<Item = Line>) -> Vec<Line> {
     let mut fitting = Vec::new();
     for mut line in lines {
@@ -121,12 +225,79 @@ fn fit(room: &mut Room, lines: impl Iterator<Item = Line>) -> Vec<Line> {
             fitting.push(line);
             continue;
         }
-        if !room.could_hold(&line.shown()) && room.left() >= CUT_BYTES_MIN && line.cut_into(room) {
+        if !room.could_hold(&line.shown()) && line.cut_into(room) {
             fitting.push(line);
         }
         break;
     }
     fitting
+}
+
+/// As [`fit`], behind a list that cannot make more room for the first line than it does now.
+fn fit_behind(room: &mut Room, lines: impl Iterator<Item = Line>) -> Vec<Line> {
+    let mut lines = lines.peekable();
+    match lines.next_if(|line| !room.fits(&line.shown())) {
+        Some(mut first) => {
+            if first.cut_into(room) {
+                vec![first]
+            } else {
+                Vec::new()
+            }
+        }
+        None => fit(room, lines),
+    }
+}
+
+/// The entries for places that have the room of a placeholder: from the newest on backwards the messages themselves, as
+/// long as they fit.
+fn fill(room: &mut Room, slots: &[Slot], shown: &mut BTreeMap<u64, Line>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut filling = true;
+    for slot in slots.iter().rev() {
+        let mut entry = Entry::Placeholder(Placeholder::ELSEWHERE);
+        if let (true, Some(number)) = (filling, slot) {
+            let mut line = shown.remove(number);
+            room.put_back(&entry);
+            let taken = match &mut line {
+                None => room.take(&Placeholder::DELETED),
+                Some(line) => {
+                    room.take(&line.shown())
+                        || entries.is_empty() && !room.could_hold(&line.shown()) && line.cut_into(room)
+                }
+            };
+            if taken {
+                entry = line.map_or(Entry::Placeholder(Placeholder::DELETED), Entry::Line);
+            } else {
+                room.take(&entry);
+                filling = false;
+            }
+        }
+        entries.push(entry);
+    }
+    entries.reverse();
+    entries
+}
+
+/// One item of the list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    #[serde(serialize_with = "serialize_line")]
+    Line(Line),
+    Placeholder(Placeholder<&'static str>),
+}
+
+impl Entry {
+    fn line(&self) -> Option<&Line> {
+        match self {
+            Entry::Line(line) => Some(line),
+            Entry::Placeholder(_) => None,
+        }
+    }
+}
+
+fn serialize_line<S: serde::Serializer>(line: &Line, serializer: S) -> Result<S::Ok, S::Error> {
+    line.shown().serialize(serializer)
 }
 
 /// The members as the reply names them.
@@ -186,8 +357,11 @@ impl Line {
         Shown { id, sender, receiver, content, timestamp, read }
     }
 
-    /// Shortens the text to what fits and takes the room. False if not one character does.
+    /// Shortens the text to what fits and takes the room. False if that is too little to be worth it.
     fn cut_into(&mut self, room: &mut Room) -> bool {
+        if room.left() < CUT_BYTES_MIN {
+            return false;
+        }
         let ends: Vec<usize> = self.content.char_indices().map(|(at, _)| at).collect();
         let cut = |end: usize| {
             let mut text = self.content[..end].to_owned();

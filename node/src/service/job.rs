@@ -10,8 +10,9 @@ use wire::legacy::text;
 use wire::replication::command::{Chat, Command, Outcome, Refusal};
 
 use super::dispatch::limit_reply;
-use super::history::{List, View, history};
+use super::history::{View, history};
 use super::lists::{self, Selection};
+use super::page::{Ambiguous, Page};
 use super::passwords::{PasswordError, Passwords};
 use super::reply::{self, Said};
 use super::session::Who;
@@ -57,6 +58,8 @@ pub(super) enum Job {
     },
     Messages {
         chat: String,
+        /// The page that asks, if it was shown something before; filled in when the job begins.
+        open: Option<Page>,
     },
     /// Delete by index what `Messages` would show now.
     DeleteUnseen {
@@ -90,7 +93,11 @@ pub(super) enum Update {
     LoggedOut,
     Shown {
         chat: String,
-        list: List,
+        page: Page,
+    },
+    /// A page of this chat is about to be opened.
+    Opening {
+        chat: String,
     },
 }
 
@@ -133,13 +140,6 @@ impl From<PasswordError> for Failure {
 }
 
 type Finished = Result<Done, Failure>;
-
-impl List {
-    /// The numbers at these places. Places behind the end are passed over, as the original did.
-    pub(super) fn at(&self, indices: &[usize]) -> Vec<u64> {
-        indices.iter().filter_map(|&index| self.numbers.get(index).copied()).collect()
-    }
-}
 
 impl<C: Cluster> Backend<C> {
     /// Does a job to its end. Everything but signing up and logging in needs `who`.
@@ -185,7 +185,7 @@ impl<C: Cluster> Backend<C> {
                 .map(Read::into_done)
             }
             Job::StartChat { other } => self.start_chat(who, codec, other).await,
-            Job::Messages { chat } => self.messages(who, codec, chat).await,
+            Job::Messages { chat, open } => self.messages(who, codec, chat, open).await,
             Job::DeleteUnseen { chat, indices } => self.delete_unseen(who, codec, chat, indices).await,
             Job::WriteOnceFresh { command } => self.write_once_fresh(who, codec, command).await,
         }
@@ -275,25 +275,27 @@ impl<C: Cluster> Backend<C> {
             },
         };
         let reply = StartChatReply { success: true, chat_id: chat_id.as_str(), error_message: "" };
-        Ok(Done { reply: reply::encode(codec, &reply), update: Update::Nothing, fresh: !stale })
+        Ok(Done { reply: reply::encode(codec, &reply), update: Update::Opening { chat: chat_id }, fresh: !stale })
     }
 
-    async fn messages(&self, who: &Who, codec: Codec, chat: String) -> Finished {
+    async fn messages(&self, who: &Who, codec: Codec, chat: String, open: Option<Page>) -> Finished {
         let (user, name, wanted) = (who.id, who.name.clone(), chat.clone());
         let read = self
-            .read(who, move |reader, stale| history(reader, &View { user, name: &name, chat: &wanted, codec, stale }))
+            .read(who, move |reader, stale| {
+                history(reader, &View { user, name: &name, chat: &wanted, codec, stale }, open)
+            })
             .await?;
         let Read { value: shown, stale } = read;
         let shown = shown.ok_or(Failure::Said(text::NO_SUCH_CHAT.into()))?;
-        if let (Some(list), Some(upto)) = (&shown.list, shown.read_upto) {
-            let mark = Command::MarkRead { user, conversation: list.conversation, upto };
+        if let (Some(page), Some(upto)) = (&shown.page, shown.read_upto) {
+            let mark = Command::MarkRead { user, conversation: page.conversation, upto };
             // The reply waits, so that whoever reads the unread count next finds it lowered. If the mark cannot be stored
             // the messages are shown all the same: they then count as unread once more, which is no lie.
             if let Ok(Err(error)) = tokio::time::timeout(STALE_AFTER, self.write(&mark)).await {
                 tracing::debug!(%error, "a read mark was not stored");
             }
         }
-        let update = shown.list.map_or(Update::Nothing, |list| Update::Shown { chat, list });
+        let update = shown.page.map_or(Update::Nothing, |page| Update::Shown { chat, page });
         Ok(Done { reply: shown.reply, update, fresh: !stale })
     }
 
@@ -301,13 +303,16 @@ impl<C: Cluster> Backend<C> {
         self.ensure_writable(who).await?;
         let (user, name) = (who.id, who.name.clone());
         let read = self
-            .read(who, move |reader, stale| history(reader, &View { user, name: &name, chat: &chat, codec, stale }))
+            .read(who, move |reader, stale| {
+                history(reader, &View { user, name: &name, chat: &chat, codec, stale }, None)
+            })
             .await?;
         let shown = read.value.ok_or(Failure::Said(text::NO_SUCH_CHAT.into()))?;
-        let Some(list) = shown.list else {
+        let Some(page) = shown.page else {
             return Ok(Done { reply: reply::done(codec), update: Update::Nothing, fresh: !read.stale });
         };
-        let (chat, numbers) = (Chat::Id(list.conversation), list.at(&indices));
+        let numbers = page.at(&indices).map_err(|Ambiguous| Failure::Said(text::PLACE_AMBIGUOUS.into()))?;
+        let chat = Chat::Id(page.conversation);
         let result = self.write(&Command::DeleteMessages { user, chat, numbers }).await;
         Ok(self.written(codec, &result))
     }

@@ -9,6 +9,7 @@
 //! * [`session`]: the order of requests and replies of one connection, and who is logged in on it.
 //! * [`dispatch`]: what each action is and who may ask for it.
 //! * [`job`]: requests that take their time: reads, logins, and writes that depend on a read.
+//! * [`page`]: what an open chat page of the original's client shows, which follows from what it was sent.
 //! * [`history`], [`lists`], [`reply`]: what replies hold, within the bytes such a client can read.
 //! * [`passwords`]: Argon2id on a thread of its own.
 //!
@@ -20,6 +21,7 @@ mod dispatch;
 mod history;
 mod job;
 mod lists;
+mod page;
 mod passwords;
 mod reply;
 mod session;
@@ -34,13 +36,14 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use wire::legacy::reply::{HelloReply, Shown, Status};
 use wire::legacy::text;
-use wire::replication::command::{Command, Outcome, Refusal};
+use wire::replication::command::{Chat, Command, Outcome, Refusal};
 
 use self::dispatch::Plan;
 use self::job::{Backend, Cluster, Done, Job, Update};
 use self::passwords::Passwords;
 use self::session::{Session, Stage, Waiting};
 use crate::bridge::{ConnId, Event, Outgoing, Replies, Turn};
+use crate::env::Clock;
 use crate::limits::SERVICE_QUEUE_BYTES_MAX;
 use crate::raft::propose::{Completion, ProposeError, Proposer, Ticket};
 use crate::raft::read::{Freshness, Reads};
@@ -191,6 +194,9 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         let Some((conn, number)) = self.shared.writes.remove(&ticket) else { return };
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.writes -= 1;
+        if session.writes == 0 && session.has_pages() {
+            session.pages_go_on(Clock.monotonic());
+        }
         if let Ok(Outcome::Refused(Refusal::NoSuchUser)) = result {
             session.change_identity(None);
         }
@@ -212,7 +218,8 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
             Update::SignedUp(who) if session.who.is_none() => session.change_identity(Some(who)),
             Update::SignedUp(_) => {}
             Update::LoggedOut => session.change_identity(None),
-            Update::Shown { chat, list } => session.remember(&chat, list),
+            Update::Shown { chat, page } => session.remember(&chat, page, Clock.monotonic()),
+            Update::Opening { chat } => session.close_page(&chat),
         }
         session.finish(number, done.reply);
         self.shared.proceed(conn, session);
@@ -253,10 +260,16 @@ impl<C: Cluster> Shared<C> {
                 Ok(request) => match dispatch::plan(session, &request, self.signup_open) {
                     Err(said) => answer(session, reply::refused(session.codec, &said)),
                     Ok(Plan::Reply(reply)) => answer(session, reply),
-                    Ok(Plan::Write(command)) if session.who.as_ref().is_some_and(|who| who.read_only) => {
-                        self.begin(conn, session, job::deferred(&command));
+                    Ok(Plan::Write(command)) => {
+                        if let Command::DeleteMessages { chat: Chat::Id(conversation), numbers, .. } = &command {
+                            session.ask_deletion(*conversation, numbers);
+                        }
+                        if session.who.as_ref().is_some_and(|who| who.read_only) {
+                            self.begin(conn, session, job::deferred(&command));
+                        } else {
+                            self.write(conn, session, &command);
+                        }
                     }
-                    Ok(Plan::Write(command)) => self.write(conn, session, &command),
                     Ok(Plan::Job(job)) => self.begin(conn, session, job),
                 },
             },
@@ -270,6 +283,9 @@ impl<C: Cluster> Shared<C> {
             Ok(()) => {
                 self.writes.insert(ticket, (conn, number));
                 session.writes += 1;
+                if session.has_pages() {
+                    session.pages_wait(Clock.monotonic());
+                }
             }
             Err(error) => session.finish(number, reply::of_write(session.codec, &Err(error))),
         }
@@ -285,8 +301,11 @@ impl<C: Cluster> Shared<C> {
         }
     }
 
-    fn spawn(&mut self, conn: ConnId, session: &mut Session, number: u64, job: Job) {
+    fn spawn(&mut self, conn: ConnId, session: &mut Session, number: u64, mut job: Job) {
         session.busy = true;
+        if let Job::Messages { chat, open } = &mut job {
+            *open = session.open_page(chat, Clock.monotonic());
+        }
         let run = self.backend.clone().run(job, session.who.clone(), session.codec);
         self.jobs.spawn(async move { (conn, number, run.await) });
     }

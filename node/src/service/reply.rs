@@ -87,8 +87,8 @@ pub(super) fn small(number: u64) -> i64 {
 pub(super) struct Room {
     codec: Codec,
     left: usize,
-    /// What the next item needs in front of it.
-    separator: usize,
+    /// Items taken; each but the first has a separator in front of it.
+    items: usize,
     whole: usize,
 }
 
@@ -96,7 +96,7 @@ impl Room {
     /// The room that `reply`, whose list is still empty, leaves.
     pub(super) fn beside<T: Serialize>(codec: Codec, reply: &T) -> Room {
         let left = LEGACY_REPLY_BYTES_MAX.saturating_sub(encoded_len(codec, reply));
-        Room { codec, left, separator: 0, whole: left }
+        Room { codec, left, items: 0, whole: left }
     }
 
     /// Whether an item fits behind those taken so far.
@@ -108,12 +108,19 @@ impl Room {
     pub(super) fn take<T: Serialize>(&mut self, item: &T) -> bool {
         let Some(left) = self.left.checked_sub(self.needed(item)) else { return false };
         self.left = left;
-        self.separator = self.codec.separator_len();
+        self.items += 1;
         true
     }
 
+    /// Gives back the room of an item that was taken.
+    pub(super) fn put_back<T: Serialize>(&mut self, item: &T) {
+        self.items -= 1;
+        self.left += self.needed(item);
+    }
+
     fn needed<T: Serialize>(&self, item: &T) -> usize {
-        self.separator + encoded_len(self.codec, item)
+        let separator = if self.items == 0 { 0 } else { self.codec.separator_len() };
+        separator + encoded_len(self.codec, item)
     }
 
     /// Whether an item would fit if it were the only one.

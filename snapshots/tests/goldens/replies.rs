@@ -1,7 +1,7 @@
 //! What the server answers: one reply per action, the additions for reads without a quorum, and every refusal.
 
 use wire::legacy::reply::{
-    Chat, ChatsReply, HelloReply, Items, LimitReply, LoginReply, Message, MessagesReply, Outcome, Shown,
+    Chat, ChatsReply, HelloReply, Items, LimitReply, LoginReply, Message, MessagesReply, Outcome, Placeholder, Shown,
     StartChatReply, Status, UsersReply,
 };
 use wire::legacy::text::{
@@ -100,6 +100,9 @@ fn get_messages() {
     golden!("reply_get_messages", reply, MessagesReply<Vec<Message<&str>>, &str>);
     let reply = MessagesReply { stale: true, ..reply };
     golden!("reply_get_messages_stale", reply, MessagesReply<Vec<Message<&str>>, &str>);
+    let placeholders = [Placeholder::ELSEWHERE, Placeholder::DELETED, Placeholder::PAGE_FULL];
+    let reply = MessagesReply { success: Some(true), messages: &placeholders, error_message: "", stale: false };
+    golden!("reply_get_messages_placeholders", reply, MessagesReply<Vec<Placeholder<&str>>, &str>);
     let reply = MessagesReply::<[Message<&str>; 0], _>::invalid_payload();
     golden!("reply_get_messages_invalid_payload", reply, MessagesReply<Vec<Message<&str>>, &str>);
 }

@@ -186,21 +186,49 @@ impl<M> MessagesReply<[M; 0], &'static str> {
     }
 }
 
-/// One message of a list. Its `Debug` form leaves the text out.
+/// One message of a list, or what reads as one: a [`Placeholder`] has no more than a sender and a text. Its `Debug` form
+/// leaves the text out.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message<T> {
-    /// Its number in the whole cluster. SAMIRA carries 32 bits.
+    /// Its number in the whole cluster, 0 if it is no message. SAMIRA carries 32 bits.
+    #[serde(default)]
     pub id: i64,
     /// Who sent it.
     pub sender: T,
     /// Whom to.
+    #[serde(default)]
     pub receiver: T,
     /// What it says.
     pub content: T,
     /// When it was stored: ISO 8601 with microseconds and without a zone.
+    #[serde(default)]
     pub timestamp: T,
     /// 1 if the receiver had read it before this reply, else 0.
+    #[serde(default)]
     pub read: u8,
+}
+
+/// Keeps the place of a message in a list. These two keys are all that the original's client looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placeholder<T> {
+    /// Nobody.
+    pub sender: T,
+    /// Why no message stands here.
+    pub content: T,
+}
+
+impl Placeholder<&'static str> {
+    /// The message was sent before, and there is no room for it in this reply.
+    pub const ELSEWHERE: Self = Self { sender: "", content: "..." };
+
+    /// The message was sent before, and has been deleted by its sender since.
+    pub const DELETED: Self = Self { sender: "", content: "(deleted)" };
+
+    /// In front of the last message for which an open page is known to have a place.
+    pub const PAGE_FULL: Self = Self {
+        sender: "",
+        content: "This page is almost full. If nothing new appears after the next message, leave this chat and open it again.",
+    };
 }
 
 impl<T: fmt::Debug> fmt::Debug for Message<T> {

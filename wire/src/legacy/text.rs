@@ -68,6 +68,10 @@ texts! {
     /// To a `delete_messages` that names somebody else's message. Nothing was deleted.
     NOT_YOUR_MESSAGE = "You can only delete messages that you have sent.";
 
+    /// To a `delete_messages` with an index that could mean two messages: below one that was deleted a moment ago, or on a
+    /// page that has been full once. Nothing was deleted.
+    PLACE_AMBIGUOUS = "Nothing was deleted, for it is not certain which message is meant. Please try again in a moment; if that does not help, leave this chat and open it again.";
+
     /// To a `delete_messages` with a negative index.
     INDEX_NEGATIVE = "Message indices count from 0.";
 

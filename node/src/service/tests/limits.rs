@@ -13,6 +13,14 @@ async fn send(server: &mut Server, client: Client, name: &str, texts: &[String])
     }
 }
 
+fn start_chat(me: &str, other: &str) -> Value {
+    json!({"action": "start_chat", "current_user": me, "other_user": other})
+}
+
+fn delete(me: &str, places: &[u64]) -> Value {
+    json!({"action": "delete_messages", "chat_id": "alice_bob", "message_indices": places, "current_user": me})
+}
+
 async fn unread(server: &mut Server, client: Client, name: &str) -> Value {
     server.ask(client, chats(name)).await["chats"][0]["unread_count"].clone()
 }
@@ -62,6 +70,7 @@ fn history_is_filled_with_the_newest_that_fit() {
         // His are unread: the oldest first, and only what was sent is marked.
         let mut seen = 0;
         while seen < 60 {
+            server.ask(bob, start_chat("bob", "alice")).await;
             let shown = server.messages(bob, "bob", "alice_bob").await;
             let new: Vec<usize> = (0..flags(&shown).len()).filter(|&at| flags(&shown)[at] == 0).collect();
             assert!(!new.is_empty());
@@ -74,11 +83,46 @@ fn history_is_filled_with_the_newest_that_fit() {
         assert_eq!(*contents(&shown).last().unwrap(), "message 59");
 
         // Places count in the list that was shown, not in the whole history.
-        let delete = json!({"action": "delete_messages", "chat_id": "alice_bob", "message_indices": [0], "current_user": "alice"});
-        assert_eq!(server.ask(alice, delete).await, done());
+        assert_eq!(server.ask(alice, delete("alice", &[0])).await, done());
+        server.ask(alice, start_chat("alice", "bob")).await;
         let after = server.messages(alice, "alice", "alice_bob").await;
         assert!(!contents(&after).contains(&all[60 - count].as_str()));
         assert!(contents(&after).contains(&all[60 - count - 1].as_str()));
+    });
+}
+
+#[test]
+fn an_open_page_is_appended_to_and_keeps_its_places() {
+    run(async {
+        let mut server = Server::start().await;
+        let (alice, bob) = (server.join("alice").await, server.join("bob").await);
+        let all = texts(0..40);
+        send(&mut server, alice, "alice", &all).await;
+        let first = server.messages(alice, "alice", "alice_bob").await;
+        let count = contents(&first).len();
+        assert_eq!(server.messages(alice, "alice", "alice_bob").await, first, "nothing is new");
+        for number in 0..20 {
+            server.say(bob, "bob", "alice_bob", &format!("new {number}")).await;
+            let list = server.messages(alice, "alice", "alice_bob").await;
+            assert_eq!(
+                (contents(&list).len(), contents(&list)[count + number]),
+                (count + number + 1, &*format!("new {number}"))
+            );
+            let kept = contents(&list).iter().position(|&text| text != "...").unwrap();
+            assert!(kept <= (number + 1) * 3 / 2 + 1, "as much as fits is there in full");
+        }
+        // Her oldest message in the list has no room there any more, and can be deleted all the same.
+        let list = server.messages(alice, "alice", "alice_bob").await;
+        assert_eq!(list["messages"][0], json!({"sender": "", "content": "..."}));
+        assert_eq!(server.ask(alice, delete("alice", &[0])).await, done());
+        let left = server.texts(1);
+        assert!(!left.contains(&all[40 - count]) && left.len() == 59);
+        // Her own deletion takes the place away, his does not.
+        assert_eq!(contents(&server.messages(alice, "alice", "alice_bob").await).len(), count + 19);
+        let his = Command::DeleteMessages { user: 2, chat: Chat::Id(1), numbers: vec![60] };
+        assert_eq!(server.with(|inner| inner.machine.apply(his)), Outcome::Deleted { count: 1 });
+        let list = server.messages(alice, "alice", "alice_bob").await;
+        assert_eq!((contents(&list).len(), *contents(&list).last().unwrap()), (count + 19, "(deleted)"));
     });
 }
 

@@ -19,6 +19,7 @@ use wire::replication::command::Writer;
 
 use super::*;
 use crate::chat::tests::Machine;
+use crate::storage::query::{Page, StateReader};
 use crate::storage::state::StateDb;
 
 /// What the tests use for the hexadecimal SHA-256 of a password.
@@ -88,7 +89,7 @@ struct Server {
     outgoing: mpsc::Receiver<Vec<Outgoing>>,
     received: HashMap<ConnId, VecDeque<Outgoing>>,
     next_slot: u32,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
@@ -120,7 +121,7 @@ impl Server {
             }
         });
         tokio::spawn(service.run(turned, completions));
-        Server { cluster, turns, outgoing, received: HashMap::new(), next_slot: 0, _directory: directory }
+        Server { cluster, turns, outgoing, received: HashMap::new(), next_slot: 0, directory }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
@@ -201,6 +202,14 @@ impl Server {
         let request = json!({"action": "signup", "username": name, "nickname": name, "password": PASSWORD});
         assert_eq!(self.ask(client, request).await, done());
         client
+    }
+
+    /// The texts of a conversation that exist, newest first.
+    fn texts(&self, conversation: u64) -> Vec<String> {
+        let reader = StateReader::open(&self.directory.path().join("state.db")).unwrap();
+        let all = Page { messages_max: 1000, text_chars_max: 1000 };
+        let messages = reader.newest(conversation, 0..u64::MAX, all).unwrap();
+        messages.into_iter().map(|message| message.text).collect()
     }
 
     async fn say(&mut self, client: Client, name: &str, chat: &str, text: &str) -> Value {

@@ -60,19 +60,20 @@ fn a_thousand_requests_in_one_turn_are_answered_in_order() {
         let mut server = Server::start().await;
         let alice = server.join("alice").await;
         server.join("bob").await;
-        let requests: Vec<Value> =
-            (0..1000)
-                .map(|n| {
-                    if n % 10 == 9 { messages("alice", "alice_bob") } else { say("alice", "alice_bob", &n.to_string()) }
-                })
-                .collect();
+        let requests: Vec<Value> = (0..1000)
+            .map(|n| match n % 10 {
+                8 => json!({"action": "start_chat", "current_user": "alice", "other_user": "bob"}),
+                9 => messages("alice", "alice_bob"),
+                _ => say("alice", "alice_bob", &n.to_string()),
+            })
+            .collect();
         server.send(alice, &requests).await;
         for n in 0..1000 {
             let reply = server.reply(alice).await;
-            if n % 10 == 9 {
-                assert_eq!(contents(&reply).last().unwrap().parse::<usize>().unwrap(), n - 1);
-            } else {
-                assert_eq!(reply, done(), "{n}");
+            match n % 10 {
+                8 => assert_eq!(reply["chat_id"], "alice_bob", "{n}"),
+                9 => assert_eq!(contents(&reply).last().unwrap().parse::<usize>().unwrap(), n - 2),
+                _ => assert_eq!(reply, done(), "{n}"),
             }
         }
     });
