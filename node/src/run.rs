@@ -318,7 +318,12 @@ impl Desk {
             name: self.identity.name.clone(),
             cluster: self.identity.cluster_name.clone(),
             listen,
-            interfaces: interfaces.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect(),
+            interfaces: interfaces
+                .into_iter()
+                // 0.0.0.0 takes no connections over IPv6.
+                .filter(|ip| listen.is_ipv6() || ip.is_ipv4())
+                .map(|ip| SocketAddr::new(ip, listen.port()))
+                .collect(),
             address: self.identity.address.clone(),
             role: (role.to_owned(), term),
             leader: leader.map(|(member, _)| (member.name.clone(), member.address.clone())),
