@@ -23,6 +23,9 @@ pub const LOG_CHECKPOINT_BYTES: u64 = 4 << 20;
 /// checkpoint thread finish.
 pub const LOG_WAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Size of `state.db` up to which its whole structure is checked at each start: a tenth of a second of reading.
+pub const STATE_CHECK_BYTES_MAX: u64 = 64 << 20;
+
 /// Bytes of the newest log entries kept in memory: several full batches for followers that keep up, little beside the
 /// 40 MB a node may occupy.
 pub const LOG_CACHE_BYTES: usize = 6 << 20;

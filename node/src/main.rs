@@ -61,11 +61,14 @@ fn serve(config: Config) -> ExitCode {
         Err(error) => return fail(&error, 1),
     };
     // A task, because waking the future that a runtime blocks on costs a system call each time.
-    match runtime.block_on(async { tokio::spawn(run::run(config)).await }) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+    let code = match runtime.block_on(async { tokio::spawn(run::run(config)).await }) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&error, if error.is_removal() { 3 } else { 1 }),
         Err(panicked) => fail(&panicked, 1),
-    }
+    };
+    // Nothing is tidied up after a failure: that would wait for a disk that hangs, and flush what nobody vouches for.
+    std::mem::forget(runtime);
+    code
 }
 
 fn print(text: &str) -> ExitCode {
@@ -74,7 +77,7 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    eprintln!("node: {}", report::chain(error));
+fn fail(error: &(dyn std::error::Error + 'static), code: u8) -> ExitCode {
+    eprintln!("node: {}", report::failure(error));
     ExitCode::from(code)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::admin::{MemberRemoved, MemberStatus, Members, NewCode, Status};
 use crate::config::args::spelled;
 use crate::config::resolved::Config;
+use crate::storage::trouble;
 
 /// An error with its causes, each once.
 pub fn chain(error: &dyn std::error::Error) -> String {
@@ -20,6 +21,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why a command or a node has failed, and what to do if a disk is behind it.
+pub fn failure(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = chain(error);
+    match trouble::remedy(error) {
+        Some(remedy) if !text.contains(remedy) => format!("{text}; {remedy}"),
+        _ => text,
+    }
 }
 
 /// For `node status`.

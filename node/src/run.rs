@@ -29,6 +29,7 @@ use crate::raft::{self, Consensus, Ground};
 use crate::service;
 use crate::storage::Queries;
 use crate::storage::state::OpenError;
+use crate::storage::trouble::Alarm;
 use crate::transport::{self, Stats};
 
 /// Why a node did not start, or stopped by itself. Each says what to do.
@@ -72,7 +73,7 @@ pub enum RunError {
     #[error(transparent)]
     Removed(#[from] RemovedError),
     /// A replica unsure of its state must not go on.
-    #[error("this server stops, because it cannot vouch for its data any more: {0}")]
+    #[error("this server stops, because it cannot vouch for its data any more; nothing it has promised is lost: {0}")]
     Failed(String),
 }
 
@@ -110,9 +111,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let identity = Arc::new(begin(&config, &data, listen, |line| println!("{line}")).await?);
 
     let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
-    let ground = Ground { data: data.clone(), identity: identity.clone(), socket, clock };
-    let consensus = Arc::new(Consensus::start(ground, completed).await?);
-    let queries = Queries::start(&data.file("state.db"), QUERY_THREADS)?;
+    let alarm = Alarm::default();
+    let ground = Ground { data: data.clone(), identity: identity.clone(), socket, clock, alarm: alarm.clone() };
+    let consensus = Consensus::start(ground, completed).await.map_err(|error| match alarm.reason() {
+        // What openraft makes of it says less.
+        Some(reason) => RunError::Failed(reason.to_string()),
+        None => error.into(),
+    })?;
+    let consensus = Arc::new(consensus);
+    let queries = Queries::start(&data.file("state.db"), QUERY_THREADS, alarm.clone())?;
 
     let (turned, turns) = mpsc::channel(TURNS_MAX);
     let transport_config =
@@ -136,18 +143,29 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let greeting = tokio::spawn(desk.clone().greet(listen));
 
     let end = tokio::select! {
+        biased;
+        reason = alarm.raised() => End::Failed(reason.to_string()),
+        reason = consensus.failed() => End::Failed(alarm.reason().map_or(reason, |reason| reason.to_string())),
+        by = consensus.removed() => End::Removed(by),
         _ = terminate.recv() => End::Told,
         _ = interrupt.recv() => End::Told,
-        reason = consensus.failed() => End::Failed(reason),
-        by = consensus.removed() => End::Removed(by),
     };
     greeting.abort();
-    if let End::Removed(by) = &end {
-        // The next start need not ask.
-        desk.data.keep(&Identity { removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
-        // It may have been asked for here.
-        administered.idle().await;
-    }
+    let end = match end {
+        End::Failed(reason) => {
+            // At once, and with everything in it: the end of the process is what tells the others that a leader is gone.
+            let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
+            return Err(RunError::Failed(reason));
+        }
+        End::Removed(by) => {
+            // The next start need not ask.
+            desk.data.keep(&Identity { removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
+            // It may have been asked for here.
+            administered.idle().await;
+            Err(RemovedError::new(&desk.identity, &by, &desk.data).into())
+        }
+        End::Told => Ok(()),
+    };
     // Clients first, so that what is acknowledged still reaches them; consensus last.
     let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
     if drained.await.is_err() {
@@ -157,11 +175,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     consensus.stop().await;
     // Left behind it would only be found stale at the next start.
     let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
-    match end {
-        End::Told => Ok(()),
-        End::Removed(by) => Err(RemovedError::new(&desk.identity, &by, &desk.data).into()),
-        End::Failed(reason) => Err(RunError::Failed(reason)),
-    }
+    end
 }
 
 /// Binds the same port for TCP and UDP. With port 0 the system chooses for TCP, and another is tried when UDP has that

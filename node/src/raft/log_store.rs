@@ -118,6 +118,11 @@ impl RaftLog {
         self.tail().last.map(|last| last.index)
     }
 
+    /// Index up to which entries have been dropped.
+    pub fn purged_index(&self) -> Option<u64> {
+        self.tail().purged.map(|purged| purged.index)
+    }
+
     async fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry<TypeConfig>>> {
         let (from_memory, end_of_disk) = {
             let tail = self.tail();

@@ -50,11 +50,13 @@ use crate::limits::{
     ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT, LOG_KEPT_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOT_TIMEOUT,
 };
 use crate::quic::endpoint::{self, EndpointError, Peers};
+use crate::storage;
 use crate::storage::apply::ApplyThread;
 use crate::storage::log::{self, LogStore};
 use crate::storage::removals::Removals;
 use crate::storage::snapshot::StateFiles;
 use crate::storage::state::{self, StateDb};
+use crate::storage::trouble::{Alarm, Damage};
 
 /// Why consensus could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,9 @@ pub enum StartError {
     /// `state.db`.
     #[error(transparent)]
     State(#[from] state::OpenError),
+    /// What is in them.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
     /// Links.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -90,6 +95,8 @@ pub struct Ground {
     pub socket: UdpSocket,
     /// For stamps.
     pub clock: Clock,
+    /// Raised when the storage fails.
+    pub alarm: Alarm,
 }
 
 /// Running consensus.
@@ -146,19 +153,21 @@ impl Consensus {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(ground: Ground, completions: mpsc::Sender<Vec<Completion>>) -> Result<Self, StartError> {
-        let Ground { data, identity, socket, clock } = ground;
+        let Ground { data, identity, socket, clock, alarm } = ground;
         let credentials = data.credentials(&identity)?;
-        let store = LogStore::open(&data.file("log.db"))?;
+        let (log_path, state_path) = (data.file("log.db"), data.file("state.db"));
+        storage::check_files(&log_path, &state_path)?;
+        let store = LogStore::open(&log_path, alarm.clone())?;
         let log = RaftLog::open(store.clone(), identity.node)?;
-        let state_path = data.file("state.db");
         let mut state = StateDb::open(&state_path)?;
+        storage::check_positions(&state_path, state.applied(), log.purged_index())?;
         let (removals_changed, removals) = watch::channel(Removals::default());
         state.observe_removals(move |removals| drop(removals_changed.send_replace(removals.clone())));
-        let files = Arc::new(StateFiles::open(&state_path)?);
+        let files = Arc::new(StateFiles::open(&state_path, alarm.clone())?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
-        let machine =
-            ChatStateMachine::new(ApplyThread::start(state)?, builder, applied.clone(), log.flushes().clone());
+        let apply = ApplyThread::start(state, alarm)?;
+        let machine = ChatStateMachine::new(apply, builder, applied.clone(), log.flushes().clone());
 
         let server = Arc::new(PeerServer::default());
         let peers = endpoint::start(socket, &credentials, identity.node, server.clone())?;

@@ -15,6 +15,7 @@ use crate::storage::apply::ApplyThread;
 use crate::storage::log::LogStore;
 use crate::storage::snapshot::StateFiles;
 use crate::storage::state::StateDb;
+use crate::storage::trouble::Alarm;
 
 /// Not one of those that the suite votes for: a node does not read back a vote of its own as won.
 const NODE: u64 = u64::MAX;
@@ -24,14 +25,16 @@ struct Builder;
 impl StoreBuilder<TypeConfig, RaftLog, ChatStateMachine, tempfile::TempDir> for Builder {
     async fn build(&self) -> Result<(tempfile::TempDir, RaftLog, ChatStateMachine), StorageError<u64>> {
         let directory = tempfile::tempdir().unwrap();
-        let log = RaftLog::open(LogStore::open(&directory.path().join("log.db")).unwrap(), NODE).unwrap();
+        let alarm = Alarm::default();
+        let store = LogStore::open(&directory.path().join("log.db"), alarm.clone()).unwrap();
+        let log = RaftLog::open(store, NODE).unwrap();
         let path = directory.path().join("state.db");
         let state = StateDb::open(&path).unwrap();
-        let builder = SnapshotBuilder::new(Arc::new(StateFiles::open(&path).unwrap()));
+        let builder = SnapshotBuilder::new(Arc::new(StateFiles::open(&path, alarm.clone()).unwrap()));
         // The suite applies entries that it never appended.
         let flushes = Flushes::new(u64::MAX);
         let applied = Arc::new(watch::Sender::new(None));
-        let machine = ChatStateMachine::new(ApplyThread::start(state).unwrap(), builder, applied, flushes);
+        let machine = ChatStateMachine::new(ApplyThread::start(state, alarm).unwrap(), builder, applied, flushes);
         Ok((directory, log, machine))
     }
 }

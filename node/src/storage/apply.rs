@@ -9,6 +9,7 @@ use wire::replication::entry::{LogId, Membership};
 use super::entry::LogEntry;
 use super::snapshot::SnapshotFile;
 use super::state::{ApplyError, CopyError, StateDb};
+use super::trouble::Alarm;
 use crate::limits::APPLY_JOBS_MAX;
 
 /// Called with what came of a job.
@@ -54,13 +55,13 @@ impl std::fmt::Debug for Job {
 }
 
 impl ApplyThread {
-    /// Starts the thread around an open database.
+    /// Starts the thread around an open database. Failures are told to `alarm`.
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn start(state: StateDb) -> io::Result<Self> {
+    pub fn start(state: StateDb, alarm: Alarm) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(APPLY_JOBS_MAX);
-        std::thread::Builder::new().name("apply".into()).spawn(move || run(state, &queue))?;
+        std::thread::Builder::new().name("apply".into()).spawn(move || run(state, &queue, &alarm))?;
         Ok(ApplyThread { jobs })
     }
 
@@ -90,19 +91,26 @@ impl ApplyThread {
     }
 }
 
-fn run(mut state: StateDb, queue: &Receiver<Job>) {
+fn run(mut state: StateDb, queue: &Receiver<Job>, alarm: &Alarm) {
     while let Ok(job) = queue.recv() {
         match job {
             Job::Position(done) => done(Ok((state.applied(), state.membership()))),
             Job::Apply(entries, done) => {
-                let applied = state.apply(entries.iter().map(LogEntry::as_wire));
+                let applied = state.apply(entries.iter().map(LogEntry::as_wire)).map_err(ApplyFailed::from);
                 done(
-                    applied
-                        .map(|applied| applied.into_iter().map(|entry| entry.outcomes).collect())
-                        .map_err(ApplyFailed::from),
+                    told(alarm, "cannot apply to state.db", applied)
+                        .map(|applied| applied.into_iter().map(|entry| entry.outcomes).collect()),
                 );
             }
-            Job::Install(file, done) => done(state.install(file.path()).map_err(ApplyFailed::from)),
+            Job::Install(file, done) => {
+                let installed = state.install(file.path()).map_err(ApplyFailed::from);
+                done(told(alarm, "cannot install a snapshot into state.db", installed));
+            }
         }
     }
+}
+
+/// Raises the alarm for a failed job, before anybody learns of it.
+fn told<T>(alarm: &Alarm, what: &str, result: Result<T, ApplyFailed>) -> Result<T, ApplyFailed> {
+    result.inspect_err(|error| alarm.raise(what, error))
 }

@@ -1,15 +1,17 @@
 //! `log.db`: Raft's log and the few values that must survive beside it, on a thread of its own.
 //!
 //! Everything that reaches the thread while it flushes is written in the next transaction: one flush for all. A
-//! completion runs only after the transaction that holds its job is on disk (`synchronous=FULL`). Every record
-//! carries a CRC-32 of its content, so that damage is found when a record is read, not when replicas disagree.
+//! completion runs only after the transaction that holds its job is on disk (`synchronous=FULL`). Every record and
+//! value carries a CRC-32 of its content, so that damage is found when it is read, not when replicas disagree.
 //!
 //! The write-ahead log is moved into the database by a second thread, over a connection of its own, so that no flush
 //! waits for it. Once everything is moved SQLite starts over at the beginning of the file, whose length stays: a flush
 //! then changes no metadata of the file system. Under load that never lets it finish, the log thread moves it itself.
 //!
-//! The first error is final: the thread answers every later job with it. A log that failed to flush once cannot
-//! promise anything any more, and the node above stops.
+//! The first error is final, wherever in the storage it was: the thread answers every later job with it and raises the
+//! [`Alarm`]. A log that failed to flush once cannot promise anything any more: the kernel may have dropped what it could
+//! not write and call the next flush a success. For the same reason each start begins by moving the whole write-ahead log
+//! into the database, which writes and flushes anew what an earlier process may have left in the kernel's memory only.
 
 use std::io;
 use std::ops::Range;
@@ -17,11 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::entry::LogEntry;
 use super::schema;
 use super::state_copy::wal_path;
+use super::trouble::{Alarm, Damage};
+use super::wal;
 use crate::limits::{LOG_CHECKPOINT_BYTES, LOG_JOBS_MAX, LOG_WAL_BYTES_MAX};
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
@@ -70,6 +75,9 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its content is not what was written.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
     /// A newer release wrote the file.
     #[error("the log {path} has format {found}; this release knows up to {known}: start it with a newer release")]
     Newer {
@@ -85,6 +93,16 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
+impl OpenError {
+    /// Sorts what SQLite says about `path`: damage is told apart from everything else.
+    fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Damage::new(path, source.to_string()).into(),
+            _ => OpenError::Sqlite { path: path.to_owned(), source },
+        }
+    }
+}
+
 enum Job {
     Append { entries: Vec<LogEntry>, done: Done },
     Put { value: Value, bytes: Vec<u8>, done: Done },
@@ -98,6 +116,7 @@ pub struct LogStore {
     jobs: SyncSender<Job>,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
     reader: Arc<Mutex<Connection>>,
+    alarm: Alarm,
 }
 
 impl std::fmt::Debug for LogStore {
@@ -106,32 +125,42 @@ impl std::fmt::Debug for LogStore {
     }
 }
 
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
-const SCHEMA: &str = "
-CREATE TABLE entry (idx INTEGER PRIMARY KEY, crc INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE TABLE value (key TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;";
+const ENTRIES: &str = "CREATE TABLE entry (idx INTEGER PRIMARY KEY, crc INTEGER NOT NULL, record BLOB NOT NULL);";
+
+const VALUES: &str =
+    "CREATE TABLE value (key TEXT PRIMARY KEY, crc INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
+     PRAGMA user_version = 2;";
 
 impl LogStore {
-    /// Opens or makes `log.db` and starts its thread.
+    /// Opens or makes `log.db` and starts its thread. Failures are told to `alarm`, and those of others end its work.
     ///
     /// # Errors
     /// The file cannot be opened, is damaged, or was written by a newer release.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        schema::make_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-        let writer = Connection::open(path).map_err(sqlite)?;
+    pub fn open(path: &Path, alarm: Alarm) -> Result<Self, OpenError> {
+        let sqlite = |source| OpenError::from_sqlite(path, source);
+        let file = |source| OpenError::File { path: path.to_owned(), source };
+        if let Some(detail) = wal::damage(&wal_path(path)).map_err(file)? {
+            return Err(Damage::new(path, detail).into());
+        }
+        schema::make_private(path).map_err(file)?;
+        let mut writer = Connection::open(path).map_err(sqlite)?;
         configure(&writer).map_err(sqlite)?;
+        // See above: nothing an earlier process could not flush may be taken for flushed. Nobody else is there to be busy.
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite)?;
         match writer.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(sqlite)? {
-            0 => writer.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;")).map_err(sqlite)?,
-            FORMAT => {}
+            0 => writer.execute_batch(&format!("BEGIN; {ENTRIES} {VALUES} COMMIT;")).map_err(sqlite)?,
+            1 => add_checksums(&mut writer).map_err(sqlite)?,
+            FORMAT => check_records(path, &writer)?,
             found => return Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
         }
         let reader = Connection::open(path).map_err(sqlite)?;
         configure(&reader).map_err(sqlite)?;
         let checkpointer = Connection::open(path).map_err(sqlite)?;
         configure(&checkpointer).map_err(sqlite)?;
+        // The names of new files must survive a power loss too.
+        schema::sync_directory(path).map_err(file)?;
         let committed = Arc::new(Mutex::new(None));
         let (jobs, queue) = sync_channel(LOG_JOBS_MAX);
         let (move_wal, moves) = sync_channel(1);
@@ -140,10 +169,11 @@ impl LogStore {
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(work).map_err(OpenError::Thread)
         };
-        let writer = Writer { connection: writer, committed: committed.clone(), wal, failed: None };
+        let writer = Writer { connection: writer, committed: committed.clone(), wal, alarm: alarm.clone() };
         spawn("log", Box::new(move || writer.run(&queue)))?;
-        spawn("log-checkpoint", Box::new(move || checkpoint_on_demand(&checkpointer, &moves)))?;
-        Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)) })
+        let on_failure = alarm.clone();
+        spawn("log-checkpoint", Box::new(move || checkpoint_on_demand(&checkpointer, &moves, &on_failure)))?;
+        Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)), alarm })
     }
 
     /// Appends entries; an entry at an index that exists replaces it.
@@ -180,14 +210,16 @@ impl LogStore {
     /// Reads a value as last flushed.
     ///
     /// # Errors
-    /// SQLite's.
+    /// SQLite's, or a damaged value.
     pub fn get(&self, value: Value) -> io::Result<Option<Vec<u8>>> {
-        self.with_reader(|reader| {
+        let row = self.with_reader(|reader| {
             reader
-                .prepare_cached("SELECT bytes FROM value WHERE key = ?1")?
-                .query_row([value.key()], |row| row.get(0))
+                .prepare_cached("SELECT crc, bytes FROM value WHERE key = ?1")?
+                .query_row([value.key()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()
-        })
+        })?;
+        let checked = row.map(|(crc, bytes)| checked_value(value.key(), crc, bytes)).transpose();
+        checked.inspect_err(|error| self.alarm.raise("log.db", error))
     }
 
     /// The last flushed entry.
@@ -201,7 +233,8 @@ impl LogStore {
                 .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))
                 .optional()
         })?;
-        row.map(|(index, crc, record): (i64, u32, Vec<u8>)| checked(index, crc, &record)).transpose()
+        let entry = row.map(|(index, crc, record): (i64, u32, Vec<u8>)| checked(index, crc, &record)).transpose();
+        entry.inspect_err(|error| self.alarm.raise("log.db", error))
     }
 
     /// Reads flushed entries in order, stopping at `bytes_max` (at least one entry is returned if there is one), and
@@ -235,11 +268,20 @@ impl LogStore {
             }
             Ok(())
         })?;
-        damage.map_or(Ok((entries, stopped)), Err)
+        match damage {
+            None => Ok((entries, stopped)),
+            Some(error) => {
+                self.alarm.raise("log.db", &error);
+                Err(error)
+            }
+        }
     }
 
     fn with_reader<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> io::Result<T> {
-        read(&self.reader.lock().expect("nobody panics while holding this lock")).map_err(io::Error::other)
+        read(&self.reader.lock().expect("nobody panics while holding this lock")).map_err(|error| {
+            self.alarm.raise("cannot read log.db", &error);
+            io::Error::other(error)
+        })
     }
 }
 
@@ -249,6 +291,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Checkpoints are run by the thread itself, between flushes and never inside one.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -1024)?;
+    // Nor at the end, which may be one after a flush that failed.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))
 }
 
@@ -268,6 +312,61 @@ fn checked(index: i64, crc: u32, record: &[u8]) -> io::Result<LogEntry> {
         return Err(damaged(format!("it holds entry {}", entry.log_id.index)));
     }
     Ok(entry)
+}
+
+/// From format 1, whose values had no checksums.
+fn add_checksums(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let values = transaction
+        .prepare("SELECT key, bytes FROM value")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(String, Vec<u8>)>>>()?;
+    transaction.execute_batch(&format!("DROP TABLE value; {VALUES}"))?;
+    for (key, bytes) in values {
+        let crc = value_crc(&key, &bytes);
+        transaction.execute("INSERT INTO value (key, crc, bytes) VALUES (?1, ?2, ?3)", params![key, crc, bytes])?;
+    }
+    transaction.commit()
+}
+
+fn checked_value(key: &str, crc: u32, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    if value_crc(key, &bytes) != crc {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the value `{key}` of the log is damaged")));
+    }
+    Ok(bytes)
+}
+
+/// The key is part of it, so that values cannot take each other's place.
+fn value_crc(key: &str, bytes: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(key.as_bytes());
+    crc.update(bytes);
+    crc.finalize()
+}
+
+/// Reads everything once: what is damaged is found before this node votes, and not when a follower asks for it. The log is
+/// purged, so this is a matter of milliseconds, after the heaviest load of a second.
+fn check_records(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::from_sqlite(path, source);
+    let mut statement = connection.prepare("SELECT idx, crc, record FROM entry ORDER BY idx").map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    let mut last = None;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let (index, crc): (i64, u32) = (row.get(0).map_err(sqlite)?, row.get(1).map_err(sqlite)?);
+        let record = row.get_ref(2).map_err(sqlite)?.as_blob().unwrap_or_default();
+        checked(index, crc, record).map_err(|error| Damage::new(path, error.to_string()))?;
+        if let Some(last) = last.filter(|last| last + 1 != index) {
+            return Err(Damage::new(path, format!("log entries between {last} and {index} are missing")).into());
+        }
+        last = Some(index);
+    }
+    let mut statement = connection.prepare("SELECT key, crc, bytes FROM value").map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let (key, crc): (String, u32) = (row.get(0).map_err(sqlite)?, row.get(1).map_err(sqlite)?);
+        checked_value(&key, crc, row.get(2).map_err(sqlite)?).map_err(|error| Damage::new(path, error.to_string()))?;
+    }
+    Ok(())
 }
 
 impl Job {
@@ -301,17 +400,16 @@ impl Wal {
             // The other thread never came to an end. Here nothing is written meanwhile, so this does.
             return connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
-        // Full: it is at work. Gone: it has failed, and said so; this thread then bounds the file alone.
+        // Full: it is at work. Gone: it has failed, and raised the alarm.
         let _ = self.move_wal.try_send(());
         Ok(())
     }
 }
 
-fn checkpoint_on_demand(connection: &Connection, moves: &Receiver<()>) {
+fn checkpoint_on_demand(connection: &Connection, moves: &Receiver<()>, alarm: &Alarm) {
     while moves.recv().is_ok() {
         if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            tracing::error!(%error, "cannot move the write-ahead log into log.db");
-            return;
+            return alarm.raise("cannot write log.db", &error);
         }
     }
 }
@@ -321,7 +419,7 @@ struct Writer {
     connection: Connection,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
     wal: Wal,
-    failed: Option<String>,
+    alarm: Alarm,
 }
 
 impl Writer {
@@ -330,18 +428,20 @@ impl Writer {
         while let Ok(first) = queue.recv() {
             jobs.push(first);
             jobs.extend(queue.try_iter().take(LOG_JOBS_MAX));
-            if self.failed.is_none()
+            if self.alarm.reason().is_none()
                 && let Err(error) = self.flush(&jobs)
             {
-                self.failed = Some(format!("log.db: {error}"));
+                self.alarm.raise("cannot write log.db", &error);
             }
+            // Asked again behind the flush: nothing is promised once anything in the storage has failed.
+            let failed = self.alarm.reason();
             for job in jobs.drain(..) {
-                job.done()(self.failed.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.clone()))));
+                job.done()(failed.as_deref().map_or(Ok(()), |reason| Err(io::Error::other(reason))));
             }
-            if self.failed.is_none()
+            if failed.is_none()
                 && let Err(error) = self.wal.bound(&self.connection)
             {
-                self.failed = Some(format!("log.db: {error}"));
+                self.alarm.raise("cannot write log.db", &error);
             }
         }
     }
@@ -381,7 +481,64 @@ impl Writer {
 
 fn put(connection: &Connection, value: Value, bytes: &[u8]) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO value (key, bytes) VALUES (?1, ?2)")?
-        .execute(params![value.key(), bytes])
+        .prepare_cached("INSERT OR REPLACE INTO value (key, crc, bytes) VALUES (?1, ?2, ?3)")?
+        .execute(params![value.key(), value_crc(value.key(), bytes), bytes])
         .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// Runs one job to its end.
+    fn wait(start: impl FnOnce(Done)) -> io::Result<()> {
+        let (done, answer) = channel();
+        start(Box::new(move |result| done.send(result).unwrap()));
+        answer.recv().unwrap()
+    }
+
+    #[test]
+    fn a_log_without_checksums_of_values_gets_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        let old = "CREATE TABLE value (key TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+                   INSERT INTO value VALUES ('vote', x'0102'), ('epoch', x'03');
+                   PRAGMA user_version = 1;";
+        Connection::open(&path).unwrap().execute_batch(&format!("{ENTRIES} {old}")).unwrap();
+        for _ in 0..2 {
+            let log = LogStore::open(&path, Alarm::default()).unwrap();
+            assert_eq!(log.get(Value::Vote).unwrap(), Some(vec![1, 2]));
+            assert_eq!(log.get(Value::Epoch).unwrap(), Some(vec![3]));
+            assert_eq!(log.get(Value::Purged).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_promised_once_anything_has_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let alarm = Alarm::default();
+        let log = LogStore::open(&directory.path().join("log.db"), alarm.clone()).unwrap();
+        wait(|done| log.put(Value::Vote, vec![1], done)).unwrap();
+        alarm.raise("cannot write state.db", &io::Error::from_raw_os_error(5));
+        let said = wait(|done| log.put(Value::Vote, vec![2], done)).unwrap_err().to_string();
+        assert!(said.contains("cannot write state.db"), "{said}");
+        assert_eq!(log.get(Value::Vote).unwrap(), Some(vec![1]));
+    }
+
+    #[test]
+    fn a_changed_bit_is_found_at_the_start_and_when_it_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        let alarm = Alarm::default();
+        let log = LogStore::open(&path, alarm.clone()).unwrap();
+        wait(|done| log.put(Value::Vote, vec![1, 2, 3], done)).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute("UPDATE value SET bytes = x'010203FF' WHERE key = 'vote'", []).unwrap();
+        assert!(log.get(Value::Vote).unwrap_err().to_string().contains("`vote`"));
+        assert!(alarm.reason().is_some_and(|reason| reason.contains("damaged")));
+        drop((log, other));
+        assert!(matches!(LogStore::open(&path, Alarm::default()), Err(OpenError::Damaged(_))));
+    }
 }

@@ -9,6 +9,8 @@
 //! changes, and the log keeps everything above the last checkpoint. Log and state never share a connection (the
 //! log would then be as weak as the state) nor a file (an append would wait for apply's lock).
 //!
+//! When a disk fails or lies, [`trouble`] says what that means; every thread raises the same alarm and the process ends.
+//!
 //! Reads go over connections of their own and see the last committed transaction.
 
 pub mod apply;
@@ -23,5 +25,71 @@ pub mod snapshot;
 pub mod state;
 mod state_copy;
 mod state_tx;
+pub mod trouble;
+mod wal;
 
 pub use query_pool::Queries;
+
+use std::path::Path;
+
+use wire::replication::entry::LogId;
+
+use trouble::Damage;
+
+/// Looks at the two databases together before either is opened.
+///
+/// # Errors
+/// One is missing that was there: made anew it would have forgotten votes and promises.
+pub fn check_files(log: &Path, state: &Path) -> Result<(), Damage> {
+    let has_content = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    // The log is always made first.
+    if has_content(state) && !has_content(log) {
+        return Err(Damage::new(log, "it is missing or empty, though state.db is there"));
+    }
+    Ok(())
+}
+
+/// Looks at the two open databases together.
+///
+/// # Errors
+/// The state lacks what was durable in it when the log was purged.
+pub fn check_positions(state: &Path, applied: Option<LogId>, purged: Option<u64>) -> Result<(), Damage> {
+    let applied = applied.map(|id| id.index);
+    if applied < purged {
+        let place =
+            |index: Option<u64>| index.map_or_else(|| "the beginning".to_owned(), |index| format!("entry {index}"));
+        let detail = format!("it stands at {}, though it had been flushed up to {}", place(applied), place(purged));
+        return Err(Damage::new(state, detail));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_has_vanished_is_not_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, state) = (directory.path().join("log.db"), directory.path().join("state.db"));
+        check_files(&log, &state).unwrap();
+        std::fs::write(&state, "x").unwrap();
+        assert!(check_files(&log, &state).unwrap_err().to_string().contains("log.db is damaged: it is missing"));
+        std::fs::write(&log, "").unwrap();
+        check_files(&log, &state).unwrap_err();
+        std::fs::write(&log, "x").unwrap();
+        check_files(&log, &state).unwrap();
+    }
+
+    #[test]
+    fn a_state_behind_the_purged_log_is_damaged() {
+        let state = Path::new("state.db");
+        let at = |index| Some(LogId { term: 1, node: 1, index });
+        check_positions(state, None, None).unwrap();
+        check_positions(state, at(7), None).unwrap();
+        check_positions(state, at(7), Some(7)).unwrap();
+        let said = check_positions(state, at(6), Some(7)).unwrap_err().to_string();
+        assert!(said.contains("stands at entry 6") && said.contains("up to entry 7"), "{said}");
+        check_positions(state, None, Some(0)).unwrap_err();
+    }
+}

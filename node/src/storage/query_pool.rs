@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::query::{QueryError, StateReader};
 use super::schema::OpenError;
+use super::trouble::Alarm;
 
 /// Queries that may wait; more are refused as busy. At some tens of microseconds each this is a fraction of a second.
 const QUEUE_MAX: usize = 4096;
@@ -19,14 +20,16 @@ type Job = Box<dyn FnOnce(&StateReader) + Send>;
 #[derive(Debug, Clone)]
 pub struct Queries {
     jobs: SyncSender<Job>,
+    alarm: Alarm,
 }
 
 impl Queries {
-    /// Opens `threads` readers of the database at `path`, each on a thread of its own. Idle threads sleep in the kernel.
+    /// Opens `threads` readers of the database at `path`, each on a thread of its own. Idle threads sleep in the kernel. A
+    /// read that shows a failing or damaged disk is told to `alarm`.
     ///
     /// # Errors
     /// The database cannot be opened, or no thread be started.
-    pub fn start(path: &Path, threads: usize) -> Result<Queries, OpenError> {
+    pub fn start(path: &Path, threads: usize, alarm: Alarm) -> Result<Queries, OpenError> {
         let (jobs, queue) = sync_channel::<Job>(QUEUE_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads {
@@ -37,7 +40,7 @@ impl Queries {
                 .spawn(move || serve(&reader, &queue))
                 .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         }
-        Ok(Queries { jobs })
+        Ok(Queries { jobs, alarm })
     }
 
     /// Runs `query` on one consistent state.
@@ -49,10 +52,15 @@ impl Queries {
         query: impl FnOnce(&StateReader) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let (answer, answered) = oneshot::channel();
+        let alarm = self.alarm.clone();
         let job = Box::new(move |reader: &StateReader| {
             // Nobody listens any more when the asking connection is gone.
             if !answer.is_closed() {
-                let _ = answer.send(reader.snapshot(query));
+                let result = reader.snapshot(query);
+                if let Err(error) = &result {
+                    alarm.raise_if_disk("cannot read state.db", error);
+                }
+                let _ = answer.send(result);
             }
         });
         self.jobs.try_send(job).map_err(|refused| match refused {
@@ -84,7 +92,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         let _db = StateDb::open(&path).unwrap();
-        let queries = Queries::start(&path, 2).unwrap();
+        let queries = Queries::start(&path, 2, Alarm::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             // The first query waits for the second: only two threads can answer both.
@@ -106,7 +114,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         let _db = StateDb::open(&path).unwrap();
-        let queries = Queries::start(&path, 1).unwrap();
+        let queries = Queries::start(&path, 1, Alarm::default()).unwrap();
         let (entered_tx, entered) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
         queries

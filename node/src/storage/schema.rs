@@ -4,7 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::trouble::DAMAGED;
+use crate::limits::STATE_CHECK_BYTES_MAX;
 
 /// Marks the file as ours (`PRAGMA application_id`): "Smra".
 const APPLICATION_ID: i32 = 0x536d_7261;
@@ -46,7 +50,7 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// The content is damaged.
-    #[error("the state database {path} is damaged: {detail}")]
+    #[error("the state database {path} is damaged: {detail}; {DAMAGED}")]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -116,6 +120,8 @@ pub(super) fn prepare_writer(path: &Path, connection: &mut Connection) -> Result
              PRAGMA cache_size = -{WRITER_CACHE_KIB};"
         ))
         .map_err(sqlite)?;
+    // Not when it is closed either, which may be after a flush that failed: the next start moves everything.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(64);
     migrate(connection, MIGRATIONS).map_err(sqlite)
 }
@@ -160,6 +166,22 @@ pub(super) fn check_version(path: &Path, connection: &Connection) -> Result<u32,
         Ok(found) => Err(OpenError::Newer { path: path.to_owned(), found }),
         Err(_) => Err(OpenError::Damaged { path: path.to_owned(), detail: format!("its format version is {version}") }),
     }
+}
+
+/// Looks for damage in the structure of a database that is small enough to read at every start. In a larger one it is found
+/// when somebody comes across it.
+pub(super) fn check_structure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() > STATE_CHECK_BYTES_MAX) {
+        return Ok(());
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| OpenError::from_sqlite(path, error))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    // Several lines, of which the first only names the database.
+    Err(OpenError::Damaged { path: path.to_owned(), detail: verdict.lines().last().unwrap_or_default().to_owned() })
 }
 
 /// Takes the steps that `connection` has not taken yet, all or none.

@@ -13,11 +13,15 @@ use wire::replication::entry::{LogId, Membership};
 
 use super::apply::Position;
 use super::state::{Checkpointer, CopyInfo, OpenError, copy_to};
+use super::trouble::Alarm;
 
 pub use super::state::CopyError;
 
 /// Prefix of the files made here, so that leftovers of a crash are found.
 const PREFIX: &str = "snapshot-";
+
+/// A node that lacks entries nobody has any more, and the room for a copy instead, would ask for it for ever.
+const NO_PLACE: &str = "cannot write a snapshot that arrives";
 
 /// The state database as a source of snapshots, beside the apply thread.
 #[derive(Debug)]
@@ -26,14 +30,15 @@ pub struct StateFiles {
     directory: PathBuf,
     checkpointer: Mutex<Checkpointer>,
     counter: AtomicU64,
+    alarm: Alarm,
 }
 
 impl StateFiles {
-    /// Beside an open database at `state`. Removes what a crash left over.
+    /// Beside an open database at `state`. Removes what a crash left over. Failures of the disk are told to `alarm`.
     ///
     /// # Errors
     /// The database cannot be opened a second time.
-    pub fn open(state: &Path) -> Result<Self, OpenError> {
+    pub fn open(state: &Path, alarm: Alarm) -> Result<Self, OpenError> {
         let directory = state.parent().unwrap_or(Path::new(".")).to_owned();
         for leftover in fs::read_dir(&directory).into_iter().flatten().flatten() {
             if leftover.file_name().to_string_lossy().starts_with(PREFIX) {
@@ -42,7 +47,7 @@ impl StateFiles {
             }
         }
         let checkpointer = Mutex::new(Checkpointer::open(state)?);
-        Ok(StateFiles { state: state.to_owned(), directory, checkpointer, counter: AtomicU64::new(0) })
+        Ok(StateFiles { state: state.to_owned(), directory, checkpointer, counter: AtomicU64::new(0), alarm })
     }
 
     /// Makes everything applied so far durable and says what that is. Blocks on the disk.
@@ -50,15 +55,24 @@ impl StateFiles {
     /// # Errors
     /// SQLite or the disk failed.
     pub fn checkpoint(&self) -> Result<Position, CopyError> {
-        let info = self.checkpointer.lock().expect("nobody panics while holding this lock").checkpoint()?;
+        let checkpoint = self.checkpointer.lock().expect("nobody panics while holding this lock").checkpoint();
+        let info = checkpoint.inspect_err(|error| self.alarm.raise("cannot write state.db", error))?;
         Ok((info.applied, (info.membership_log_id, info.membership)))
     }
 
-    /// A consistent copy. Blocks while it is written.
+    /// A consistent copy. Blocks while it is written. A disk without room for it is no reason to stop: a follower waits
+    /// longer, that is all.
     ///
     /// # Errors
     /// The database cannot be read or the copy not written.
     pub fn copy(&self) -> Result<SnapshotFile, CopyError> {
+        self.try_copy().inspect_err(|error| {
+            let error = crate::report::chain(error);
+            tracing::error!(error, "cannot make a copy of state.db for a server that lacks it");
+        })
+    }
+
+    fn try_copy(&self) -> Result<SnapshotFile, CopyError> {
         let path = self.new_path();
         let removed = Removed(path.clone());
         let info = copy_to(&self.state, &path)?;
@@ -73,8 +87,10 @@ impl StateFiles {
     /// The file cannot be made.
     pub fn receive(&self, bytes: u64, sha256: [u8; 32]) -> io::Result<Receiving> {
         let path = self.new_path();
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Receiving { file, path: Removed(path), hash: Sha256::new(), received: 0, bytes, sha256 })
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.inspect_err(|error| self.alarm.raise(NO_PLACE, error))?;
+        let alarm = self.alarm.clone();
+        Ok(Receiving { file, path: Removed(path), hash: Sha256::new(), received: 0, bytes, sha256, alarm })
     }
 
     fn new_path(&self) -> PathBuf {
@@ -146,6 +162,7 @@ pub struct Receiving {
     received: u64,
     bytes: u64,
     sha256: [u8; 32],
+    alarm: Alarm,
 }
 
 impl Receiving {
@@ -156,7 +173,7 @@ impl Receiving {
     pub fn write(&mut self, part: &[u8]) -> io::Result<()> {
         self.hash.update(part);
         self.received += part.len() as u64;
-        self.file.write_all(part)
+        self.file.write_all(part).inspect_err(|error| self.alarm.raise(NO_PLACE, error))
     }
 
     /// Checks size and hash.
@@ -168,7 +185,7 @@ impl Receiving {
         if self.received != self.bytes || sha256 != self.sha256 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot was damaged on its way"));
         }
-        self.file.sync_all()?;
+        self.file.sync_all().inspect_err(|error| self.alarm.raise(NO_PLACE, error))?;
         Ok(SnapshotFile { file: self.path, info: None, bytes: self.bytes, sha256 })
     }
 }

@@ -66,6 +66,8 @@ impl StateDb {
     /// It is damaged, newer, foreign, or not accessible.
     pub fn open(path: &Path) -> Result<StateDb, OpenError> {
         let connection = schema::open_writer(path)?;
+        state_copy::begin_anew(&connection).map_err(|error| OpenError::from_sqlite(path, error))?;
+        schema::check_structure(path, &connection)?;
         StateDb::around(connection, path.to_owned()).map_err(|error| OpenError::from_sqlite(path, error))
     }
 

@@ -107,6 +107,12 @@ pub(super) fn passive_checkpoint(connection: &Connection) -> rusqlite::Result<bo
     })
 }
 
+/// Moves everything into the database at a start, which writes and flushes anew what an earlier process may have left in
+/// the kernel's memory only: after a flush that failed, nothing there is certain.
+pub(super) fn begin_anew(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 /// Everything committed so far is on disk when this returns.
 pub(super) fn checkpoint(connection: &Connection, path: &Path) -> Result<(), CopyError> {
     if passive_checkpoint(connection).map_err(CopyError::Sqlite)? {

@@ -21,6 +21,7 @@ use super::*;
 use crate::chat::tests::Machine;
 use crate::storage::query::{Page, StateReader};
 use crate::storage::state::StateDb;
+use crate::storage::trouble::Alarm;
 
 /// What the tests use for the hexadecimal SHA-256 of a password.
 const PASSWORD: &str = "03ac674216f3e15c761ee1a5e255f067953623c8b388b4459e13f978d7c846f4";
@@ -229,7 +230,7 @@ fn decode(codec: Codec, bytes: &mut [u8]) -> Value {
 fn backend(cluster: &FakeCluster, path: &Path) -> Backend<FakeCluster> {
     Backend {
         cluster: cluster.clone(),
-        queries: Queries::start(path, 2).unwrap(),
+        queries: Queries::start(path, 2, Alarm::default()).unwrap(),
         passwords: Passwords::start().unwrap(),
     }
 }
