@@ -39,18 +39,29 @@ pub fn built(name: &'static str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
     // The lock is held while building, so that two tests do not build the same.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry(name).or_insert_with(|| build(name)).clone()
+    // The whole workspace chooses the features of what is below, or half of it would be built a second time.
+    built.entry(name).or_insert_with(|| build(&["--workspace", "--bin", name]).join(name)).clone()
 }
 
-fn build(name: &str) -> PathBuf {
+/// A library of this workspace that programs load, built if it is missing or stale.
+///
+/// # Panics
+/// When it does not build.
+pub fn built_library(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name).or_insert_with(|| build(&["--package", name]).join(format!("lib{name}.so"))).clone()
+}
+
+/// Builds, and returns the directory of the results.
+fn build(what: &[&str]) -> PathBuf {
     // A test lies in <target>/<profile>/deps/, a program of this crate one step above.
     let program = std::env::current_exe().expect("a running program has a path");
     let mut ancestors = program.ancestors().skip(1).skip_while(|dir| dir.ends_with("deps"));
     let profile = ancestors.next().expect("cargo puts programs into <target>/<profile>");
     let target = profile.parent().expect("a profile lies in a target directory");
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The whole workspace chooses the features of what is below, or half of it would be built a second time.
-    build.args(["build", "--quiet", "--workspace", "--bin", name, "--target-dir"]).arg(target);
+    build.args(["build", "--quiet"]).args(what).arg("--target-dir").arg(target);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.ends_with("release") {
         build.arg("--release");
@@ -64,8 +75,8 @@ fn build(name: &str) -> PathBuf {
         }
     }
     let status = build.status().expect("cargo runs");
-    assert!(status.success(), "{name} does not build");
-    profile.join(name)
+    assert!(status.success(), "{what:?} does not build");
+    profile.to_owned()
 }
 
 /// What a node says about itself and its cluster.
@@ -425,9 +436,17 @@ impl Cluster {
     /// # Panics
     /// When that does not come about.
     pub fn start(count: usize) -> Self {
+        Self::start_prepared(count, |_| {})
+    }
+
+    /// [`Cluster::start`], with something done to each node before its first start.
+    ///
+    /// # Panics
+    /// See there.
+    pub fn start_prepared(count: usize, mut prepare: impl FnMut(&mut Node)) -> Self {
         let mut cluster = Self::empty();
         for _ in 0..count {
-            cluster.add_node();
+            cluster.add_prepared(&mut prepare);
         }
         cluster.wait_voters(count);
         cluster
@@ -457,7 +476,12 @@ impl Cluster {
     /// # Panics
     /// When it does not serve in time.
     pub fn add_node(&mut self) -> &Node {
-        let node = self.new_node(&format!("n{}", self.nodes.len() + 1));
+        self.add_prepared(|_| {})
+    }
+
+    fn add_prepared(&mut self, prepare: impl FnOnce(&mut Node)) -> &Node {
+        let mut node = self.new_node(&format!("n{}", self.nodes.len() + 1));
+        prepare(&mut node);
         let join = self.nodes.iter().find(|node| node.is_running()).map(Node::invite);
         // In the list before its start, so that its log is shown if that fails.
         self.nodes.push(node);

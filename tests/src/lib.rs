@@ -5,6 +5,7 @@
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
+//! * [`disk`]: a bad disk under a node.
 //! * [`load`]: clients that never stop sending.
 //! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
@@ -16,6 +17,7 @@
 pub mod bench;
 pub mod chaos;
 pub mod cluster;
+pub mod disk;
 pub mod legacy_client;
 pub mod legacy_page;
 pub mod load;

@@ -184,6 +184,16 @@ impl Ledger {
     }
 }
 
+/// Moves everything that a stopped node has in the write-ahead log of a database into the database.
+///
+/// # Panics
+/// When the database cannot be written.
+pub fn fold(database: &Path) {
+    let folded = Connection::open(database)
+        .and_then(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)));
+    assert_eq!(folded, Ok(0), "{} cannot be folded", database.display());
+}
+
 /// One row of the messages table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {

@@ -154,7 +154,7 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, count: size_t) -
     let half = || {
         sys::write(fd, bytes, count / 2);
     };
-    through(&write_call(fd, None, count, &half), || sys::write(fd, bytes, count))
+    through(&write_call(fd, sys::position(fd), count, &half), || sys::write(fd, bytes, count))
 }
 
 /// Stands for the C library's function of that name.

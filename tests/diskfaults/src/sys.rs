@@ -31,6 +31,13 @@ pub(crate) fn length(fd: c_int) -> Option<off_t> {
     status(fd).map(|status| status.st_size)
 }
 
+/// Where the next write to an open file goes; `None` for its end.
+pub(crate) fn position(fd: c_int) -> Option<off_t> {
+    // SAFETY: no memory is involved.
+    let (flags, position) = unsafe { (libc::fcntl(fd, libc::F_GETFL), libc::lseek(fd, 0, libc::SEEK_CUR)) };
+    (flags & libc::O_APPEND == 0 && position >= 0).then_some(position)
+}
+
 /// What `fd` is, if it is an existing regular file in `directory`.
 pub(crate) fn watched(fd: c_int, directory: &[u8]) -> Option<Watched> {
     let status = status(fd).filter(|status| status.st_mode & libc::S_IFMT == libc::S_IFREG)?;
