@@ -112,6 +112,10 @@ pub const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(200);
 /// See [`ELECTION_TIMEOUT_MIN`]; also how long followers protect a leader they have heard from.
 pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(400);
 
+/// A voter that has heard nothing of the leader for this long takes it for gone: the longest time before it asks the others
+/// for their votes.
+pub const LEADER_SILENCE: Duration = ELECTION_TIMEOUT_MAX.saturating_mul(2);
+
 /// Log entries between two durable checkpoints of the state, below which the log is purged.
 pub const SNAPSHOT_ENTRIES: u64 = 4096;
 

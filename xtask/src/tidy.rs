@@ -20,7 +20,7 @@ struct Owned {
 
 const OWNED: &[Owned] = &[
     Owned { name: "mio", owners: &["node/src/transport", "node/src/bridge.rs"] },
-    Owned { name: "quinn", owners: &["node/src/quic"] },
+    Owned { name: "quinn", owners: &["node/src/quic", "tests/tests/join_codes.rs"] },
     Owned { name: "openraft", owners: &["node/src/raft"] },
     Owned { name: "rusqlite", owners: &["node/src/storage", "tests/src/oracle.rs"] },
 ];

@@ -49,7 +49,8 @@ impl Heard {
         self.lock().quiet_since
     }
 
-    fn leader_within(&self, time: Duration) -> bool {
+    /// Whether a leader has spoken within the last `time`.
+    pub(super) fn leader_within(&self, time: Duration) -> bool {
         self.lock().leader.is_some_and(|heard| heard.elapsed() < time)
     }
 

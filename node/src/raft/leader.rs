@@ -7,7 +7,9 @@ use openraft::metrics::RaftServerMetrics;
 use tokio::sync::watch;
 use wire::replication::entry::Member;
 
+use super::candidacy::Heard;
 use super::types::{Peer, Raft};
+use crate::limits::LEADER_SILENCE;
 use crate::quic::endpoint::Peers;
 
 /// A view of the cluster from this node. Cheap to clone.
@@ -16,11 +18,12 @@ pub struct Leadership {
     node: u64,
     metrics: watch::Receiver<RaftServerMetrics<u64, Peer>>,
     peers: Arc<Peers>,
+    heard: Heard,
 }
 
 impl Leadership {
-    pub(super) fn new(node: u64, raft: &Raft, peers: Arc<Peers>) -> Self {
-        Leadership { node, metrics: raft.server_metrics(), peers }
+    pub(super) fn new(node: u64, raft: &Raft, peers: Arc<Peers>, heard: Heard) -> Self {
+        Leadership { node, metrics: raft.server_metrics(), peers, heard }
     }
 
     /// This node.
@@ -33,9 +36,13 @@ impl Leadership {
         &self.peers
     }
 
-    /// The leader, as far as this node knows.
+    /// The leader, as far as this node knows. A voter that has heard nothing of it for long enough to look for another
+    /// one knows none.
     pub fn leader(&self) -> Option<u64> {
-        self.metrics.borrow().current_leader
+        let metrics = self.metrics.borrow();
+        let leader = metrics.current_leader?;
+        let learner = metrics.state == openraft::ServerState::Learner;
+        (leader == self.node || learner || self.heard.leader_within(LEADER_SILENCE)).then_some(leader)
     }
 
     /// Role (`leader`, `follower`, `candidate`, `learner`) and term of this node.

@@ -184,7 +184,8 @@ impl Consensus {
             raft.initialize(members).await.map_err(|error| raft_error(&error))?;
         }
 
-        let leadership = Leadership::new(identity.node, &raft, peers.clone());
+        let heard = Heard::new();
+        let leadership = Leadership::new(identity.node, &raft, peers.clone(), heard.clone());
         let collector = Collector::start(raft.clone(), clock);
         let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions).await?;
         let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe());
@@ -194,7 +195,6 @@ impl Consensus {
         }
         tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone()));
         tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
-        let heard = Heard::new();
         tokio::spawn(candidacy::stand(raft.clone(), leadership.clone(), heard.clone()));
         let remover = Remover {
             leadership: leadership.clone(),

@@ -16,7 +16,7 @@ use super::network::incoming;
 use super::removal::Remover;
 use super::types::Raft;
 use super::{propose, read};
-use crate::limits::JOIN_TIMEOUT;
+use crate::limits::{JOIN_TIMEOUT, RETRY_PAUSE};
 use crate::quic::endpoint::{Admission, Content, Handler};
 use crate::quic::peer::Lane;
 use crate::storage::snapshot::StateFiles;
@@ -92,7 +92,7 @@ impl Handler for PeerServer {
                 if let Some(reply) = parts.try_join(&request).await {
                     return reply;
                 }
-                leadership.changed().await;
+                let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
             }
         };
         match tokio::time::timeout(JOIN_TIMEOUT / 2, attempts).await {
