@@ -62,6 +62,7 @@ fn set_up() -> Result<OsString> {
     for component in ["rustfmt", "clippy"] {
         rustup_add("component", component, |installed| installed.starts_with(component))?;
     }
+    namespaces()?;
     let tools = root().join("target").join("tools");
     let bin = tools.join("bin");
     let insta = bin.join("cargo-insta");
@@ -77,6 +78,23 @@ fn set_up() -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths: Vec<PathBuf> = std::iter::once(bin).chain(std::env::split_paths(&path)).collect();
     Ok(std::env::join_paths(paths)?)
+}
+
+/// The tests of separate machines lay cables with `ip`. Without it they say so and are left out.
+fn namespaces() -> Result<()> {
+    let runs = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output();
+        output.ok().filter(|output| output.status.success()).map(|output| output.stdout)
+    };
+    if runs("ip", &["-V"]).is_some() {
+        return Ok(());
+    }
+    let root = runs("id", &["-u"]).is_some_and(|id| id.trim_ascii() == b"0");
+    if !root || runs("apt-get", &["--version"]).is_none() {
+        println!("   the program `ip` is missing (Debian: apt-get install iproute2): separate machines are not tested");
+        return Ok(());
+    }
+    step("iproute2", Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", "iproute2"]))
 }
 
 /// Adds a target or component unless it is there.
