@@ -231,7 +231,9 @@ impl Connection {
     /// The server stops: nothing more is read, what was read is still answered. False when nothing is owed to it.
     pub(super) fn handle_stop(&mut self) -> bool {
         match self.phase {
-            Phase::Sniffing | Phase::Watching => false,
+            Phase::Sniffing => false,
+            // The others shall see the end when it comes: until the last client is gone this node goes on leading.
+            Phase::Watching => true,
             Phase::Open(_) if self.is_busy() => {
                 self.phase = Phase::Answering;
                 self.forget_input();

@@ -44,6 +44,11 @@ impl Admission {
         self.clients
     }
 
+    /// Whether nobody is left but nodes that watch.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.clients == 0 && self.refused == 0
+    }
+
     /// Takes in a new connection, or `None` when it is to be closed without a word.
     pub(super) fn enter(&mut self, peer: SocketAddr) -> Option<Standing> {
         let local = peer.ip().to_canonical().is_loopback();

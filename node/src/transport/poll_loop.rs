@@ -133,7 +133,7 @@ impl PollLoop {
         }
         self.expire(now);
         let service_lives = self.hand_over();
-        let done = self.stop_at.is_some_and(|at| at <= now || self.table.is_empty());
+        let done = self.stop_at.is_some_and(|at| at <= now || self.admission.is_deserted());
         Ok(if done || !service_lives { Flow::Stop } else { Flow::Continue })
     }
 

@@ -58,11 +58,6 @@ impl Table {
         Some(connection)
     }
 
-    /// Whether nobody is left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
-    }
-
     /// Slots in use.
     pub(super) fn slots(&self) -> Vec<u32> {
         (0u32..).zip(&self.slots).filter(|(_, slot)| slot.connection.is_some()).map(|(index, _)| index).collect()

@@ -402,6 +402,30 @@ fn an_idle_server_sleeps_without_a_timeout() {
 }
 
 #[test]
+fn nodes_that_watch_see_the_end_only_when_the_last_client_is_gone() {
+    let mut rig = Rig::new();
+    let mut watcher = TcpStream::connect(rig.address).unwrap();
+    watcher.write_all(&[wire::limits::WATCH_PREFACE]).unwrap();
+    rig.poll_loop.turn().unwrap();
+    let mut client = TcpStream::connect(rig.address).unwrap();
+    client.write_all(b"{}").unwrap();
+    let conn = rig.turn_until(frame);
+    rig.shared.stop.set(PATIENCE).unwrap();
+    rig.replies.wake();
+    assert_eq!(rig.poll_loop.turn().unwrap(), poll_loop::Flow::Continue);
+    watcher.set_nonblocking(true).unwrap();
+    assert!(watcher.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "still watching");
+    rig.replies.send(vec![Outgoing { conn, bytes: b"bye".to_vec(), close: false }]);
+    rig.poll_loop.turn().unwrap();
+    assert_eq!(rest(&mut client), b"bye");
+    drop(client);
+    wait_until("only watchers are left", || rig.poll_loop.turn().unwrap() == poll_loop::Flow::Stop);
+    drop(rig);
+    watcher.set_nonblocking(false).unwrap();
+    assert_eq!(rest(&mut watcher), b"");
+}
+
+#[test]
 fn a_full_pipeline_stops_reading_and_goes_on_when_half_is_answered() {
     let mut rig = Rig::new();
     let mut client = TcpStream::connect(rig.address).unwrap();
