@@ -98,6 +98,9 @@ fn acquaintance(tag: &str, here: Seat, there: Seat) {
     assert_eq!(texts(shown(&mut b, &chat, &bob)).len(), 6);
     b.delete_messages(&chat, &bob, &[2, 4]).unwrap();
     assert!(refusal(a.delete_messages(&chat, &ann, &[3])).contains("only delete"));
+    let kept = ["one", "two ünïcödé 🦀", "(deleted)", "four", "(deleted)", "six"];
+    assert_eq!(texts(shown(&mut a, &chat, &ann)), kept, "an open page keeps its places");
+    a.start_chat(&ann, &bob).unwrap();
     assert_eq!(texts(shown(&mut a, &chat, &ann)), ["one", "two ünïcödé 🦀", "four", "six"]);
     assert!(refusal(a.delete_user(&bob)).contains("oneself"));
 
@@ -163,6 +166,8 @@ fn what_one_node_has_acknowledged_every_other_node_shows() {
         writers[i % 3].send(&chat, "writer", &text).unwrap();
         let reader = &mut readers[(i + 1 + i / 3 % 2) % 3];
         assert_eq!(reader.chats("reader").unwrap()[0].unread_count, 1, "after {text}");
+        // A new page: one that is open is sent what is new bit by bit.
+        reader.start_chat("reader", "writer").unwrap();
         let last = reader.messages(&chat, "reader").unwrap().pop().unwrap();
         assert_eq!((last.content, last.read), (text, 0));
     }
