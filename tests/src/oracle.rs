@@ -22,6 +22,20 @@ use crate::cluster::Node;
 use crate::legacy_client::{Call, CallError};
 use crate::now;
 
+/// The texts of a conversation that are not deleted, oldest first, on a node that may run.
+///
+/// # Panics
+/// When its database cannot be read.
+pub fn stored_texts(node: &Node, legacy_id: &str) -> Vec<String> {
+    let path = node.dir.join("state.db");
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a node has a state database");
+    let sql = "SELECT text FROM messages JOIN conversations ON conversations.id = conversation
+               WHERE legacy_id = ?1 AND deleted = 0 ORDER BY number";
+    let mut statement = db.prepare(sql).expect("its tables are those of this version");
+    let texts = statement.query_map([legacy_id], |row| row.get(0)).expect("it can be read");
+    texts.collect::<Result<_, _>>().expect("it can be read")
+}
+
 /// What a client was told about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use rusqlite::{Connection, OpenFlags};
 use tests::cluster::{Cluster, Node};
 use tests::legacy_client::Client;
 use tests::legacy_page::{AfterDeletion, Counting, Original, Page};
+use tests::oracle::stored_texts;
 use wire::codec::Codec;
 use wire::limits::LEGACY_REPLY_BYTES_MAX;
 
@@ -55,12 +55,7 @@ impl Pair {
 
     /// The numbers of the messages that exist, in the database itself.
     fn exist(&self, node: &Node) -> BTreeSet<usize> {
-        let db = Connection::open_with_flags(node.dir.join("state.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let sql = "SELECT text FROM messages JOIN conversations ON conversations.id = conversation
-                   WHERE legacy_id = ?1 AND deleted = 0";
-        let mut statement = db.prepare(sql).unwrap();
-        let texts = statement.query_map([&self.chat], |row| row.get::<_, String>(0)).unwrap();
-        texts.map(|text| number(&text.unwrap()).unwrap()).collect()
+        stored_texts(node, &self.chat).iter().map(|text| number(text).unwrap()).collect()
     }
 }
 
