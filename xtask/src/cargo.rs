@@ -54,6 +54,12 @@ fn executable(messages: &str, binary: &str) -> Option<PathBuf> {
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
 }
 
+/// All programs in cargo's messages.
+pub(crate) fn executables(messages: &str) -> Vec<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +72,6 @@ not json
 {"reason":"compiler-artifact","target":{"name":"node"},"executable":"/x/node"}"#;
         assert_eq!(executable(messages, "node"), Some("/x/node".into()));
         assert_eq!(executable(messages, "missing"), None);
+        assert_eq!(executables(messages), [PathBuf::from("/x/other"), "/x/node".into()]);
     }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod cluster;
+mod coverage;
 mod fuzz;
 mod test;
 mod tidy;
@@ -33,11 +34,23 @@ enum Command {
     Chaos(chaos::Args),
     /// Set up what a fresh machine needs, then run every check and test
     Test(test::Args),
+    /// Run the tests and show which lines of wire and node they reach
+    Coverage(coverage::Args),
     /// Check the directions of dependencies and the habits of this repository
     Tidy,
 }
 
 fn main() -> ExitCode {
+    if let Some(result) = coverage::wrapped_rustc() {
+        return match result {
+            Ok(status) if status.success() => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let result = match Cli::parse().command {
         None => {
             list();
@@ -48,6 +61,7 @@ fn main() -> ExitCode {
         Some(Command::Fuzz(args)) => fuzz::run(&args),
         Some(Command::Chaos(args)) => chaos::run(&args),
         Some(Command::Test(args)) => test::run(&args),
+        Some(Command::Coverage(args)) => coverage::run(&args),
         Some(Command::Tidy) => tidy::run(),
     };
     match result {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold, on a machine that has only Rust and a C compiler.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root};
+use crate::coverage::{self, Coverage};
 use crate::tidy;
 
 /// The microcontroller that `wire` is built for: a Cortex-M4F, without an operating system.
@@ -19,7 +21,7 @@ const CARGO_INSTA: &str = "1.49.0";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out clippy and the documentation
+    /// Leave out clippy, the documentation and the coverage
     #[arg(long)]
     quick: bool,
 }
@@ -47,19 +49,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut goldens = cargo();
     goldens.args(["insta", "test", "--package", "snapshots", "--unreferenced=reject", "--check"]).env("PATH", tools);
     step("goldens: none changed, none left over", &mut goldens)?;
-    let counts = tests()?;
-    println!("\n{} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored);
+    let coverage = if args.quick { None } else { Some(Coverage::begin()?) };
+    let counts = tests(coverage.as_ref())?;
+    let mut figure = None;
+    if let Some(coverage) = coverage {
+        coverage.end()?;
+        figure = Some(coverage::report()?);
+    }
+    println!("\n{counts}");
     if counts.failed > 0 || !counts.all_ran {
         bail!("not every test passed");
+    }
+    if let Some(figure) = figure {
+        println!("{figure}");
+        if figure.percent() < coverage::PERCENT_MIN {
+            bail!("at least {} % are wanted; cargo xtask coverage --last shows the lines", coverage::PERCENT_MIN);
+        }
     }
     Ok(())
 }
 
 /// Fetches what is missing, and returns the search path that finds it.
-fn set_up() -> Result<OsString> {
+pub(crate) fn set_up() -> Result<OsString> {
     heading("set-up");
     rustup_add("target", BARE_METAL, |installed| installed == BARE_METAL)?;
-    for component in ["rustfmt", "clippy"] {
+    for component in ["rustfmt", "clippy", "llvm-tools"] {
         rustup_add("component", component, |installed| installed.starts_with(component))?;
     }
     namespaces()?;
@@ -132,7 +146,7 @@ fn line(command: &Command) -> String {
 
 /// What the test runner counted.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
+pub(crate) struct Counts {
     passed: u64,
     failed: u64,
     ignored: u64,
@@ -159,12 +173,21 @@ impl Counts {
     }
 }
 
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)
+    }
+}
+
 /// Runs all tests to the end, whatever fails, and adds up the runner's own figures.
-fn tests() -> Result<Counts> {
+pub(crate) fn tests(coverage: Option<&Coverage>) -> Result<Counts> {
     heading("tests");
     let started = now();
     let mut command = cargo();
     command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).env("INSTA_UPDATE", "no");
+    if let Some(coverage) = coverage {
+        coverage.instrument(&mut command);
+    }
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let output = child.stdout.take().expect("stdout was asked for");
     let mut counts = Counts::default();
