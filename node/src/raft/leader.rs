@@ -129,6 +129,8 @@ impl Leadership {
 
 pub(super) fn members(stored: &StoredMembership<u64, Peer>) -> Vec<(Member, bool)> {
     let membership = stored.membership();
-    let voters: std::collections::BTreeSet<u64> = membership.voter_ids().collect();
+    // During a change the first set is the one before it. Whoever is only in the second does not count on his own yet: if
+    // the old leader died now, the others could not go on with him in its place.
+    let voters = membership.get_joint_config().first().cloned().unwrap_or_default();
     membership.nodes().map(|(id, peer)| (peer.clone().into_member(*id), voters.contains(id))).collect()
 }

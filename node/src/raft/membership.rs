@@ -160,6 +160,10 @@ fn next_change(
     members: &[(Member, bool)],
     removed: &BTreeSet<u64>,
 ) -> Option<Option<ChangeMembers<u64, Peer>>> {
+    if raft.server_metrics().borrow().membership_config.membership().get_joint_config().len() > 1 {
+        // A leader died between the two steps of a change: two majorities are asked for until the second is made.
+        return Some(Some(ChangeMembers::AddVoterIds(BTreeSet::new())));
+    }
     let leaving = |voting| {
         let chosen = members.iter().filter(|(member, voter)| *voter == voting && removed.contains(&member.id));
         chosen.map(|(member, _)| member.id).collect::<BTreeSet<u64>>()
@@ -170,10 +174,6 @@ fn next_change(
     }
     if !learners.is_empty() {
         return Some(Some(ChangeMembers::RemoveNodes(learners)));
-    }
-    if raft.server_metrics().borrow().membership_config.membership().get_joint_config().len() > 1 {
-        // A leader died between the two steps of a change: two majorities are asked for until the second is made.
-        return Some(Some(ChangeMembers::AddVoterIds(BTreeSet::new())));
     }
     let learners: Vec<u64> = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member.id).collect();
     if learners.is_empty() {
