@@ -15,13 +15,9 @@ pub const WRITE_HOLD: Duration = Duration::from_secs(10);
 /// Jobs waiting for the log thread, and so the most that one flush takes together. Raft has a handful under way.
 pub const LOG_JOBS_MAX: usize = 256;
 
-/// Bytes written to `log.db-wal` after which it is moved into the database: seldom enough to cost little, small enough
-/// to take milliseconds.
-pub const LOG_CHECKPOINT_BYTES: u64 = 4 << 20;
-
-/// Size of `log.db-wal` at which the log thread stops to move it itself. Reached only when load never lets the
-/// checkpoint thread finish.
-pub const LOG_WAL_BYTES_MAX: u64 = 64 << 20;
+/// Pages of 4 KiB in a write-ahead log at which it is moved into its database: seldom enough to cost little, small
+/// enough to take milliseconds.
+pub const CHECKPOINT_PAGES: u32 = 1024;
 
 /// Size of `state.db` up to which its whole structure is checked at each start: a tenth of a second of reading.
 pub const STATE_CHECK_BYTES_MAX: u64 = 64 << 20;

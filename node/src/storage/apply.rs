@@ -59,7 +59,8 @@ impl ApplyThread {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn start(state: StateDb, alarm: Alarm) -> io::Result<Self> {
+    pub fn start(mut state: StateDb, alarm: Alarm) -> io::Result<Self> {
+        state.keep_log_short(alarm.clone())?;
         let (jobs, queue) = sync_channel(APPLY_JOBS_MAX);
         std::thread::Builder::new().name("apply".into()).spawn(move || run(state, &queue, &alarm))?;
         Ok(ApplyThread { jobs })

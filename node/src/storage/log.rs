@@ -4,9 +4,7 @@
 //! completion runs only after the transaction that holds its job is on disk (`synchronous=FULL`). Every record and
 //! value carries a CRC-32 of its content, so that damage is found when it is read, not when replicas disagree.
 //!
-//! The write-ahead log is moved into the database by a second thread, over a connection of its own, so that no flush
-//! waits for it. Once everything is moved SQLite starts over at the beginning of the file, whose length stays: a flush
-//! then changes no metadata of the file system. Under load that never lets it finish, the log thread moves it itself.
+//! The write-ahead log is kept short beside the flushes; see [`super::checkpoints`].
 //!
 //! The first error is final, wherever in the storage it was: the thread answers every later job with it and raises the
 //! [`Alarm`]. A log that failed to flush once cannot promise anything any more: the kernel may have dropped what it could
@@ -22,12 +20,13 @@ use std::sync::{Arc, Mutex};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::checkpoints::Checkpoints;
 use super::entry::LogEntry;
 use super::schema;
 use super::state_copy::wal_path;
 use super::trouble::{Alarm, Damage};
 use super::wal;
-use crate::limits::{LOG_CHECKPOINT_BYTES, LOG_JOBS_MAX, LOG_WAL_BYTES_MAX};
+use crate::limits::LOG_JOBS_MAX;
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -163,16 +162,11 @@ impl LogStore {
         schema::sync_directory(path).map_err(file)?;
         let committed = Arc::new(Mutex::new(None));
         let (jobs, queue) = sync_channel(LOG_JOBS_MAX);
-        let (move_wal, moves) = sync_channel(1);
-        let wal = Wal { path: wal_path(path), written: 0, move_wal };
+        let checkpoints = Checkpoints::start("log-checkpoint", &mut writer, checkpointer, alarm.clone());
+        let checkpoints = checkpoints.map_err(OpenError::Thread)?;
         // Detached: they end with the last handle, and whatever was answered by then is on disk.
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.into()).spawn(work).map_err(OpenError::Thread)
-        };
-        let writer = Writer { connection: writer, committed: committed.clone(), wal, alarm: alarm.clone() };
-        spawn("log", Box::new(move || writer.run(&queue)))?;
-        let on_failure = alarm.clone();
-        spawn("log-checkpoint", Box::new(move || checkpoint_on_demand(&checkpointer, &moves, &on_failure)))?;
+        let writer = Writer { connection: writer, committed: committed.clone(), checkpoints, alarm: alarm.clone() };
+        std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue)).map_err(OpenError::Thread)?;
         Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)), alarm })
     }
 
@@ -379,46 +373,11 @@ impl Job {
     }
 }
 
-/// Bytes a flush adds to the write-ahead log beside its records, near enough: two pages with their headers.
-const FLUSH_OVERHEAD_BYTES: u64 = 2 * (4096 + 24);
-
-/// Keeps the write-ahead log short.
-struct Wal {
-    path: PathBuf,
-    /// Since the checkpoint thread was last woken, about.
-    written: u64,
-    move_wal: SyncSender<()>,
-}
-
-impl Wal {
-    fn bound(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if self.written < LOG_CHECKPOINT_BYTES {
-            return Ok(());
-        }
-        self.written = 0;
-        if std::fs::metadata(&self.path).is_ok_and(|wal| wal.len() > LOG_WAL_BYTES_MAX) {
-            // The other thread never came to an end. Here nothing is written meanwhile, so this does.
-            return connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        }
-        // Full: it is at work. Gone: it has failed, and raised the alarm.
-        let _ = self.move_wal.try_send(());
-        Ok(())
-    }
-}
-
-fn checkpoint_on_demand(connection: &Connection, moves: &Receiver<()>, alarm: &Alarm) {
-    while moves.recv().is_ok() {
-        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            return alarm.raise("cannot write log.db", &error);
-        }
-    }
-}
-
 /// What the thread owns.
 struct Writer {
     connection: Connection,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
-    wal: Wal,
+    checkpoints: Checkpoints,
     alarm: Alarm,
 }
 
@@ -439,7 +398,7 @@ impl Writer {
                 job.done()(failed.as_deref().map_or(Ok(()), |reason| Err(io::Error::other(reason))));
             }
             if failed.is_none()
-                && let Err(error) = self.wal.bound(&self.connection)
+                && let Err(error) = self.checkpoints.tend(&self.connection)
             {
                 self.alarm.raise("cannot write log.db", &error);
             }
@@ -447,8 +406,6 @@ impl Writer {
     }
 
     fn flush(&mut self, jobs: &[Job]) -> rusqlite::Result<()> {
-        // A flush writes whole pages: some for the tree above the records.
-        self.wal.written += FLUSH_OVERHEAD_BYTES;
         let transaction = self.connection.transaction()?;
         for job in jobs {
             match job {
@@ -457,7 +414,6 @@ impl Writer {
                         .prepare_cached("INSERT OR REPLACE INTO entry (idx, crc, record) VALUES (?1, ?2, ?3)")?;
                     for entry in entries {
                         let record = entry.to_record();
-                        self.wal.written += record.len() as u64;
                         insert.execute(params![sql(entry.log_id.index), crc32fast::hash(&record), record])?;
                     }
                 }

@@ -14,6 +14,7 @@
 //! Reads go over connections of their own and see the last committed transaction.
 
 pub mod apply;
+mod checkpoints;
 pub mod entry;
 pub mod log;
 pub mod query;

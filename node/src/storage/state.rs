@@ -5,24 +5,23 @@
 //! for sure is known after a [checkpoint](super::state_copy::Checkpointer) only; the log is purged below that and
 //! nowhere else.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 use wire::replication::entry::{Entry, LogId, Membership, Payload};
 
+use super::checkpoints::Checkpoints;
 use super::removals::{Observer, Removals};
 use super::schema;
 use super::state_copy;
 use super::state_tx::{Progress, Tx};
+use super::trouble::Alarm;
 use crate::chat::apply::{self, EntryError};
 
 pub use super::schema::OpenError;
 pub use super::state_copy::{Checkpointer, CopyError, CopyInfo, copy_to};
 pub use crate::chat::apply::AppliedEntry;
-
-/// Bytes of write-ahead log at which apply makes a checkpoint itself. A checkpoint beside running commits never
-/// reaches their end, so under unbroken load the file would otherwise grow for ever.
-const WAL_BYTES_MAX: u64 = 64 << 20;
 
 /// Why entries could not be applied. The state is as before the call; the node must stop.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +55,7 @@ pub struct StateDb {
     progress: Progress,
     removals: Removals,
     observer: Option<Observer>,
-    wal_bytes_max: u64,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl StateDb {
@@ -74,7 +73,17 @@ impl StateDb {
     fn around(connection: Connection, path: PathBuf) -> rusqlite::Result<StateDb> {
         let progress = Progress::load_or_begin(&connection)?;
         let removals = Removals::load(&connection, &progress.membership)?;
-        Ok(StateDb { connection, path, progress, removals, observer: None, wal_bytes_max: WAL_BYTES_MAX })
+        Ok(StateDb { connection, path, progress, removals, observer: None, checkpoints: None })
+    }
+
+    /// Keeps the write-ahead log short from now on, with a thread of its own. Its failures are told to `alarm`.
+    ///
+    /// # Errors
+    /// No thread could be started, or SQLite said no.
+    pub fn keep_log_short(&mut self, alarm: Alarm) -> io::Result<()> {
+        let mover = state_copy::open_beside(&self.path).map_err(io::Error::other)?;
+        self.checkpoints = Some(Checkpoints::start("state-checkpoint", &mut self.connection, mover, alarm)?);
+        Ok(())
     }
 
     /// A state that is gone with its owner.
@@ -132,7 +141,9 @@ impl StateDb {
         if removals || members {
             self.reload_removals()?;
         }
-        self.bound_wal()?;
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.tend(&self.connection)?;
+        }
         Ok(applied)
     }
 
@@ -162,14 +173,6 @@ impl StateDb {
         self.removals = Removals::load(&self.connection, &self.progress.membership)?;
         if let Some(Observer(observer)) = &self.observer {
             observer(&self.removals);
-        }
-        Ok(())
-    }
-
-    fn bound_wal(&self) -> Result<(), ApplyError> {
-        let bytes = std::fs::metadata(state_copy::wal_path(&self.path)).map_or(0, |wal| wal.len());
-        if bytes > self.wal_bytes_max {
-            state_copy::passive_checkpoint(&self.connection)?;
         }
         Ok(())
     }

@@ -79,12 +79,7 @@ impl Checkpointer {
     /// # Errors
     /// It is damaged, of another format, or not accessible.
     pub fn open(path: &Path) -> Result<Checkpointer, OpenError> {
-        let sqlite = |error| OpenError::from_sqlite(path, error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | schema::no_mutex();
-        let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-        schema::prepare_writer(path, &mut connection)?;
-        connection.busy_timeout(LOCK_PATIENCE).map_err(sqlite)?;
-        Ok(Checkpointer { connection, path: path.to_owned() })
+        Ok(Checkpointer { connection: open_beside(path)?, path: path.to_owned() })
     }
 
     /// Makes everything applied before the call durable and says what that is: the log may be purged up to there.
@@ -97,6 +92,16 @@ impl Checkpointer {
         checkpoint(&self.connection, &self.path)?;
         progress.map(CopyInfo::from).ok_or(CopyError::Sqlite(rusqlite::Error::QueryReturnedNoRows))
     }
+}
+
+/// A connection beside the writer's that may make checkpoints.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | schema::no_mutex();
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    schema::prepare_writer(path, &mut connection)?;
+    connection.busy_timeout(LOCK_PATIENCE).map_err(sqlite)?;
+    Ok(connection)
 }
 
 /// Moves what can be moved into the database; returns whether that was everything.
