@@ -17,7 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use wire::replication::entry::Member;
 
-use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_FAREWELL, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT};
+use crate::limits::{
+    ADMIN_CONNECTIONS_MAX, ADMIN_FAREWELL, ADMIN_IDLE_TIMEOUT, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT,
+};
 
 /// Name of the socket in the data directory.
 pub const SOCKET: &str = "admin.sock";
@@ -225,9 +227,16 @@ pub fn serve<A: Administration>(directory: &Path, administration: Arc<A>) -> io:
 async fn answer<A: Administration>(stream: UnixStream, administration: &A) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = AsyncBufReader::new(read.take(ADMIN_REQUEST_BYTES_MAX));
-    let mut line = String::new();
-    while lines.read_line(&mut line).await? > 0 {
-        let reply = match serde_json::from_str(&line) {
+    let mut line = Vec::new();
+    loop {
+        // Who says nothing, or does not listen, gives its seat to others.
+        let read = tokio::time::timeout(ADMIN_IDLE_TIMEOUT, lines.read_until(b'\n', &mut line)).await?;
+        if read? == 0 {
+            return Ok(());
+        }
+        let too_long = !line.ends_with(b"\n") && lines.get_ref().limit() == 0;
+        let reply = match serde_json::from_slice(&line) {
+            _ if too_long => to_line::<()>(Err(format!("a request has at most {ADMIN_REQUEST_BYTES_MAX} bytes"))),
             Ok(Request::Status) => to_line(administration.status().await),
             Ok(Request::JoinCode { valid_s }) => {
                 to_line(administration.new_code(valid_s.map(Duration::from_secs)).await)
@@ -236,11 +245,14 @@ async fn answer<A: Administration>(stream: UnixStream, administration: &A) -> io
             Ok(Request::RemoveMember { member }) => to_line(administration.remove(&member).await),
             Err(error) => to_line::<()>(Err(format!("not a request: {error}"))),
         };
-        write.write_all(reply.as_bytes()).await?;
+        tokio::time::timeout(ADMIN_IDLE_TIMEOUT, write.write_all(reply.as_bytes())).await??;
+        if too_long {
+            // Where the next request begins is not known.
+            return Ok(());
+        }
         line.clear();
         lines.get_mut().set_limit(ADMIN_REQUEST_BYTES_MAX);
     }
-    Ok(())
 }
 
 fn to_line<T: Serialize>(reply: Result<T, String>) -> String {

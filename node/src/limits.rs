@@ -210,6 +210,10 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 8;
 /// Bytes of one administrative request.
 pub const ADMIN_REQUEST_BYTES_MAX: u64 = 4096;
 
+/// An administrator who says nothing, or takes no answer, for this long is sent away: requests are typed by programs, and
+/// seats are few.
+pub const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long an administrator waits for an answer: longer than a write is held.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -36,10 +36,12 @@ use crate::transport::{self, Stats};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The listening address.
-    #[error("cannot listen on {address}: {source}{}", hint(.source))]
+    #[error("cannot listen on {address} ({protocol}): {source}{}", hint(.source))]
     Listen {
         /// Which.
         address: SocketAddr,
+        /// `TCP` for clients, `UDP` for other nodes.
+        protocol: &'static str,
         /// What the system said.
         source: io::Error,
     },
@@ -159,7 +161,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         }
         End::Removed(by) => {
             // The next start need not ask.
-            desk.data.keep(&Identity { removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
+            desk.data.keep(&Identity { begun: true, removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
             // It may have been asked for here.
             administered.idle().await;
             Err(RemovedError::new(&desk.identity, &by, &desk.data).into())
@@ -184,14 +186,12 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, UdpSocket, SocketAddr), Run
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        let bound = TcpListener::bind(address).and_then(|listener| {
-            let local = listener.local_addr()?;
-            Ok((listener, UdpSocket::bind(local)?, local))
-        });
+        let refused = |protocol| move |source| RunError::Listen { address, protocol, source };
+        let bound = TcpListener::bind(address).and_then(|tcp| Ok((tcp.local_addr()?, tcp))).map_err(refused("TCP"));
+        let bound = bound.and_then(|(local, tcp)| Ok((tcp, UdpSocket::bind(local).map_err(refused("UDP"))?, local)));
         match bound {
-            Ok(bound) => return Ok(bound),
             Err(_) if tries > 0 => {}
-            Err(source) => return Err(RunError::Listen { address, source }),
+            decided => return decided,
         }
     }
 }

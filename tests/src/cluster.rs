@@ -130,6 +130,41 @@ pub struct Node {
     process: Mutex<Option<Child>>,
 }
 
+/// The node's program without any argument: nothing of the surroundings configures it, and it dies with the test.
+///
+/// # Panics
+/// When it does not build.
+pub fn bare_command() -> Command {
+    let mut command = Command::new(built("node"));
+    for (key, _) in std::env::vars_os() {
+        if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
+            command.env_remove(key);
+        }
+    }
+    command.stdin(Stdio::null());
+    die_with_thread_of_test(&mut command);
+    command
+}
+
+/// Runs a command until it ends by itself, which must happen.
+///
+/// # Panics
+/// When it still runs after [`PATIENCE`].
+pub fn run_to_end(command: &mut Command) -> Output {
+    let mut child = spawner::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).expect("it can be run");
+    let deadline = crate::now() + PATIENCE;
+    while child.try_wait().expect("it is our child").is_none() {
+        if crate::now() > deadline {
+            // The output collected below says why.
+            let _ = child.kill();
+            let output = child.wait_with_output().expect("it was killed");
+            panic!("{command:?} goes on instead of ending: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("it has ended")
+}
+
 /// How a new node finds the cluster.
 pub struct Join {
     /// Address of a member.
@@ -178,7 +213,7 @@ impl Node {
     /// The command of a start, output not yet decided.
     pub fn command(&self, join: Option<&Join>) -> Command {
         fs::create_dir_all(&self.dir).expect("the test's directory can be written");
-        let mut command = Command::new(built("node"));
+        let mut command = bare_command();
         let listen = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
         let listen = listen.map_or_else(|| "127.0.0.1:0".into(), |address| address.to_string());
         match &self.typed {
@@ -186,12 +221,6 @@ impl Node {
             None => command.args(["--listen", &listen, "--name", &self.name, "--data-dir"]).arg(&self.dir),
         };
         command.args(&self.args);
-        // Nothing of the surroundings configures a node under test.
-        for (key, _) in std::env::vars_os() {
-            if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
-                command.env_remove(key);
-            }
-        }
         if self.typed.is_some() {
             command.env("SAMIRA_NAME", &self.name).env("SAMIRA_DATA_DIR", &self.dir);
         }
@@ -202,8 +231,6 @@ impl Node {
             command.args(["--peers", &join.peer]).env("SAMIRA_JOIN_CODE", &join.code);
         }
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
-        command.stdin(Stdio::null());
-        die_with_thread_of_test(&mut command);
         command
     }
 
@@ -267,20 +294,7 @@ impl Node {
     /// # Panics
     /// When it still runs after [`PATIENCE`].
     pub fn run_to_end(&self, join: Option<&Join>) -> Output {
-        let mut command = self.command(join);
-        let mut child =
-            spawner::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).expect("the node can be run");
-        let deadline = crate::now() + PATIENCE;
-        while child.try_wait().expect("it is our child").is_none() {
-            if crate::now() > deadline {
-                // The output collected below says why.
-                let _ = child.kill();
-                let output = child.wait_with_output().expect("it was killed");
-                panic!("{} goes on instead of ending: {}", self.name, String::from_utf8_lossy(&output.stderr));
-            }
-            thread::park_timeout(Duration::from_millis(5));
-        }
-        child.wait_with_output().expect("it has ended")
+        run_to_end(&mut self.command(join))
     }
 
     fn log(&self) -> File {

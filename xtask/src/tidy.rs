@@ -22,7 +22,15 @@ const OWNED: &[Owned] = &[
     Owned { name: "mio", owners: &["node/src/transport", "node/src/bridge.rs"] },
     Owned { name: "quinn", owners: &["node/src/quic", "tests/tests/join_codes.rs"] },
     Owned { name: "openraft", owners: &["node/src/raft"] },
-    Owned { name: "rusqlite", owners: &["node/src/storage", "tests/src/oracle.rs"] },
+    Owned {
+        name: "rusqlite",
+        owners: &[
+            "node/src/storage",
+            "tests/src/oracle.rs",
+            "tests/tests/bad_start.rs",
+            "tests/tests/legacy_long_use.rs",
+        ],
+    },
 ];
 
 /// A folder and names it must not use.

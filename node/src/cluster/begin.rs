@@ -114,8 +114,17 @@ pub async fn begin(
     match reply {
         JoinReply::Admitted { cluster_id, cluster_name, certificate, address, members: _ } => {
             let (name, advertise) = (config.name.clone(), config.advertise.clone());
-            let identity =
-                Identity { node, name, cluster_id, cluster_name, address, advertise, founder: false, removed_by: None };
+            let identity = Identity {
+                node,
+                name,
+                cluster_id,
+                cluster_name,
+                address,
+                advertise,
+                founder: false,
+                begun: false,
+                removed_by: None,
+            };
             data.admitted(&identity, &ca, &CertificateDer::from(certificate))?;
             Ok(identity)
         }

@@ -40,11 +40,8 @@ impl Authority {
     }
 
     /// From what the data directory holds.
-    ///
-    /// # Errors
-    /// The key is damaged.
-    pub fn from_parts(certificate: CertificateDer<'static>, key_pem: &str) -> Result<Self, CaError> {
-        Ok(Authority { certificate, key: KeyPair::from_pem(key_pem)? })
+    pub fn from_parts(certificate: CertificateDer<'static>, key: KeyPair) -> Self {
+        Authority { certificate, key }
     }
 
     /// The certificate everybody trusts.

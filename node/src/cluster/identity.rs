@@ -17,19 +17,46 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rcgen::KeyPair;
+use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
 use super::ca::{self, Authority, CaError};
-use crate::quic::tls::{Credentials, Pin};
+use crate::admin::SOCKET;
+use crate::quic::tls::{self, Credentials, Pin};
+use crate::storage::trouble::DAMAGED;
+
+/// Files that hold what this node has promised to others.
+const DATABASES: [&str; 2] = ["log.db", "state.db"];
+
+/// Bytes of the smallest SQLite database: one page.
+const DATABASE_BYTES_MIN: u64 = 512;
+
+/// Bytes in the path of a Unix socket: what the system's structure has room for, with a zero behind it.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A file or the directory itself.
-    #[error("{path}: {source}")]
+    /// The directory itself.
+    #[error("cannot keep data in {path}: {source}; let this user write there, or choose another --data-dir")]
+    Directory {
+        /// What could not be made, written or locked.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A socket would not fit.
+    #[error("the path {path} is too long: a socket's may have {max} bytes; choose a shorter --data-dir")]
+    TooLong {
+        /// Of the socket.
+        path: PathBuf,
+        /// Bytes.
+        max: usize,
+    },
+    /// A file in it.
+    #[error("cannot use {path}: {source}; let this user read and write it, or else {DAMAGED}")]
     File {
         /// Which.
         path: PathBuf,
@@ -43,7 +70,7 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// Content that makes no sense.
-    #[error("{path} is damaged: {reason}")]
+    #[error("{path} is damaged: {reason}; {DAMAGED}")]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -82,6 +109,10 @@ pub struct Identity {
     pub advertise: Option<String>,
     /// Whether this node founded the cluster and so has to initialise its log if that has not happened yet.
     pub founder: bool,
+    /// Whether its databases have been made. From then on they hold promises to the others (votes, entries), and a node
+    /// that has lost them must not take part under this identity.
+    #[serde(default)]
+    pub begun: bool,
     /// Name of the server on which an operator removed this node from the cluster, once it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_by: Option<String>,
@@ -113,17 +144,21 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, IdentityError> {
         let at = |path: &Path| {
             let path = path.to_owned();
-            |source| IdentityError::File { path, source }
+            |source| IdentityError::Directory { path, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
         let path = path.canonicalize().map_err(at(path))?;
+        let socket = path.join(SOCKET);
+        if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(IdentityError::TooLong { path: socket, max: SOCKET_PATH_BYTES_MAX });
+        }
         let lock_path = path.join("lock");
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => Ok(DataDir { path, _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(IdentityError::InUse { path }),
-            Err(fs::TryLockError::Error(source)) => Err(IdentityError::File { path: lock_path, source }),
+            Err(fs::TryLockError::Error(source)) => Err(IdentityError::Directory { path: lock_path, source }),
         }
     }
 
@@ -140,9 +175,32 @@ impl DataDir {
     /// Who this node is, if it is anybody yet.
     ///
     /// # Errors
-    /// The file is unreadable or damaged.
+    /// The file is unreadable or damaged, or missing beside databases: founding another cluster there would bury this one.
     pub fn identity(&self) -> Result<Option<Identity>, IdentityError> {
-        self.read_json("node.json")
+        let identity = self.read_json::<Identity>("node.json")?;
+        for name in DATABASES {
+            let size = fs::metadata(self.file(name)).ok().map(|found| found.len());
+            match &identity {
+                // SQLite would begin such a file anew.
+                Some(identity) if identity.begun && size.is_none_or(|size| size < DATABASE_BYTES_MIN) => {
+                    let what = if size.is_none() { "missing" } else { "empty or cut off" };
+                    return Err(self.damaged(name, format!("it is {what}, and this server had begun to fill it")));
+                }
+                None if size.is_some() => {
+                    return Err(self.damaged("node.json", format!("it is missing, and there is a {name}")));
+                }
+                _ => {}
+            }
+        }
+        Ok(identity)
+    }
+
+    /// Notes that the databases exist, once they do.
+    ///
+    /// # Errors
+    /// Files.
+    pub fn begun(&self, identity: &Identity) -> Result<(), IdentityError> {
+        if identity.begun { Ok(()) } else { self.keep(&Identity { begun: true, ..identity.clone() }) }
     }
 
     /// Founds a cluster: makes its CA and this node's identity.
@@ -168,6 +226,7 @@ impl DataDir {
             address: names.address,
             advertise: names.advertise,
             founder: true,
+            begun: false,
             removed_by: None,
         };
         self.write_json("node.json", &identity)?;
@@ -190,8 +249,7 @@ impl DataDir {
                 joining
             }
         };
-        let key = KeyPair::from_pem(&self.read_text("node.key")?).map_err(CaError::from)?;
-        Ok((joining.node, ca::request(&key)?))
+        Ok((joining.node, ca::request(&self.key_pair("node.key")?)?))
     }
 
     /// Keeps a changed identity.
@@ -222,17 +280,22 @@ impl DataDir {
     /// What this node proves itself with.
     ///
     /// # Errors
-    /// Files are missing or damaged.
+    /// Files are missing or damaged, or do not belong together.
     pub fn credentials(&self, identity: &Identity) -> Result<Credentials, IdentityError> {
-        let key_text = self.read_text("node.key")?;
-        let key = PrivateKeyDer::from_pem_slice(key_text.as_bytes())
+        let (pair, ca, certificate) =
+            (self.key_pair("node.key")?, self.certificate("ca.crt")?, self.certificate("node.crt")?);
+        if Pin::of_certificate(&certificate) != Some(Pin::of_key(&pair.subject_public_key_info())) {
+            return Err(self.damaged("node.key", "it is not the key of node.crt".into()));
+        }
+        if !tls::is_issued_by(&certificate, &ca) {
+            return Err(self.damaged("node.crt", "it was not issued by ca.crt".into()));
+        }
+        if !tls::is_node(&certificate, identity.node, &identity.cluster_id) {
+            return Err(self.damaged("node.crt", "it is not the certificate of the node in node.json".into()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(pair.serialize_pem().as_bytes())
             .map_err(|error| self.damaged("node.key", error.to_string()))?;
-        Ok(Credentials {
-            cluster_id: identity.cluster_id.clone(),
-            ca: self.certificate("ca.crt")?,
-            certificate: self.certificate("node.crt")?,
-            key,
-        })
+        Ok(Credentials { cluster_id: identity.cluster_id.clone(), ca, certificate, key })
     }
 
     /// The pin of the cluster's key.
@@ -240,7 +303,7 @@ impl DataDir {
     /// # Errors
     /// The certificate is missing or damaged.
     pub fn pin(&self) -> Result<Pin, IdentityError> {
-        Pin::of_ca(&self.certificate("ca.crt")?).ok_or_else(|| self.damaged("ca.crt", "no certificate".into()))
+        Pin::of_certificate(&self.certificate("ca.crt")?).ok_or_else(|| self.damaged("ca.crt", "no certificate".into()))
     }
 
     /// The cluster's authority, if this node keeps its key.
@@ -251,7 +314,11 @@ impl DataDir {
         if !self.file("ca.key").exists() {
             return Ok(None);
         }
-        Ok(Some(Authority::from_parts(self.certificate("ca.crt")?, &self.read_text("ca.key")?)?))
+        let key = self.key_pair("ca.key")?;
+        if Pin::of_key(&key.subject_public_key_info()) != self.pin()? {
+            return Err(self.damaged("ca.key", "it is not the key of ca.crt".into()));
+        }
+        Ok(Some(Authority::from_parts(self.certificate("ca.crt")?, key)))
     }
 
     /// Keeps the cluster's key, received from another voter, after checking that it is the right one.
@@ -260,8 +327,7 @@ impl DataDir {
     /// It is not, or files.
     pub fn keep_authority(&self, key_pem: &str) -> Result<(), IdentityError> {
         let key = KeyPair::from_pem(key_pem).map_err(CaError::from)?;
-        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
-        if Pin::of_key(&spki) != self.pin()? {
+        if Pin::of_key(&key.subject_public_key_info()) != self.pin()? {
             return Err(self.damaged("ca.key", "the received key is not the cluster's".into()));
         }
         self.write("ca.key", 0o600, key_pem.as_bytes())
@@ -272,6 +338,10 @@ impl DataDir {
         getrandom::fill(&mut id)?;
         // Positive in every language that reads the state database, and never the 0 that means "nobody".
         Ok((u64::from_be_bytes(id) >> 1).max(1))
+    }
+
+    fn key_pair(&self, name: &str) -> Result<KeyPair, IdentityError> {
+        KeyPair::from_pem(&self.read_text(name)?).map_err(|error| self.damaged(name, error.to_string()))
     }
 
     fn certificate(&self, name: &str) -> Result<CertificateDer<'static>, IdentityError> {
@@ -290,7 +360,10 @@ impl DataDir {
 
     fn read_text(&self, name: &str) -> Result<String, IdentityError> {
         let path = self.file(name);
-        fs::read_to_string(&path).map_err(|source| IdentityError::File { path, source })
+        fs::read_to_string(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => self.damaged(name, source.to_string()),
+            _ => IdentityError::File { path, source },
+        })
     }
 
     fn read_json<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, IdentityError> {

@@ -44,7 +44,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {path}: {source}")]
+    #[error("cannot read the configuration file {path}: {source}; see what --config or SAMIRA_CONFIG says")]
     Unreadable {
         /// Which.
         path: PathBuf,

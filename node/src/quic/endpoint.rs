@@ -371,7 +371,7 @@ pub async fn ask_to_join(
     let ca = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
-        .and_then(|chain| chain.into_iter().find(|certificate| Pin::of_ca(certificate) == Some(pin)))
+        .and_then(|chain| chain.into_iter().find(|certificate| Pin::of_certificate(certificate) == Some(pin)))
         .ok_or_else(|| JoinError::WrongCluster("the pinned key is not in its chain".into()))?;
     let exchange = async {
         let (mut send, mut recv) = connection.open_bi().await?;

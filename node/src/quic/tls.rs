@@ -124,6 +124,19 @@ pub fn is_node(certificate: &CertificateDer<'_>, node: u64, cluster_id: &str) ->
     EndEntityCert::try_from(certificate).is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(&name).is_ok())
 }
 
+/// Whether a node's certificate was issued by the CA of this certificate.
+pub fn is_issued_by(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> bool {
+    verify(certificate, ca, UnixTime::now(), &provider())
+}
+
+fn verify(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>, now: UnixTime, provider: &CryptoProvider) -> bool {
+    let Ok(anchor) = anchor_from_trusted_cert(ca) else { return false };
+    let algorithms = provider.signature_verification_algorithms.all;
+    EndEntityCert::try_from(certificate).is_ok_and(|certificate| {
+        certificate.verify_for_usage(algorithms, &[anchor], &[], now, KeyUsage::server_auth(), None, None).is_ok()
+    })
+}
+
 /// The first half of SHA-256 over the CA's public key (SubjectPublicKeyInfo, DER): 128 bits stand against a second
 /// key with the same pin, and a code stays short enough to read out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +150,8 @@ impl Pin {
         Pin(pin)
     }
 
-    /// Of the key in a CA certificate; `None` if it cannot be parsed.
-    pub fn of_ca(certificate: &CertificateDer<'_>) -> Option<Self> {
+    /// Of the key in a certificate; `None` if it cannot be parsed.
+    pub fn of_certificate(certificate: &CertificateDer<'_>) -> Option<Self> {
         let anchor = anchor_from_trusted_cert(certificate).ok()?;
         // webpki hands out the content of the SEQUENCE; the pin is over the whole.
         let content = anchor.subject_public_key_info.as_ref();
@@ -191,23 +204,13 @@ impl ServerCertVerifier for PinVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let refuse = || rustls::Error::General("this server does not belong to the cluster the code is for".into());
-        let ca =
-            intermediates.iter().find(|certificate| Pin::of_ca(certificate) == Some(self.pin)).ok_or_else(refuse)?;
-        let anchor = anchor_from_trusted_cert(ca).map_err(|_| refuse())?;
-        EndEntityCert::try_from(end_entity)
-            .and_then(|certificate| {
-                certificate.verify_for_usage(
-                    self.provider.signature_verification_algorithms.all,
-                    &[anchor],
-                    &[],
-                    now,
-                    KeyUsage::server_auth(),
-                    None,
-                    None,
-                )?;
-                Ok(())
-            })
-            .map_err(|_| refuse())?;
+        let ca = intermediates
+            .iter()
+            .find(|certificate| Pin::of_certificate(certificate) == Some(self.pin))
+            .ok_or_else(refuse)?;
+        if !verify(end_entity, ca, now, &self.provider) {
+            return Err(refuse());
+        }
         Ok(ServerCertVerified::assertion())
     }
 

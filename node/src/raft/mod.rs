@@ -155,6 +155,8 @@ impl Consensus {
     pub async fn start(ground: Ground, completions: mpsc::Sender<Vec<Completion>>) -> Result<Self, StartError> {
         let Ground { data, identity, socket, clock, alarm } = ground;
         let credentials = data.credentials(&identity)?;
+        // Read here, so that a broken key is told before anything is served.
+        let keeps_ca_key = data.authority()?.is_some();
         let (log_path, state_path) = (data.file("log.db"), data.file("state.db"));
         storage::check_files(&log_path, &state_path)?;
         let store = LogStore::open(&log_path, alarm.clone())?;
@@ -179,10 +181,11 @@ impl Consensus {
             .map_err(|error| raft_error(&error))?;
 
         let me = Member { id: identity.node, address: identity.address.clone(), name: identity.name.clone() };
-        if identity.founder && !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
+        if identity.founder && !identity.begun && !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
             let members = BTreeMap::from([(me.id, Peer::from_member(&me))]);
             raft.initialize(members).await.map_err(|error| raft_error(&error))?;
         }
+        data.begun(&identity)?;
 
         let heard = Heard::new();
         let leadership = Leadership::new(identity.node, &raft, peers.clone(), heard.clone());
@@ -190,7 +193,7 @@ impl Consensus {
         let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions).await?;
         let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe());
         let doorkeeper = Doorkeeper { data: data.clone(), identity, proposer: proposer.clone() };
-        if data.authority()?.is_none() {
+        if !keeps_ca_key {
             tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
         }
         tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone()));

@@ -24,7 +24,7 @@ use super::checkpoints::Checkpoints;
 use super::entry::LogEntry;
 use super::schema;
 use super::state_copy::wal_path;
-use super::trouble::{Alarm, Damage};
+use super::trouble::{Alarm, DAMAGED, Damage};
 use super::wal;
 use crate::limits::LOG_JOBS_MAX;
 
@@ -77,6 +77,12 @@ pub enum OpenError {
     /// Its content is not what was written.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// A database, but of another program.
+    #[error("{path} is not a Samira log; {DAMAGED}")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A newer release wrote the file.
     #[error("the log {path} has format {found}; this release knows up to {known}: start it with a newer release")]
     Newer {
@@ -145,6 +151,13 @@ impl LogStore {
         }
         schema::make_private(path).map_err(file)?;
         let mut writer = Connection::open(path).map_err(sqlite)?;
+        // Before the settings: they would change another program's file.
+        let tables = "SELECT count(*), count(*) FILTER (WHERE name IN ('entry', 'value')) FROM sqlite_schema";
+        let (tables, ours): (u32, u32) =
+            writer.query_row(tables, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(sqlite)?;
+        if tables != 0 && ours < 2 {
+            return Err(OpenError::Foreign { path: path.to_owned() });
+        }
         configure(&writer).map_err(sqlite)?;
         // See above: nothing an earlier process could not flush may be taken for flushed. Nobody else is there to be busy.
         writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite)?;

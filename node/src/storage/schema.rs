@@ -58,7 +58,7 @@ pub enum OpenError {
         detail: String,
     },
     /// A database, but of another program.
-    #[error("{path} is not a Samira state database")]
+    #[error("{path} is not a Samira state database; {DAMAGED}")]
     Foreign {
         /// Which file.
         path: PathBuf,

@@ -303,7 +303,8 @@ impl PollLoop {
         self.accept_after = None;
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Closes the connections whose deadline has passed.
+    pub(super) fn expire(&mut self, now: Instant) {
         while let Some(&(at, slot)) = self.deadlines.first()
             && at <= now
         {

@@ -13,7 +13,7 @@ use super::poll_loop::PollLoop;
 use super::refusal::Refusal;
 use super::*;
 use crate::bridge::{ConnId, Event, Outgoing, Turn};
-use crate::limits::{OUTBOX_BYTES_MAX, PIPELINE_FRAMES_MAX, REFUSED_WAITING_MAX};
+use crate::limits::{FRAME_TIMEOUT, OUTBOX_BYTES_MAX, PIPELINE_FRAMES_MAX, REFUSED_WAITING_MAX};
 
 /// Far more than anything here takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -423,6 +423,48 @@ fn nodes_that_watch_see_the_end_only_when_the_last_client_is_gone() {
     drop(rig);
     watcher.set_nonblocking(false).unwrap();
     assert_eq!(rest(&mut watcher), b"");
+}
+
+#[test]
+fn a_request_that_does_not_become_whole_is_ended() {
+    let mut rig = Rig::new();
+    let mut client = TcpStream::connect(rig.address).unwrap();
+    client.set_nodelay(true).unwrap();
+    client.write_all(br#"{"client_id":"a"}{"action""#).unwrap();
+    rig.turn_until(frame);
+    rig.settle();
+    let left = rig.poll_loop.timeout().expect("half a request has a deadline");
+    assert!(left <= FRAME_TIMEOUT && left > FRAME_TIMEOUT / 2, "{left:?}");
+    let began = now();
+
+    // More of it wins no time.
+    let held = rig.shared.buffered_bytes.load(Relaxed);
+    client.write_all(b": ").unwrap();
+    while rig.shared.buffered_bytes.load(Relaxed) == held {
+        rig.poll_loop.turn().unwrap();
+    }
+    rig.poll_loop.expire(began + FRAME_TIMEOUT - Duration::from_secs(1));
+    assert_eq!(rig.shared.clients.load(Relaxed), 1, "a second before its time");
+    rig.poll_loop.expire(began + FRAME_TIMEOUT);
+    assert_eq!((rig.shared.clients.load(Relaxed), rig.shared.buffered_bytes.load(Relaxed)), (0, 0));
+    assert_eq!(rest(&mut client), b"");
+}
+
+#[test]
+fn a_slow_request_that_becomes_whole_has_no_deadline_any_more() {
+    let mut rig = Rig::new();
+    let mut client = TcpStream::connect(rig.address).unwrap();
+    client.set_nodelay(true).unwrap();
+    client.write_all(b"{}{").unwrap();
+    rig.turn_until(frame);
+    rig.settle();
+    assert!(rig.poll_loop.timeout().is_some());
+    client.write_all(b"}").unwrap();
+    rig.turn_until(frame);
+    rig.settle();
+    assert_eq!(rig.poll_loop.timeout(), None);
+    rig.poll_loop.expire(now() + 2 * FRAME_TIMEOUT);
+    assert_eq!(rig.shared.clients.load(Relaxed), 1);
 }
 
 #[test]
