@@ -1,6 +1,6 @@
 //! End-to-end tests: the real binary on loopback, faults, and an oracle over the databases it leaves behind.
 //!
-//! * [`bench`]: measurements; the program of the same name prints them.
+//! * [`mod@bench`]: measurements; the program of the same name prints them.
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.

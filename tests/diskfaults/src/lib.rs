@@ -220,7 +220,7 @@ pub unsafe extern "C" fn fsync(fd: c_int) -> c_int {
     narrow(through(&call, || sys::fsync(fd)))
 }
 
-/// The C library's function of that name, for the rules: [`std::env`] takes a lock that the interrupted code may hold.
+/// The C library's function of that name, for the rules: [`mod@std::env`] takes a lock that the interrupted code may hold.
 fn getenv(name: &CStr) -> *const c_char {
     // SAFETY: the name ends with a zero byte.
     unsafe { libc::getenv(name.as_ptr()) }
