@@ -50,8 +50,17 @@ pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between attempts: a returned peer is found within it.
 pub const DIAL_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Handshakes between nodes that wait to be looked at; further ones are refused. A cluster has a handful of nodes.
+/// Links on which nobody has shown yet who they are; further ones are refused, and from half of it on an address has to be
+/// proven first. A cluster has a handful of nodes.
 pub const HANDSHAKES_MAX: usize = 64;
+
+/// Bytes under way from somebody who has not shown yet who they are: a request to be let in, twice over.
+pub const STRANGER_WINDOW_BYTES: u32 = 32 << 10;
+
+const _: () = assert!(STRANGER_WINDOW_BYTES as usize >= 2 * wire::limits::JOIN_FRAME_BYTES_MAX, "it has to fit");
+
+/// Streams another node may have open on its link: one per lane and some whose calls were given up.
+pub const PEER_STREAMS_MAX: u32 = 64;
 
 /// Newcomers served at once; further ones are told to come again.
 pub const JOIN_CONNECTIONS_MAX: usize = 4;

@@ -11,7 +11,7 @@ use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, RecvStream, T
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 use wire::replication::command::RULE_LEVEL;
 use wire::replication::decode;
@@ -24,6 +24,7 @@ use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
 use crate::cluster::valid_name;
 use crate::limits::{
     DIAL_TIMEOUT, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE,
+    PEER_STREAMS_MAX, STRANGER_WINDOW_BYTES,
 };
 
 /// Close codes seen by the other side, with a reason beside them.
@@ -172,7 +173,7 @@ impl Peers {
     }
 }
 
-fn transport() -> Arc<TransportConfig> {
+fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(LINK_IDLE_TIMEOUT.try_into().expect("a few seconds fit QUIC's varint")))
@@ -180,8 +181,8 @@ fn transport() -> Arc<TransportConfig> {
         // Nodes share a LAN: assume its round trip until one is measured, or a lost first packet costs a second.
         .initial_rtt(std::time::Duration::from_millis(20))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .max_concurrent_bidi_streams(VarInt::from_u32(64));
-    Arc::new(transport)
+        .max_concurrent_bidi_streams(VarInt::from_u32(PEER_STREAMS_MAX));
+    transport
 }
 
 fn endpoint(socket: UdpSocket, secret: &[u8], server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
@@ -209,11 +210,13 @@ pub fn start<H: Handler>(
     node: u64,
     handler: Arc<H>,
 ) -> Result<Arc<Peers>, EndpointError> {
-    let transport = transport();
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(credentials)?));
-    server.transport_config(transport.clone()).max_incoming(HANDSHAKES_MAX);
+    let mut strangers = transport();
+    // Until it is known who speaks: one stream, and no more bytes under way than what may be said there.
+    strangers.max_concurrent_bidi_streams(VarInt::from_u32(1)).receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES));
+    server.transport_config(Arc::new(strangers)).max_incoming(HANDSHAKES_MAX);
     let mut client = quinn::ClientConfig::new(Arc::new(tls::peer_client(credentials)?));
-    client.transport_config(transport);
+    client.transport_config(Arc::new(transport()));
     socket.set_nonblocking(true)?;
     let endpoint = endpoint(socket, credentials.key.secret_der(), Some(server))?;
     let cluster_id = credentials.cluster_id.clone();
@@ -223,26 +226,38 @@ pub fn start<H: Handler>(
 }
 
 async fn accept<H: Handler>(endpoint: quinn::Endpoint, node: u64, cluster_id: String, handler: Arc<H>) {
-    let newcomers = Arc::new(tokio::sync::Semaphore::new(JOIN_CONNECTIONS_MAX));
+    let newcomers = Arc::new(Semaphore::new(JOIN_CONNECTIONS_MAX));
+    let strangers = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(incoming) = endpoint.accept().await {
+        if strangers.available_permits() < HANDSHAKES_MAX / 2 && incoming.may_retry() {
+            // From now on an address has to be proven before it costs a handshake. Fails only where that was done.
+            let _ = incoming.retry();
+            continue;
+        }
+        let Ok(seat) = strangers.clone().try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
         let (handler, cluster_id, newcomers) = (handler.clone(), cluster_id.clone(), newcomers.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            if let Err(reason) = serve(incoming, node, &cluster_id, handler, &newcomers).await {
+            if let Err(reason) = serve(incoming, seat, node, &cluster_id, handler, &newcomers).await {
                 tracing::debug!(%remote, %reason, "link ended");
             }
         });
     }
 }
 
+/// `seat` is held until it is known who speaks.
 async fn serve<H: Handler>(
     incoming: Incoming,
+    seat: OwnedSemaphorePermit,
     node: u64,
     cluster_id: &str,
     handler: Arc<H>,
-    newcomers: &tokio::sync::Semaphore,
+    newcomers: &Semaphore,
 ) -> io::Result<()> {
-    let connection = incoming.await?;
+    let connection = tokio::time::timeout(DIAL_TIMEOUT, incoming).await??;
     let protocol = connection
         .handshake_data()
         .and_then(|data| data.downcast::<HandshakeData>().ok())
@@ -253,6 +268,7 @@ async fn serve<H: Handler>(
             connection.close(VarInt::from_u32(close::REFUSED), b"too many nodes are joining, try again in a moment");
             return Ok(());
         };
+        drop(seat);
         return tokio::time::timeout(JOIN_TIMEOUT, serve_newcomer(&connection, &*handler)).await?;
     }
     debug_assert_eq!(protocol, ALPN_PEER, "TLS lets no other protocol through");
@@ -282,6 +298,9 @@ async fn serve<H: Handler>(
             return Ok(());
         }
     }
+    drop(seat);
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(PEER_STREAMS_MAX));
+    connection.set_receive_window(VarInt::MAX);
     write_frame(&mut send, &encode_frame(&Hello { node, rule_level: RULE_LEVEL })).await?;
     handler.arrived(hello.node);
     let mut removed = std::pin::pin!(handler.removed(hello.node));
@@ -357,7 +376,7 @@ pub async fn ask_to_join(
         .ip();
     let endpoint = quinn::Endpoint::client(any).map_err(JoinError::Unreachable)?;
     let mut client = quinn::ClientConfig::new(Arc::new(tls::join_client(pin)?));
-    client.transport_config(transport());
+    client.transport_config(Arc::new(transport()));
     let connection = endpoint
         .connect_with(client, remote, "join.samira")
         .map_err(|error| JoinError::Unreachable(io::Error::other(error)))?
