@@ -113,12 +113,14 @@ async fn succeed(raft: &Raft, leadership: &Leadership, dead: u64) {
     if led_by_another(leadership, dead, step(turn)).await {
         return;
     }
-    for _ in 0..SUCCESSION_ROUNDS {
+    for round in 0..SUCCESSION_ROUNDS {
         if let Err(error) = raft.trigger().elect().await {
             tracing::debug!(%error, "consensus has ended");
             return;
         }
-        if led_by_another(leadership, dead, step(survivors.len())).await {
+        // Each round waits twice as long as the one before: on a busy machine an election takes its time, and standing
+        // again would only spoil it.
+        if led_by_another(leadership, dead, step(survivors.len()) * (1 << round)).await {
             return;
         }
     }

@@ -30,11 +30,17 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Watches the commits of `writer`, and moves its log over `mover`, another connection to the same database, on a
-    /// thread called `name`. It ends with this handle. A failure is told to `alarm`.
+    /// thread called `name`. It ends with this handle. A failure is told to `alarm`, naming the `database`.
     ///
     /// # Errors
     /// No thread could be started, or SQLite said no.
-    pub(super) fn start(name: &str, writer: &mut Connection, mover: Connection, alarm: Alarm) -> io::Result<Self> {
+    pub(super) fn start(
+        name: &str,
+        database: &'static str,
+        writer: &mut Connection,
+        mover: Connection,
+        alarm: Alarm,
+    ) -> io::Result<Self> {
         let pages = Arc::new(AtomicU32::new(0));
         let seen = pages.clone();
         writer
@@ -46,7 +52,8 @@ impl Checkpoints {
         let (move_it, orders) = sync_channel(1);
         let moved = Arc::new(AtomicBool::new(false));
         let done = moved.clone();
-        std::thread::Builder::new().name(name.into()).spawn(move || run(&mover, &orders, &done, &alarm))?;
+        let on_failure = move |error: &rusqlite::Error| alarm.raise(&format!("cannot write {database}"), error);
+        std::thread::Builder::new().name(name.into()).spawn(move || run(&mover, &orders, &done, on_failure))?;
         Ok(Self { pages, moved, move_it })
     }
 
@@ -71,7 +78,7 @@ impl Checkpoints {
     }
 }
 
-fn run(mover: &Connection, orders: &Receiver<()>, moved: &AtomicBool, alarm: &Alarm) {
+fn run(mover: &Connection, orders: &Receiver<()>, moved: &AtomicBool, on_failure: impl Fn(&rusqlite::Error)) {
     while orders.recv().is_ok() {
         if moved.load(Acquire) {
             // Ordered while the last one was under way; the writer has yet to move the rest.
@@ -79,7 +86,7 @@ fn run(mover: &Connection, orders: &Receiver<()>, moved: &AtomicBool, alarm: &Al
         }
         match passive_checkpoint(mover) {
             Ok(_) => moved.store(true, Release),
-            Err(error) => return alarm.raise("cannot move a write-ahead log into its database", &error),
+            Err(error) => return on_failure(&error),
         }
     }
 }

@@ -175,7 +175,7 @@ impl LogStore {
         schema::sync_directory(path).map_err(file)?;
         let committed = Arc::new(Mutex::new(None));
         let (jobs, queue) = sync_channel(LOG_JOBS_MAX);
-        let checkpoints = Checkpoints::start("log-checkpoint", &mut writer, checkpointer, alarm.clone());
+        let checkpoints = Checkpoints::start("log-checkpoint", "log.db", &mut writer, checkpointer, alarm.clone());
         let checkpoints = checkpoints.map_err(OpenError::Thread)?;
         // Detached: they end with the last handle, and whatever was answered by then is on disk.
         let writer = Writer { connection: writer, committed: committed.clone(), checkpoints, alarm: alarm.clone() };

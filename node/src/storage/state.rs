@@ -82,7 +82,8 @@ impl StateDb {
     /// No thread could be started, or SQLite said no.
     pub fn keep_log_short(&mut self, alarm: Alarm) -> io::Result<()> {
         let mover = state_copy::open_beside(&self.path).map_err(io::Error::other)?;
-        self.checkpoints = Some(Checkpoints::start("state-checkpoint", &mut self.connection, mover, alarm)?);
+        self.checkpoints =
+            Some(Checkpoints::start("state-checkpoint", "state.db", &mut self.connection, mover, alarm)?);
         Ok(())
     }
 
