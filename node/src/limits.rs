@@ -99,20 +99,22 @@ pub const WATCH_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// until it is watched its death is noticed by the timeouts only.
 pub const WATCH_PAUSE: Duration = Duration::from_millis(100);
 
-/// When a leader has died, the first survivor stands for election at once, each further one this much later: longer
-/// than an election takes, so that they do not take each other's votes.
+/// When a leader has died all survivors stand for election at once. If that settles nothing each tries again after this
+/// time for each of them and for each one before it: longer than an election takes.
 pub const SUCCESSION_STEP: Duration = Duration::from_millis(30);
 
-/// Rounds of that. A survivor whose log is behind cannot win and one with a lease on the dead leader cannot vote until it
-/// has stood itself, so the first round may fail and the next succeeds. After that the ordinary timeouts decide; with three
-/// nodes that is 0.9 s later.
-pub const SUCCESSION_ROUNDS: u32 = 4;
+/// Rounds of that, each twice as long as the one before. After that the ordinary timeouts decide: with three nodes half a
+/// second later.
+pub const SUCCESSION_ROUNDS: u32 = 3;
+
+/// Who has voted for another helps nobody else to stand for this long: the other may be about to win.
+pub const VOTE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Interval of heartbeats. openraft cancels an append after it, so it is also the time one batch may take to a
 /// follower's disk and back.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// A follower that hears nothing stands for election after max plus a random part between min and max.
+/// A follower that hears nothing stands for election after max plus a random part of the difference between min and max.
 pub const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(200);
 
 /// See [`ELECTION_TIMEOUT_MIN`]; also how long followers protect a leader they have heard from.

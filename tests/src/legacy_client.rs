@@ -66,7 +66,16 @@ impl Client {
     /// # Errors
     /// When nobody answers, or the server turns us away.
     pub fn connect(address: SocketAddr, codec: Codec) -> Call<Self> {
+        Self::connect_within(address, codec, REPLY_TIMEOUT)
+    }
+
+    /// As [`Client::connect`], waiting only so long for this and every later reply.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_within(address: SocketAddr, codec: Codec, patience: Duration) -> Call<Self> {
         let mut client = Self::open(address, codec)?;
+        client.stream.set_read_timeout(Some(patience))?;
         let reply: HelloReply<String> = client.call_raw(&Hello::new("e2e"))?;
         match reply.status {
             Status::Connected => Ok(client),
@@ -95,14 +104,6 @@ impl Client {
         let mut client = Self::connect(address, codec)?;
         client.login(name)?;
         Ok(client)
-    }
-
-    /// How long to wait for a reply from now on.
-    ///
-    /// # Errors
-    /// Of the socket.
-    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(patience))
     }
 
     /// The socket, with nothing outstanding.

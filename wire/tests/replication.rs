@@ -172,7 +172,7 @@ proptest! {
             PeerRequest<'_>
         );
         check!(PeerRequest::Vote { vote, last_log_id: ids[1] }, PeerRequest<'_>);
-        check!(PeerRequest::PreVote { last_log_id: ids[1] }, PeerRequest<'_>);
+        check!(PeerRequest::PreVote { last_log_id: ids[1], dead: ids[0].map(|id| id.node) }, PeerRequest<'_>);
         check!(PeerRequest::Forward { runs: vec![parts.run()] }, PeerRequest<'_>);
         check!(PeerRequest::Snapshot { vote, header }, PeerRequest<'_>);
         check!(PeerRequest::Join { request: &parts.bytes }, PeerRequest<'_>);

@@ -16,7 +16,7 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::leader::Leadership;
 use super::types::{Raft, log_id_out};
-use crate::limits::{ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, RETRY_PAUSE};
+use crate::limits::{ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, RETRY_PAUSE, VOTE_PATIENCE};
 use crate::quic::peer::Lane;
 
 /// When this node last heard from somebody who leads or may lead soon. Cheap to clone.
@@ -26,22 +26,31 @@ pub(super) struct Heard(Arc<Mutex<Times>>);
 #[derive(Debug, Clone, Copy)]
 struct Times {
     leader: Option<Instant>,
+    voted: Option<Instant>,
     quiet_since: Instant,
 }
 
 impl Heard {
     pub(super) fn new() -> Self {
-        Heard(Arc::new(Mutex::new(Times { leader: None, quiet_since: Instant::now() })))
+        Heard(Arc::new(Mutex::new(Times { leader: None, voted: None, quiet_since: Instant::now() })))
     }
 
     /// A leader has spoken.
     pub(super) fn leader(&self) {
         let now = Instant::now();
-        *self.lock() = Times { leader: Some(now), quiet_since: now };
+        let mut times = self.lock();
+        (times.leader, times.quiet_since) = (Some(now), now);
     }
 
-    /// This node stands for election, or votes for somebody who does.
-    pub(super) fn election(&self) {
+    /// This node has voted for another.
+    pub(super) fn voted(&self) {
+        let now = Instant::now();
+        let mut times = self.lock();
+        (times.voted, times.quiet_since) = (Some(now), now);
+    }
+
+    /// This node stands for election.
+    fn standing(&self) {
         self.lock().quiet_since = Instant::now();
     }
 
@@ -54,71 +63,131 @@ impl Heard {
         self.lock().leader.is_some_and(|heard| heard.elapsed() < time)
     }
 
+    fn voted_within(&self, time: Duration) -> bool {
+        self.lock().voted.is_some_and(|voted| voted.elapsed() < time)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Times> {
         self.0.lock().expect("nobody panics while holding this lock")
     }
 }
 
-/// Whether this node would vote for a candidate whose log ends there.
-pub(super) fn would_vote(raft: &Raft, heard: &Heard, last_log_id: Option<LogId>) -> bool {
-    let metrics = raft.data_metrics();
-    let metrics = metrics.borrow();
-    // Only known to a leader.
-    let followed = metrics.millis_since_quorum_ack.is_some_and(|ms| u128::from(ms) < ELECTION_TIMEOUT_MAX.as_millis());
-    !followed && !heard.leader_within(ELECTION_TIMEOUT_MAX) && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
+/// This node as a voter that may stand for election. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    raft: Raft,
+    leadership: Leadership,
+    heard: Heard,
 }
 
-/// Stands for election whenever no leader was heard for long enough and a majority would vote for this node.
-pub(super) async fn stand(raft: Raft, mut leadership: Leadership, heard: Heard) {
-    let mut patience = patience();
-    loop {
-        let members = leadership.members();
-        let me = leadership.node();
-        let voters: Vec<u64> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id).collect();
-        if !voters.contains(&me) || leadership.role().0 == "leader" {
-            leadership.changed().await;
-            continue;
-        }
-        let due = heard.quiet_since() + patience;
-        // Alone there is nobody to wait for.
-        if voters.len() > 1 && Instant::now() < due {
-            tokio::time::sleep_until(due).await;
-            continue;
-        }
-        if would_win(&raft, &leadership, &voters).await {
-            heard.election();
-            patience = self::patience();
-            if let Err(error) = raft.trigger().elect().await {
-                tracing::debug!(%error, "consensus has ended");
-                return;
+impl Candidate {
+    pub(super) fn new(raft: Raft, leadership: Leadership, heard: Heard) -> Self {
+        Candidate { raft, leadership, heard }
+    }
+
+    pub(super) fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// Whether this node would vote for a candidate whose log ends there. Where a leader is known to be `dead`, its silence
+    /// need not have lasted.
+    pub(super) fn would_vote(&self, last_log_id: Option<LogId>, dead: Option<u64>) -> bool {
+        let metrics = self.raft.data_metrics();
+        let metrics = metrics.borrow();
+        let free = match dead {
+            Some(dead) => self.leadership.leader().is_none_or(|leader| leader == dead) && !self.has_just_voted(),
+            None => {
+                // Only known to a leader.
+                let acknowledged = metrics.millis_since_quorum_ack.map(Duration::from_millis);
+                acknowledged.is_none_or(|ago| ago >= ELECTION_TIMEOUT_MAX)
+                    && !self.heard.leader_within(ELECTION_TIMEOUT_MAX)
             }
-            // A single voter wins at once, and must not ask again before that shows.
-            let _ = tokio::time::timeout(ELECTION_TIMEOUT_MIN, leadership.changed()).await;
-        } else {
-            let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
-        }
+        };
+        free && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
     }
-}
 
-/// Asks the other voters. Two majorities may be needed during a change of the members; the election then decides.
-async fn would_win(raft: &Raft, leadership: &Leadership, voters: &[u64]) -> bool {
-    let last_log_id = raft.data_metrics().borrow().last_log.as_ref().map(log_id_out);
-    let mut answers = JoinSet::new();
-    for &voter in voters.iter().filter(|&&voter| voter != leadership.node()) {
-        let Some(peer) = leadership.peers().find(voter).filter(|peer| peer.is_connected()) else { continue };
-        answers.spawn(async move {
-            let answer = peer.call(Lane::Vote, &PeerRequest::PreVote { last_log_id }, ELECTION_TIMEOUT_MIN).await;
-            matches!(answer, Ok(PeerReply::PreVote { granted: true }))
-        });
+    /// Whether it has given its vote to somebody who may be about to win.
+    pub(super) fn has_just_voted(&self) -> bool {
+        self.heard.voted_within(VOTE_PATIENCE)
     }
-    let mut granted = 1;
-    while granted < voters.len() / 2 + 1 {
-        match answers.join_next().await {
-            Some(answer) => granted += usize::from(answer.unwrap_or(false)),
-            None => return false,
+
+    /// Asks the other voters; see [`Candidate::would_vote`]. Two majorities may be needed during a change of the members; the
+    /// election then decides.
+    pub(super) async fn would_win(&self, dead: Option<u64>) -> bool {
+        let last_log_id = self.raft.data_metrics().borrow().last_log.as_ref().map(log_id_out);
+        if !self.would_vote(last_log_id, dead) {
+            return false;
+        }
+        let members = self.leadership.members();
+        let voters = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id);
+        let (mut all, mut answers) = (0, JoinSet::new());
+        for voter in voters {
+            all += 1;
+            let peer = self.leadership.peers().find(voter).filter(|peer| peer.is_connected());
+            let Some(peer) = peer.filter(|_| voter != self.leadership.node()) else { continue };
+            answers.spawn(async move {
+                let request = PeerRequest::PreVote { last_log_id, dead };
+                let answer = peer.call(Lane::Vote, &request, ELECTION_TIMEOUT_MIN).await;
+                matches!(answer, Ok(PeerReply::PreVote { granted: true }))
+            });
+        }
+        let mut granted = 1;
+        while granted < all / 2 + 1 {
+            match answers.join_next().await {
+                Some(answer) => granted += usize::from(answer.unwrap_or(false)),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Stands for election. False when consensus has ended.
+    pub(super) async fn elect(&self) -> bool {
+        self.heard.standing();
+        tracing::info!("standing for election");
+        match self.raft.trigger().elect().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "consensus has ended");
+                false
+            }
         }
     }
-    true
+
+    /// Stands for election whenever no leader was heard for long enough and a majority would vote for this node.
+    pub(super) async fn stand_when_due(self) {
+        let mut leadership = self.leadership.clone();
+        let mut patience = patience();
+        loop {
+            let members = leadership.members();
+            let me = leadership.node();
+            let voters = members.iter().filter(|(_, voter)| *voter).count();
+            if !members.iter().any(|(member, voter)| *voter && member.id == me) || leadership.role().0 == "leader" {
+                leadership.changed().await;
+                continue;
+            }
+            let due = self.heard.quiet_since() + patience;
+            // Alone there is nobody to wait for.
+            if voters > 1 && Instant::now() < due {
+                tokio::time::sleep_until(due).await;
+                continue;
+            }
+            if self.would_win(None).await {
+                patience = self::patience();
+                if !self.elect().await {
+                    return;
+                }
+                // A single voter wins at once, and must not ask again before that shows.
+                let _ = tokio::time::timeout(ELECTION_TIMEOUT_MIN, leadership.changed()).await;
+            } else {
+                let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
+            }
+        }
+    }
 }
 
 /// How long silence has to last, drawn anew for each election so that two nodes do not stand in step.
@@ -128,5 +197,5 @@ fn patience() -> Duration {
     // Without randomness the nodes may stand in step, and try again.
     let _ = getrandom::fill(&mut random);
     let part = u64::try_from(span * u128::from(u16::from_be_bytes(random)) / u128::from(u16::MAX)).unwrap_or_default();
-    ELECTION_TIMEOUT_MAX + ELECTION_TIMEOUT_MIN + Duration::from_millis(part)
+    ELECTION_TIMEOUT_MAX + Duration::from_millis(part)
 }

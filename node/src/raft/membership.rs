@@ -11,6 +11,7 @@ use wire::replication::entry::Member;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{PeerReply, PeerRequest};
 
+use super::candidacy::Candidate;
 use super::leader::{Leadership, members};
 use super::propose::Proposer;
 use super::succession::Watch;
@@ -116,8 +117,13 @@ impl Doorkeeper {
 
 /// On the leader, makes learners that have caught up voters and carries out removals; everywhere, keeps links and watches
 /// in step with the members.
-pub(super) async fn tend(raft: Raft, mut leadership: Leadership, mut removals: watch::Receiver<Removals>) {
-    let mut watch = Watch::default();
+pub(super) async fn tend(
+    raft: Raft,
+    mut leadership: Leadership,
+    mut removals: watch::Receiver<Removals>,
+    candidate: Candidate,
+) {
+    let mut watch = Watch::new(candidate);
     let mut logged = None;
     loop {
         let (role, term) = leadership.role();
@@ -135,7 +141,7 @@ pub(super) async fn tend(raft: Raft, mut leadership: Leadership, mut removals: w
         watch.retain(is_member);
         for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
             leadership.peers().get(member.id, &member.address);
-            watch.keep(&raft, &leadership, member.id, &member.address);
+            watch.keep(member.id, &member.address);
         }
         let written: BTreeSet<u64> = removals.borrow_and_update().nodes.keys().copied().collect();
         let next = if leadership.leader() == Some(me) { next_change(&raft, &members, &written) } else { None };

@@ -31,7 +31,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use wire::replication::entry::Member;
 
-use self::candidacy::Heard;
+use self::candidacy::{Candidate, Heard};
 use self::collect::Collector;
 use self::leader::Leadership;
 use self::log_store::RaftLog;
@@ -196,9 +196,10 @@ impl Consensus {
         if !keeps_ca_key {
             tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
         }
-        tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone()));
+        let candidate = Candidate::new(raft.clone(), leadership.clone(), heard);
+        tokio::spawn(candidate.clone().stand_when_due());
+        tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone(), candidate.clone()));
         tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
-        tokio::spawn(candidacy::stand(raft.clone(), leadership.clone(), heard.clone()));
         let remover = Remover {
             leadership: leadership.clone(),
             proposer: proposer.clone(),
@@ -213,7 +214,7 @@ impl Consensus {
             collector,
             doorkeeper,
             remover: remover.clone(),
-            heard,
+            candidate,
             files,
         });
         Ok(Consensus { proposer, reads, leadership, raft, log, peers, remover })

@@ -7,7 +7,7 @@ use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{PeerReply, PeerRequest};
 use wire::replication::{decode, encode};
 
-use super::candidacy::{self, Heard};
+use super::candidacy::Candidate;
 use super::collect::{Collector, NotCollected};
 use super::flushes::Flushes;
 use super::leader::Leadership;
@@ -29,7 +29,7 @@ pub(super) struct Parts {
     pub(super) collector: Collector,
     pub(super) doorkeeper: Doorkeeper,
     pub(super) remover: Remover,
-    pub(super) heard: Heard,
+    pub(super) candidate: Candidate,
     pub(super) files: Arc<StateFiles>,
 }
 
@@ -108,17 +108,17 @@ impl Parts {
             PeerRequest::Vote { vote, last_log_id } => {
                 let reply = incoming::vote(&self.raft, vote, last_log_id).await;
                 if matches!(reply, PeerReply::Vote { granted: true, .. }) {
-                    self.heard.election();
+                    self.candidate.heard().voted();
                 }
                 reply
             }
-            PeerRequest::PreVote { last_log_id } => {
-                PeerReply::PreVote { granted: candidacy::would_vote(&self.raft, &self.heard, last_log_id) }
+            PeerRequest::PreVote { last_log_id, dead } => {
+                PeerReply::PreVote { granted: self.candidate.would_vote(last_log_id, dead) }
             }
             PeerRequest::Append { vote, prev_log_id, leader_commit, entries } => {
                 // At its arrival: the answer waits for the disk, which may be slow.
                 if vote.term >= self.leadership.role().1 {
-                    self.heard.leader();
+                    self.candidate.heard().leader();
                 }
                 incoming::append(&self.raft, &self.flushes, vote, prev_log_id, leader_commit, entries).await
             }

@@ -9,20 +9,22 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use wire::limits::WATCH_PREFACE;
 
+use super::candidacy::Candidate;
 use super::leader::Leadership;
-use super::types::Raft;
 use crate::limits::{SUCCESSION_ROUNDS, SUCCESSION_STEP, WATCH_CONNECT_TIMEOUT, WATCH_PAUSE};
 
 /// The watch over all other members.
-#[derive(Debug, Default)]
 pub(super) struct Watch {
+    candidate: Candidate,
     watched: HashMap<u64, (String, AbortHandle)>,
 }
 
@@ -33,6 +35,11 @@ impl Drop for Watch {
 }
 
 impl Watch {
+    /// Over nobody yet.
+    pub(super) fn new(candidate: Candidate) -> Self {
+        Watch { candidate, watched: HashMap::new() }
+    }
+
     /// Stops watching everybody else.
     pub(super) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
         self.watched.retain(|&peer, (_, task)| {
@@ -45,32 +52,47 @@ impl Watch {
     }
 
     /// Watches a member at an address from now on.
-    pub(super) fn keep(&mut self, raft: &Raft, leadership: &Leadership, peer: u64, address: &str) {
+    pub(super) fn keep(&mut self, peer: u64, address: &str) {
         if self.watched.get(&peer).is_some_and(|(known, _)| known == address) {
             return;
         }
-        let task = tokio::spawn(watch(raft.clone(), leadership.clone(), peer, address.to_owned())).abort_handle();
+        let task = tokio::spawn(watch(self.candidate.clone(), peer, address.to_owned())).abort_handle();
         if let Some((_, old)) = self.watched.insert(peer, (address.to_owned(), task)) {
             old.abort();
         }
     }
 }
 
-async fn watch(raft: Raft, leadership: Leadership, peer: u64, address: String) {
-    let mut connection = connect(&address).await;
+async fn watch(candidate: Candidate, peer: u64, address: String) {
+    let leadership = candidate.leadership();
+    // A connection has broken and it is not known yet why.
+    let mut broken = false;
     loop {
-        let Ok(held) = connection else {
-            pause(&leadership, peer).await;
-            connection = connect(&address).await;
-            continue;
-        };
-        broken(held).await;
-        connection = connect(&address).await;
-        let refused = connection.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if refused && leadership.leader() == Some(peer) {
-            tracing::info!(peer = format_args!("{peer:016x}"), address, "the leader is gone");
-            succeed(&raft, &leadership, peer).await;
+        match connect(&address).await {
+            Ok(held) => {
+                let since = Instant::now();
+                end_of(held).await;
+                broken = true;
+                if since.elapsed() < WATCH_PAUSE {
+                    // Caught by the death of the process, or sent away: soon again, but not at once for ever.
+                    tokio::time::sleep(WATCH_PAUSE / 4).await;
+                }
+                continue;
+            }
+            // Not if it was never reached: a way that only this kind of connection cannot go proves nothing.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                if mem::take(&mut broken) && leadership.leader() == Some(peer) {
+                    tracing::info!(peer = format_args!("{peer:016x}"), address, "the leader is gone");
+                    succeed(&candidate, peer).await;
+                }
+            }
+            // Caught by the death of the process; the next attempt tells.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                continue;
+            }
+            Err(_) => {}
         }
+        pause(leadership, peer).await;
     }
 }
 
@@ -88,7 +110,7 @@ async fn pause(leadership: &Leadership, peer: u64) {
 }
 
 /// Returns when the connection has ended.
-async fn broken(mut held: TcpStream) {
+async fn end_of(mut held: TcpStream) {
     let mut nothing = [0; 16];
     // A peer says nothing here; whatever it does say keeps the watch.
     while held.read(&mut nothing).await.is_ok_and(|count| count > 0) {}
@@ -103,24 +125,27 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
     tokio::time::timeout(WATCH_CONNECT_TIMEOUT, open).await?
 }
 
-/// Stands for election in turn with the other survivors until somebody leads.
-async fn succeed(raft: &Raft, leadership: &Leadership, dead: u64) {
+/// Stands for election until somebody leads.
+///
+/// All survivors stand at once: none can vote before it has stood itself, because it still protects the dead leader with
+/// its lease. Among votes of one term the greater node id wins, if no log is behind, so that usually settles it. If
+/// it does not, they go on in turn, but only who could win, and nobody who has just voted for another.
+async fn succeed(candidate: &Candidate, dead: u64) {
+    let leadership = candidate.leadership();
     let members = leadership.members();
     let survivors: Vec<u64> =
         members.iter().filter(|(member, voter)| *voter && member.id != dead).map(|(member, _)| member.id).collect();
     let Some(turn) = survivors.iter().position(|&id| id == leadership.node()) else { return };
-    let step = |steps: usize| SUCCESSION_STEP * u32::try_from(steps).unwrap_or(u32::MAX);
-    if led_by_another(leadership, dead, step(turn)).await {
+    if !candidate.has_just_voted() && !candidate.elect().await {
         return;
     }
+    let steps = u32::try_from(survivors.len() + turn).unwrap_or(u32::MAX);
     for round in 0..SUCCESSION_ROUNDS {
-        if let Err(error) = raft.trigger().elect().await {
-            tracing::debug!(%error, "consensus has ended");
+        // Each round waits twice as long as the one before: on a busy machine an election takes its time.
+        if led_by_another(leadership, dead, SUCCESSION_STEP * steps * (1 << round)).await {
             return;
         }
-        // Each round waits twice as long as the one before: on a busy machine an election takes its time, and standing
-        // again would only spoil it.
-        if led_by_another(leadership, dead, step(survivors.len()) * (1 << round)).await {
+        if candidate.would_win(Some(dead)).await && !candidate.elect().await {
             return;
         }
     }

@@ -146,7 +146,7 @@ fn peer_requests() {
         ("peer_request_ca_key", PeerRequest::CaKey),
         ("peer_request_announce", PeerRequest::Announce { member: member() }),
         ("peer_request_join", PeerRequest::Join { request: b"\x01\x02" }),
-        ("peer_request_pre_vote", PeerRequest::PreVote { last_log_id: Some(LOG_ID) }),
+        ("peer_request_pre_vote", PeerRequest::PreVote { last_log_id: Some(LOG_ID), dead: Some(LOG_ID.node) }),
         ("peer_request_remove", PeerRequest::Remove { node: 0x1122_3344_5566_7788, by: "alpha" }),
     ] {
         golden(name, &request, &mut Vec::new());

@@ -137,15 +137,16 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn new(protocol: Protocol, place: usize, addresses: &'a [SocketAddr]) -> Self {
         let mut worker = Self { protocol, place, addresses, seats: Vec::new() };
+        // Passwords take their time when all come at once, so a seat may be had only later.
         worker.seats = (0..addresses.len()).map(|node| worker.sit_down(node).ok()).collect();
         worker
     }
 
     fn sit_down(&self, node: usize) -> Call<(Client, String)> {
         let me = sender(self.place);
-        let mut client = Client::logged_in(self.addresses[node], self.protocol.codec(), &me)?;
+        let mut client = Client::connect_within(self.addresses[node], self.protocol.codec(), ATTEMPT)?;
+        client.login(&me)?;
         let chat = client.start_chat(&me, &receiver(self.place % CONVERSATIONS))?;
-        client.set_patience(ATTEMPT)?;
         Ok((client, chat))
     }
 

@@ -66,8 +66,9 @@ impl<'a> Flood<'a> {
     fn run(&self, connection: usize, goal: u64) -> Call<()> {
         let (me, peer) = (Self::name(connection), Self::name(connection ^ 1));
         let codec = Codec::ALL[connection % Codec::ALL.len()];
-        let mut client = Client::logged_in(self.addresses[connection % self.addresses.len()], codec, &me)?;
-        client.set_patience(PATIENCE)?;
+        let address = self.addresses[connection % self.addresses.len()];
+        let mut client = Client::connect_within(address, codec, PATIENCE)?;
+        client.login(&me)?;
         let chat = client.start_chat(&me, &peer)?;
         let send = client.encode(&Request::SendChatMessage {
             chat_id: chat.as_str().into(),

@@ -90,6 +90,8 @@ pub enum PeerRequest<'a> {
     PreVote {
         /// End of the asking node's log.
         last_log_id: Option<LogId>,
+        /// The leader whose process is known to have died, if that is why.
+        dead: Option<u64>,
     },
 }
 
