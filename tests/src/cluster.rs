@@ -302,6 +302,17 @@ impl Node {
         OpenOptions::new().create(true).append(true).open(path).expect("the test's directory can be written")
     }
 
+    /// Runs it although it must not be let in; returns what it says to that.
+    ///
+    /// # Panics
+    /// When it ends with success, or not at all.
+    pub fn refused(&self, join: &Join) -> String {
+        let output = self.run_to_end(Some(join));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{said}");
+        said
+    }
+
     /// Everything it has printed, standard output and log.
     pub fn printed(&self) -> String {
         let bytes = fs::read(self.dir.join("node.log")).unwrap_or_default();

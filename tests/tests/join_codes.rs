@@ -13,20 +13,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use serde_json::json;
-use tests::cluster::{Cluster, Join, Node};
+use tests::cluster::{Cluster, Join};
 use tests::{PATIENCE, wait_for, wait_until};
 use wire::replication::encode;
 use wire::replication::entry::Member;
 use wire::replication::join::JoinRequest;
 use wire::replication::rpc::Hello;
-
-/// What a node says that is not let in.
-fn refused(node: &Node, join: &Join) -> String {
-    let output = node.run_to_end(Some(join));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "{said}");
-    said
-}
 
 #[test]
 fn a_code_whose_time_is_over_lets_nobody_in() {
@@ -38,7 +30,7 @@ fn a_code_whose_time_is_over_lets_nobody_in() {
     // let in, which is no fault; so it is asked as a code that is over for certain.
     let made = tests::now();
     wait_until("the code's time to be over", || made.elapsed() > Duration::from_millis(1_500));
-    let said = refused(&cluster.new_node("late"), &join);
+    let said = cluster.new_node("late").refused(&join);
     assert!(said.contains("has expired") && said.contains("node join-code"), "{said}");
 
     for wrong in [0, 25 * 60 * 60] {
@@ -184,7 +176,7 @@ fn a_false_server_is_told_nothing() {
     for (i, chain) in [own, borrowed, both].into_iter().enumerate() {
         let server = FalseServer::start(chain, impostor.key.clone_key());
         let join = Join { peer: server.address.to_string(), code: good.code.clone() };
-        let said = refused(&cluster.new_node(&format!("fooled{i}")), &join);
+        let said = cluster.new_node(&format!("fooled{i}")).refused(&join);
         assert!(said.contains("does not belong to the cluster this join code is for"), "{said}");
         match server.next() {
             Err(error) => assert!(error.contains("does not belong to the cluster"), "{error}"),

@@ -1,18 +1,10 @@
 //! Who comes in, by which door, and who stays outside.
 
-use tests::cluster::{Cluster, Join, Node};
+use tests::cluster::{Cluster, Join};
 use tests::legacy_client::Client;
 use tests::load::Load;
 use tests::wait_until;
 use wire::codec::Codec;
-
-/// What a node says that is not let in.
-fn refused(node: &Node, join: &Join) -> String {
-    let output = node.run_to_end(Some(join));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "{said}");
-    said
-}
 
 #[test]
 fn a_code_lets_one_server_in_and_no_second() {
@@ -22,7 +14,7 @@ fn a_code_lets_one_server_in_and_no_second() {
     second.start(Some(&join));
     cluster.nodes.push(second);
     cluster.wait_voters(2);
-    let said = refused(&cluster.new_node("n3"), &join);
+    let said = cluster.new_node("n3").refused(&join);
     assert!(said.contains("used by another server") && said.contains("join-code"), "{said}");
     cluster.stop();
 }
@@ -36,12 +28,12 @@ fn codes_that_were_never_given_out_are_refused_with_the_remedy() {
     // Right cluster, wrong secret: as a code would look whose time is over and that was swept away.
     let other: String = secret.chars().map(|c| if c == 'a' { 'b' } else { 'a' }).collect();
     let unknown = Join { peer: good.peer.clone(), code: format!("{pin}-{other}") };
-    let said = refused(&cluster.new_node("x1"), &unknown);
+    let said = cluster.new_node("x1").refused(&unknown);
     assert!(said.contains("does not know this join code") && said.contains("node join-code"), "{said}");
 
     // A code of another cluster: its pin does not fit, and the secret is not told to whoever answers.
     let foreign = Join { peer: good.peer.clone(), code: stranger.nodes[0].invite().code };
-    refused(&cluster.new_node("x2"), &foreign);
+    cluster.new_node("x2").refused(&foreign);
 
     // No code at all.
     let mut node = cluster.new_node("x3");

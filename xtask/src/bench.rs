@@ -1,11 +1,10 @@
 //! `cargo xtask bench`: builds the measuring program with the server, both optimised, and hands over to it.
 
 use std::ffi::OsString;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::cargo::build_binary;
+use crate::cargo::hand_over;
 
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
@@ -16,11 +15,5 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    build_binary("node", true)?;
-    let program = build_binary("bench", true)?;
-    let status = Command::new(program).args(&args.args).status().context("cannot run the measuring program")?;
-    if !status.success() {
-        bail!("the measurement failed ({status})");
-    }
-    Ok(())
+    hand_over("bench", true, &args.args)
 }

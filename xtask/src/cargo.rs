@@ -1,5 +1,6 @@
 //! Calling cargo, and where this repository is.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -43,6 +44,24 @@ pub(crate) fn build_binary(binary: &str, release: bool) -> Result<PathBuf> {
         bail!("{binary} does not build");
     }
     executable(&String::from_utf8_lossy(&output.stdout), binary).with_context(|| format!("cargo built no {binary}"))
+}
+
+/// Builds the server and a program that works with it, and hands over to the program, arguments and all.
+///
+/// # Errors
+/// When a build fails, or the program ends without success.
+pub(crate) fn hand_over<A: AsRef<OsStr>>(
+    program: &str,
+    release: bool,
+    args: impl IntoIterator<Item = A>,
+) -> Result<()> {
+    build_binary("node", release)?;
+    let path = build_binary(program, release)?;
+    let status = Command::new(path).args(args).status().with_context(|| format!("cannot run {program}"))?;
+    if !status.success() {
+        bail!("{program} failed ({status})");
+    }
+    Ok(())
 }
 
 /// The path of a binary in cargo's messages, one JSON object per line.

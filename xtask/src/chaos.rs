@@ -1,11 +1,10 @@
 //! `cargo xtask chaos`: builds the program that breaks clusters, and hands over to it.
 
 use std::ffi::OsString;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::cargo::build_binary;
+use crate::cargo::hand_over;
 
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
@@ -17,12 +16,5 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (ours, theirs): (Vec<_>, Vec<_>) = args.args.iter().partition(|arg| *arg == "--release");
-    let release = !ours.is_empty();
-    build_binary("node", release)?;
-    let program = build_binary("chaos", release)?;
-    let status = Command::new(program).args(theirs).status().context("cannot run the campaign")?;
-    if !status.success() {
-        bail!("the campaign failed ({status})");
-    }
-    Ok(())
+    hand_over("chaos", !ours.is_empty(), theirs)
 }
