@@ -1,7 +1,8 @@
 //! `cargo xtask cluster`, as a person uses it who has no terminal: lines in, lines out.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -75,13 +76,29 @@ impl Drop for Xtask {
     }
 }
 
-/// Three free neighbours, below the ports that the system hands out by itself.
+/// Three free neighbours, below the ports that the system hands out by itself. The system's tables are asked instead of
+/// binding them for a moment: a process that another test starts in that moment inherits them, and they are taken.
 fn free_ports(from: u16) -> u16 {
-    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok();
-    (from..from + 5000)
+    let taken = taken_ports();
+    (from..from + 3000)
         .step_by(usize::from(NODES))
-        .find(|&base| (base..base + NODES).all(free))
+        .find(|&base| (base..base + NODES).all(|port| !taken.contains(&port)))
         .expect("three free ports in a row")
+}
+
+/// Every port that a socket of this machine is bound to.
+fn taken_ports() -> HashSet<u16> {
+    let mut ports = HashSet::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        // A kernel without IPv6 lacks two of them.
+        let rows = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+        for row in rows.lines().skip(1) {
+            let local = row.split_whitespace().nth(1).and_then(|address| address.rsplit_once(':'));
+            let (_, port) = local.expect("each row names its local address");
+            ports.insert(u16::from_str_radix(port, 16).expect("ports are hexadecimal"));
+        }
+    }
+    ports
 }
 
 #[test]
