@@ -11,6 +11,7 @@
 //! * [`codec`]: the choice between JSON and SAMIRA/1, and the door to both.
 //! * [`frame`]: where does a message end?
 //! * [`legacy`]: what clients of the original system say and hear: handshake, requests, replies, texts.
+//! * [`chat`]: what clients of our own dialect say and hear.
 //! * [`json`], [`samira`]: the two formats, as serde formats.
 //! * `replication` (feature `alloc`): what the nodes of a cluster store and say to each other.
 //! * `dump` (feature `dump`): annotated hexdumps.
@@ -56,6 +57,7 @@ extern crate alloc;
 extern crate std;
 
 mod bytes;
+pub mod chat;
 pub mod codec;
 #[cfg(feature = "dump")]
 pub mod dump;

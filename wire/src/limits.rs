@@ -39,11 +39,69 @@ pub const VIEW_LIMIT_DEFAULT: u32 = 6;
 /// Bytes of a user search pattern.
 pub const SEARCH_PATTERN_BYTES_MAX: usize = 256;
 
+// ---- our own dialect ---------------------------------------------------------------------------------------
+
+/// The newest version of our own dialect, and the only one so far.
+pub const CHAT_VERSION: u64 = 2;
+
+/// Bytes of a token: 64 bits that name it and more randomness than anybody can guess.
+pub const TOKEN_BYTES: usize = 24;
+
+/// Bytes of a client's frame: a full message text and room for everything else, in SAMIRA/2. In JSON/2 the bound is
+/// [`REQUEST_BYTES_MAX`], because every character of a text may be escaped.
+pub const CLIENT_FRAME_BYTES_MAX: usize = MESSAGE_TEXT_BYTES_MAX + (8 << 10);
+
+/// Bytes of a node's frame in SAMIRA/2: several full message texts. In JSON/2 a frame may be six times as long.
+pub const NODE_FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of content at which a node stops adding items to a list; one more item of any legal size fits the frame.
+pub const REPLY_CONTENT_BYTES_MAX: usize = 128 << 10;
+
+/// Messages, or changes of any kind, in one reply.
+pub const MESSAGES_PER_REPLY_MAX: usize = 500;
+
+/// Conversations in one reply.
+pub const CONVERSATIONS_PER_REPLY_MAX: usize = 200;
+
+/// People in one reply.
+pub const PEOPLE_PER_REPLY_MAX: usize = 200;
+
+/// Bytes of the text in a conversation's summary.
+pub const PREVIEW_BYTES_MAX: usize = 256;
+
+/// Requests of one connection that may be open at once.
+pub const PIPELINE_MAX: usize = 512;
+
+/// Numbers in one deletion, marks in one request.
+pub const ITEMS_PER_REQUEST_MAX: usize = 128;
+
+/// People whose presence one connection may watch: all that a long list of conversations shows.
+pub const WATCHED_MAX: usize = 512;
+
+/// Bytes of what a client or device calls itself.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+
+/// Devices of one user; the one that has been silent longest makes room for a new one.
+pub const DEVICES_PER_USER_MAX: usize = 32;
+
+/// A connection that has been silent for this long is closed by either side, milliseconds. Half of it is the time to send
+/// a ping: a phone's radio sleeps meanwhile, and a router keeps the connection in its table.
+pub const SILENCE_MS_MAX: u64 = 120_000;
+
+/// How long somebody who types is shown as typing without saying so again, milliseconds.
+pub const TYPING_TTL_MS: u64 = 6_000;
+
+/// Items of a list on a device without an allocator.
+pub const DEVICE_LIST_ITEMS_MAX: usize = 16;
+
 // ---- first bytes on the client port ------------------------------------------------------------------------
 
 /// First and only byte of a TCP connection that one node holds to another in order to notice its death at once. It tells
 /// nothing and is answered with nothing.
 pub const WATCH_PREFACE: u8 = 0xA1;
+
+/// First byte of a connection in SAMIRA/2.
+pub const SAMIRA2_PREFACE: u8 = 0xA2;
 
 // ---- between nodes -----------------------------------------------------------------------------------------
 
@@ -80,3 +138,6 @@ const _: () =
     assert!(REQUEST_BYTES_MAX >= 6 * MESSAGE_TEXT_BYTES_MAX + 4096, "every legal message text must fit escaped");
 const _: () = assert!(PEER_FRAME_BYTES_MAX >= RUN_COMMANDS_MAX * 128, "a run of short writes must fit one frame");
 const _: () = assert!(RUN_BYTES_MAX >= 2 * MESSAGE_TEXT_BYTES_MAX, "one command of any legal size must fit a run");
+const _: () =
+    assert!(NODE_FRAME_BYTES_MAX >= REPLY_CONTENT_BYTES_MAX + MESSAGE_TEXT_BYTES_MAX + 4096, "one more item fits");
+const _: () = assert!(DELETE_INDICES_MAX == ITEMS_PER_REQUEST_MAX, "the rules bound both dialects' deletions");
