@@ -133,6 +133,8 @@ messages! {
         cursor: u64,
         /// Changes at most; 0: as many as the node likes.
         limit: u64,
+        /// Conversations that the device knows to be behind: their messages are not handed over, their summaries are told anew.
+        behind: List<u64>,
     }
 
     /// See [`Request::Conversations`].
