@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use wire::codec::Codec;
-use wire::replication::command::Writer;
+use wire::replication::command::{Chat, Outcome, Writer};
 
 use super::*;
+use crate::bridge::ConnId;
 use crate::chat::tests::Machine;
 use crate::storage::query::{Page, StateReader};
 use crate::storage::state::StateDb;
