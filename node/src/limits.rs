@@ -152,6 +152,36 @@ pub const JOIN_PAUSE: Duration = Duration::from_secs(1);
 /// An idle one costs about a kilobyte here and a few in the kernel.
 pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
 
+/// Between two writes of one session's marks: nobody notices a check mark that comes a quarter of a second later.
+pub const MARKS_PAUSE: Duration = Duration::from_millis(250);
+
+/// A read of what happened that failed is tried again after this.
+pub const FEED_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a client is told to wait before it tries a write again on a session that may only read, milliseconds.
+pub const RECHECK_HINT_MS: u64 = 1000;
+
+/// How long it is looked whether such a session may write again.
+pub const RECHECK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who comes back within this was never gone: a client that moves to another node takes a fraction of it.
+pub const ABSENCE_GRACE: Duration = Duration::from_secs(4);
+
+/// Nodes tell each other everybody who is online this often, so that one that was not reached catches up.
+pub const PRESENCE_REFRESH: Duration = Duration::from_secs(15);
+
+/// What a node has not said again for this long is forgotten: two refreshes may be lost.
+pub const PRESENCE_TTL: Duration = Duration::from_secs(50);
+
+/// Batches of presence and typing that may wait, in either direction; further ones are dropped, as nothing depends on them.
+pub const WHISPERS_MAX: usize = 64;
+
+/// One batch of presence and typing to a peer.
+pub const WHISPER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Transactions whose effects may wait for the service; beyond it sessions are told from the rows instead.
+pub const EFFECTS_MAX: usize = 256;
+
 // ---- transport ---------------------------------------------------------------------------------------------
 
 /// A new connection has this long to send its first whole frame, then it is closed.

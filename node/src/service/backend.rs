@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tokio::sync::oneshot;
 use wire::replication::command::{Command, Outcome};
+use wire::replication::rpc::Whisper;
 
 use super::passwords::Passwords;
 use crate::chat::state::Lookup;
@@ -19,6 +20,21 @@ pub(super) trait Cluster: Clone + Send + Sync + 'static {
 
     /// Waits until reads see everything acknowledged before; see [`crate::raft::read::Reads::barrier`].
     fn barrier(&self) -> impl Future<Output = Freshness> + Send;
+
+    /// The members of the cluster, for clients.
+    fn nodes(&self) -> Vec<NodeAddress>;
+
+    /// Tells the other nodes something that is never stored.
+    fn whisper(&self, whispers: Vec<Whisper>);
+}
+
+/// A member of the cluster, as clients are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NodeAddress {
+    pub(super) name: String,
+    /// `HOST:PORT`.
+    pub(super) address: String,
+    pub(super) leader: bool,
 }
 
 /// What a request works with.

@@ -1,32 +1,49 @@
 //! The chat service: requests in, replies and events out, in two dialects.
 //!
 //! One task owns all client sessions. It is woken by turns of the poll thread, by outcomes of writes, by jobs that have
-//! ended, by what was applied, and by deadlines of marks and typing; whatever one wake-up yields goes back to the poll
-//! thread as one batch. Idle connections have no task and no timer.
+//! ended, by what was applied, by other nodes, and by deadlines; whatever one wake-up yields goes back to the poll thread
+//! as one batch. Idle connections have no task and no timer.
 //!
 //! Reading order:
 //!
 //! * [`backend`]: what both dialects stand on.
+//! * [`chat`]: our own dialect, in SAMIRA/2 and JSON/2: pipelined requests, and events that are pushed.
 //! * [`legacy`]: the dialect of the original's clients.
 //! * [`passwords`]: Argon2id on a thread of its own.
+//!
+//! What a client may do follows from who is logged in on its connection, in both.
 
 mod backend;
+mod chat;
 mod legacy;
 mod passwords;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::mpsc;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
+use wire::codec::Codec;
+use wire::frame;
 use wire::replication::command::Command;
+use wire::replication::rpc::Whisper;
 
-use self::backend::{Backend, Cluster};
+use self::backend::{Backend, Cluster, NodeAddress};
 use self::passwords::Passwords;
-use crate::bridge::{Event, Outgoing, Replies, Turn};
+use crate::bridge::{ConnId, Event, Outgoing, Replies, Security, Turn};
+use crate::chat::effect::{Applied, Audience, Listener};
+use crate::env::Clock;
+use crate::limits::EFFECTS_MAX;
+use crate::raft::leader::Leadership;
 use crate::raft::propose::{Completion, ProposeError, Proposer, Ticket};
 use crate::raft::read::{Freshness, Reads};
+use crate::raft::whisper::{Heard, Whispers};
 use crate::storage::Queries;
 
 /// What the service works with.
@@ -40,24 +57,72 @@ pub struct Parts {
     pub queries: Queries,
     /// Where replies go.
     pub replies: Replies,
+    /// Who leads, and who else there is.
+    pub leadership: Leadership,
+    /// What other nodes are told in passing.
+    pub whispers: Whispers,
+    /// Who we are.
+    pub whom: Whom,
     /// Whether strangers may make accounts.
     pub signup_open: bool,
 }
 
-/// Starts the service as a task of the running runtime. It ends when one of its two inputs does.
+/// What clients are told about this node.
+#[derive(Debug, Clone)]
+pub struct Whom {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Name of this node.
+    pub node: String,
+}
+
+/// What wakes the service.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What clients send.
+    pub turns: mpsc::Receiver<Turn>,
+    /// Outcomes of writes.
+    pub completions: mpsc::Receiver<Vec<Completion>>,
+    /// What was applied.
+    pub applied: AppliedQueue,
+    /// What other nodes say in passing.
+    pub whispered: mpsc::Receiver<Heard>,
+}
+
+/// What was applied, on its way from the apply thread to the service. Where the service does not keep up, something is
+/// left out, and it is told that.
+#[derive(Debug)]
+pub struct AppliedQueue {
+    audience: Audience,
+    queue: mpsc::Receiver<Applied>,
+    left_out: Arc<Notify>,
+}
+
+/// Makes the way from the apply thread to the service.
+pub fn applied_queue() -> (Listener, AppliedQueue) {
+    let (sender, queue) = mpsc::channel(EFFECTS_MAX);
+    let (audience, left_out) = (Audience::default(), Arc::new(Notify::new()));
+    let noticed = left_out.clone();
+    let tell = Box::new(move |applied| {
+        if sender.try_send(applied).is_err() {
+            noticed.notify_one();
+        }
+    });
+    (Listener { audience: audience.clone(), tell }, AppliedQueue { audience, queue, left_out })
+}
+
+/// Starts the service as a task of the running runtime. It ends when the transport or the proposer does.
 ///
 /// # Errors
 /// The thread for passwords cannot be started.
-pub fn start(
-    parts: Parts,
-    turns: mpsc::Receiver<Turn>,
-    completions: mpsc::Receiver<Vec<Completion>>,
-) -> io::Result<AbortHandle> {
-    let Parts { proposer, reads, queries, replies, signup_open } = parts;
+pub fn start(parts: Parts, inputs: Inputs) -> io::Result<AbortHandle> {
+    let Parts { proposer, reads, queries, replies, leadership, whispers, whom, signup_open } = parts;
     let passwords = Passwords::start()?;
-    let backend = Backend { cluster: Consensus { proposer, reads }, queries, passwords };
-    let service = Service::new(backend, signup_open, move |batch| replies.send(batch));
-    Ok(tokio::spawn(service.run(turns, completions)).abort_handle())
+    let cluster = Consensus { proposer, reads, leadership: leadership.clone(), whispers };
+    let backend = Backend { cluster, queries, passwords };
+    let service =
+        Service::new(backend, whom, signup_open, inputs.applied.audience.clone(), move |batch| replies.send(batch));
+    Ok(tokio::spawn(service.run(inputs, Some(leadership))).abort_handle())
 }
 
 /// The real cluster.
@@ -65,6 +130,8 @@ pub fn start(
 struct Consensus {
     proposer: Proposer,
     reads: Reads,
+    leadership: Leadership,
+    whispers: Whispers,
 }
 
 impl Cluster for Consensus {
@@ -75,12 +142,38 @@ impl Cluster for Consensus {
     async fn barrier(&self) -> Freshness {
         self.reads.barrier().await
     }
+
+    fn nodes(&self) -> Vec<NodeAddress> {
+        let leader = self.leadership.leader();
+        let members = self.leadership.members().into_iter();
+        members
+            .map(|(member, _)| NodeAddress {
+                leader: leader == Some(member.id),
+                name: member.name,
+                address: member.address,
+            })
+            .collect()
+    }
+
+    fn whisper(&self, whispers: Vec<Whisper>) {
+        self.whispers.send(whispers);
+    }
 }
 
 /// All sessions of both dialects.
 struct Service<C, S> {
+    backend: Backend<C>,
+    /// Connections that speak JSON and have not shown yet in which dialect.
+    undecided: HashMap<ConnId, Undecided>,
     legacy: legacy::Clients<C>,
+    chat: chat::Clients<C>,
     send: S,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Undecided {
+    secure: bool,
+    own_dialect: bool,
 }
 
 /// Numbers under which one dialect waits for its writes.
@@ -90,7 +183,10 @@ struct Tickets {
 }
 
 impl Tickets {
+    /// The even ones.
     const LEGACY: Tickets = Tickets { next: 0 };
+    /// The odd ones.
+    const CHAT: Tickets = Tickets { next: 1 };
 
     fn next(&mut self) -> u64 {
         let ticket = self.next;
@@ -100,11 +196,19 @@ impl Tickets {
 }
 
 impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
-    fn new(backend: Backend<C>, signup_open: bool, send: S) -> Self {
-        Service { legacy: legacy::Clients::new(backend, signup_open, Tickets::LEGACY), send }
+    fn new(backend: Backend<C>, whom: Whom, signup_open: bool, audience: Audience, send: S) -> Self {
+        Service {
+            undecided: HashMap::new(),
+            legacy: legacy::Clients::new(backend.clone(), signup_open, Tickets::LEGACY),
+            chat: chat::Clients::new(backend.clone(), whom, signup_open, audience),
+            backend,
+            send,
+        }
     }
 
-    async fn run(mut self, mut turns: mpsc::Receiver<Turn>, mut completions: mpsc::Receiver<Vec<Completion>>) {
+    async fn run(mut self, inputs: Inputs, mut leadership: Option<Leadership>) {
+        let Inputs { mut turns, mut completions, applied, mut whispered } = inputs;
+        let AppliedQueue { mut queue, left_out, .. } = applied;
         loop {
             tokio::select! {
                 // What is done first: it makes room for what is new.
@@ -113,14 +217,30 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                     Some(completed) => completed.into_iter().for_each(|one| self.written(one)),
                     None => return,
                 },
+                Some(applied) = queue.recv() => {
+                    self.chat.applied(&applied);
+                    while let Ok(more) = queue.try_recv() {
+                        self.chat.applied(&more);
+                    }
+                }
+                () = left_out.notified() => self.chat.missed(|_| true),
                 Some(ended) = self.legacy.next_ended() => self.legacy.job_done(ended),
+                Some(ended) = self.chat.next_ended() => self.chat.job_done(ended),
+                () = changed(&mut leadership) => self.chat.cluster_changed(),
+                () = until(self.chat.deadline()) => self.chat.due(Clock.monotonic()),
                 turn = turns.recv() => match turn {
                     Some(turn) => self.turn(turn),
                     None => return,
                 },
+                Some((node, whispers)) = whispered.recv() => self.chat.heard(node, &whispers),
+            }
+            let whispers = self.chat.take_whispers();
+            if !whispers.is_empty() {
+                self.backend.cluster.whisper(whispers);
             }
             let mut batch = Vec::new();
             self.legacy.take_outgoing(&mut batch);
+            self.chat.take_outgoing(&mut batch);
             (self.send)(batch);
         }
     }
@@ -129,15 +249,80 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         let Turn { mut bytes, events } = turn;
         for event in events {
             match event {
-                Event::Opened { conn, codec, peer: _ } => self.legacy.opened(conn, codec),
-                Event::Frame { conn, range } => self.legacy.frame(conn, &mut bytes[range]),
-                Event::Malformed { conn, error } => self.legacy.malformed(conn, error),
-                Event::Closed { conn } => self.legacy.closed(conn),
+                Event::Opened { conn, codec, secure, own_dialect, peer: _ } => {
+                    let secure = secure != Security::Plain;
+                    match codec {
+                        Codec::Json => drop(self.undecided.insert(conn, Undecided { secure, own_dialect })),
+                        Codec::Samira1 => self.legacy.opened(conn, codec),
+                        Codec::Json2 | Codec::Samira2 => self.chat.opened(conn, codec, secure),
+                    }
+                }
+                Event::Frame { conn, range } => self.frame(conn, &mut bytes[range]),
+                Event::Malformed { conn, error } => {
+                    self.decide(conn, None);
+                    self.chat.malformed(conn, error);
+                    self.legacy.malformed(conn, error);
+                }
+                Event::Closed { conn } => {
+                    self.undecided.remove(&conn);
+                    self.legacy.closed(conn);
+                    self.chat.closed(conn);
+                }
             }
         }
     }
 
+    fn frame(&mut self, conn: ConnId, bytes: &mut [u8]) {
+        self.decide(conn, Some(bytes));
+        match self.chat.codec(conn) {
+            Some(codec) => self.chat.frame(conn, frame::body(codec, bytes)),
+            None => self.legacy.frame(conn, bytes),
+        }
+    }
+
+    /// The first message of a connection in JSON tells its dialect.
+    fn decide(&mut self, conn: ConnId, first: Option<&[u8]>) {
+        let Some(Undecided { secure, own_dialect }) = self.undecided.remove(&conn) else { return };
+        if own_dialect || first.is_some_and(says_hello) {
+            self.chat.opened(conn, Codec::Json2, secure);
+        } else {
+            self.legacy.opened(conn, Codec::Json);
+        }
+    }
+
     fn written(&mut self, Completion { ticket, result }: Completion) {
-        self.legacy.written(ticket, &result);
+        if ticket % 2 == Tickets::LEGACY.next {
+            self.legacy.written(ticket, &result);
+        } else {
+            self.chat.written(ticket, &result);
+        }
+    }
+}
+
+/// Whether the first message of a connection is one of our own dialect.
+fn says_hello(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Probe {
+        hello: Option<IgnoredAny>,
+    }
+
+    // Decoding JSON changes it, and this message is decoded again.
+    let mut copy = message.to_vec();
+    Codec::Json.decode::<Probe>(&mut copy).is_ok_and(|probe| probe.hello.is_some())
+}
+
+/// Returns when leader or members have changed; never without a cluster that could.
+async fn changed(leadership: &mut Option<Leadership>) {
+    match leadership {
+        Some(leadership) => leadership.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns at `deadline`; never without one.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
