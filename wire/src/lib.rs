@@ -12,6 +12,7 @@
 //! * [`frame`]: where does a message end?
 //! * [`legacy`]: what clients of the original system say and hear: handshake, requests, replies, texts.
 //! * [`chat`]: what clients of our own dialect say and hear.
+//! * [`session`]: what happens on a connection in it, on both sides; [`time`] is what callers tell it.
 //! * [`json`], [`samira`], [`samira2`]: the formats, as serde formats.
 //! * `replication` (feature `alloc`): what the nodes of a cluster store and say to each other.
 //! * `dump` (feature `dump`): annotated hexdumps.
@@ -72,6 +73,8 @@ pub mod limits;
 pub mod replication;
 pub mod samira;
 pub mod samira2;
+pub mod session;
+pub mod time;
 mod varint;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
