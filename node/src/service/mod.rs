@@ -162,8 +162,10 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         let Turn { mut bytes, events } = turn;
         for event in events {
             match event {
-                Event::Opened { conn, codec, peer: _ } => {
-                    self.sessions.insert(conn, Session::new(codec));
+                Event::Opened { conn, codec, own_dialect, .. } => {
+                    let mut session = Session::new(codec);
+                    session.own_dialect = own_dialect;
+                    self.sessions.insert(conn, session);
                 }
                 Event::Frame { conn, range } => {
                     let Some(session) = self.sessions.get_mut(&conn) else { continue };
@@ -313,7 +315,7 @@ impl<C: Cluster> Shared<C> {
     /// Collects the replies whose turn it is.
     fn flush(&mut self, conn: ConnId, session: &mut Session) {
         while let Some((bytes, close)) = session.ready() {
-            self.out.push(Outgoing { conn, bytes, close });
+            self.out.push(Outgoing::reply(conn, bytes).closing(close));
         }
     }
 }
@@ -326,6 +328,11 @@ fn hello(session: &mut Session, frame: &mut [u8]) {
         Err(error) => return malformed(session, error),
     };
     match hello.client_id {
+        Some(_) if session.own_dialect => {
+            session.stage = Stage::Ending;
+            let refusal = HelloReply { status: Status::Error, message: text::REFUSED };
+            answer(session, reply::encode(codec, &refusal));
+        }
         Some(id) => {
             let end = id.char_indices().nth(CLIENT_ID_CHARS_MAX).map_or(id.len(), |(end, _)| end);
             let message = Shown(text::Welcome(&id[..end]));
