@@ -212,10 +212,22 @@ pub const OUTBOX_BYTES_PAUSE: usize = 256 << 10;
 /// Bytes that may wait for one client; over it, it is closed. Holds the replies to a full pipeline.
 pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes waiting for one client at which nothing more is pushed to it: it is closed, and asks for what it missed when it
+/// has come back. Holds the longest push behind a paused outbox.
+pub const OUTBOX_PUSH_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of pushes to all clients that may wait for the poll thread, which takes all of them at once.
+pub const PUSHED_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of the largest TLS record that is taken: header, content, and all that encryption may add. Also the largest message
+/// of a handshake.
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
+
 /// Replies joined into one write. Linux takes at most 1024 pieces; beyond some dozens nothing is gained.
 pub const WRITE_PIECES_MAX: usize = 64;
 
-/// Bytes read from one connection before the next one has its turn; also the size of the one shared read buffer.
+/// Bytes read from one connection before the next one has its turn; also the size of the one shared read buffer, beside the
+/// beginning of a TLS record.
 pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 
 /// Bytes of frames at which a turn is handed to the service although more connections are ready.
@@ -230,12 +242,22 @@ pub const ACCEPT_QUEUE: i32 = 4096;
 /// Connections accepted before those already open have their turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
 
+/// TLS handshakes that go on in one turn of the poll loop; others wait for the next turn, in which everybody else is served
+/// again. MEASURED
+pub const HANDSHAKES_PER_TURN: usize = 16;
+
 /// Connections that will be refused and still have to show which codec to say it in; further ones are just closed.
 pub const REFUSED_WAITING_MAX: usize = 64;
 
 /// Bytes of incomplete requests and waiting replies over all clients. The connection that would exceed it is closed.
 pub const BUFFERED_BYTES_MAX: usize = 256 << 20;
 
+const _: () = assert!(
+    OUTBOX_PUSH_BYTES_MAX >= OUTBOX_BYTES_PAUSE + 6 * wire::limits::MESSAGE_TEXT_BYTES_MAX + 4096
+        && OUTBOX_PUSH_BYTES_MAX < OUTBOX_BYTES_MAX,
+    "the longest message must fit escaped behind a paused outbox"
+);
+const _: () = assert!(PUSHED_BYTES_MAX >= 16 * OUTBOX_PUSH_BYTES_MAX, "one client must not use up what is for all");
 const _: () = assert!(PIPELINE_FRAMES_RESUME < PIPELINE_FRAMES_MAX, "a paused connection must be able to resume");
 const _: () = assert!(
     OUTBOX_BYTES_MAX >= OUTBOX_BYTES_PAUSE + PIPELINE_FRAMES_MAX * wire::limits::LEGACY_REPLY_BYTES_MAX,

@@ -23,6 +23,7 @@ use crate::limits::{
     COMPLETIONS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE,
     TURNS_MAX,
 };
+use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
 use crate::raft::removal::RemovedMember;
 use crate::raft::{self, Consensus, Ground};
@@ -57,6 +58,9 @@ pub enum RunError {
     /// Readers of the state.
     #[error(transparent)]
     State(#[from] OpenError),
+    /// Certificates for clients.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Client connections.
     #[error(transparent)]
     Transport(#[from] transport::StartError),
@@ -124,8 +128,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let queries = Queries::start(&data.file("state.db"), QUERY_THREADS, alarm.clone())?;
 
     let (turned, turns) = mpsc::channel(TURNS_MAX);
-    let transport_config =
-        transport::Config { max_clients: config.max_clients, plaintext: config.plaintext, ..Default::default() };
+    let tls = tls::client_server(&data.credentials(&identity)?)?;
+    let transport_config = transport::Config {
+        max_clients: config.max_clients,
+        plaintext: config.plaintext,
+        ..transport::Config::new(tls)
+    };
     let (transport, replies) = transport::start(transport_config, listener, turned)?;
     let parts = service::Parts {
         proposer: consensus.proposer.clone(),

@@ -444,7 +444,7 @@ impl<C: Cluster> Shared<C> {
                 self.out.push(Outgoing::reply(conn, frame));
             }
             Step::Bye { id, error } => self.bye(conn, session, id, &No::new(error.code, error.text)),
-            Step::Drop => self.out.push(Outgoing::nothing(conn)),
+            Step::Drop => self.out.push(Outgoing::reply(conn, Vec::new())),
         }
     }
 
@@ -564,7 +564,7 @@ impl<C: Cluster> Shared<C> {
         session.machine.end();
         match id {
             Some(id) => self.out.push(Outgoing::reply(conn, answer::reply(session.codec, id, no.reply()))),
-            None => self.out.push(Outgoing::nothing(conn)),
+            None => self.out.push(Outgoing::reply(conn, Vec::new())),
         }
         self.close_if_done(conn, session, no);
     }
@@ -572,7 +572,7 @@ impl<C: Cluster> Shared<C> {
     fn close_if_done(&mut self, conn: ConnId, session: &mut Session, why: &No) {
         if session.machine.is_done() {
             let bye = Event::Bye(Bye { code: why.code, text: &why.text });
-            self.out.push(Outgoing { close: true, ..Outgoing::push(conn, answer::event(session.codec, bye)) });
+            self.out.push(Outgoing::push(conn, answer::event(session.codec, bye)).closing(true));
         }
     }
 

@@ -247,7 +247,7 @@ impl<C: Cluster> Shared<C> {
     /// Collects the replies whose turn it is.
     fn flush(&mut self, conn: ConnId, session: &mut Session) {
         while let Some((bytes, close)) = session.ready() {
-            self.out.push(Outgoing { conn, bytes, close });
+            self.out.push(Outgoing::reply(conn, bytes).closing(close));
         }
     }
 }

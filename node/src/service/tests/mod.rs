@@ -18,7 +18,7 @@ use wire::codec::Codec;
 use wire::replication::command::{Chat, Outcome, Writer};
 
 use super::*;
-use crate::bridge::ConnId;
+use crate::bridge::{ConnId, Security};
 use crate::chat::tests::Machine;
 use crate::storage::query::{Page, StateReader};
 use crate::storage::state::StateDb;
@@ -26,6 +26,12 @@ use crate::storage::trouble::Alarm;
 
 /// What the tests use for the hexadecimal SHA-256 of a password.
 const PASSWORD: &str = "03ac674216f3e15c761ee1a5e255f067953623c8b388b4459e13f978d7c846f4";
+
+/// A connection of this machine that begins.
+fn opened(conn: ConnId, codec: Codec) -> Event {
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    Event::Opened { conn, codec, peer, secure: Security::Loopback, own_dialect: false }
+}
 
 /// A cluster that applies at once, or when it is told to.
 #[derive(Clone)]
@@ -190,8 +196,7 @@ impl Server {
         let conn = ConnId { slot: self.next_slot, generation: 0 };
         self.next_slot += 1;
         let client = Client { conn, codec };
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        self.turn(vec![Event::Opened { conn, codec, peer }], Vec::new()).await;
+        self.turn(vec![opened(conn, codec)], Vec::new()).await;
         let hello = json!({"client_id": "test", "message": "connection_request"});
         let welcome = json!({"status": "connected", "message": "Successfully connected as test"});
         assert_eq!(self.ask(client, hello).await, welcome);
