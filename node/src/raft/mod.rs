@@ -44,6 +44,7 @@ use self::server::{Parts, PeerServer};
 use self::snapshot::SnapshotBuilder;
 use self::state_machine::ChatStateMachine;
 use self::types::{Peer, Raft};
+use crate::chat::effect::Listener;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::env::Clock;
 use crate::limits::{
@@ -97,6 +98,8 @@ pub struct Ground {
     pub clock: Clock,
     /// Raised when the storage fails.
     pub alarm: Alarm,
+    /// Told what is applied, from the first entry on.
+    pub listener: Option<Listener>,
 }
 
 /// Running consensus.
@@ -153,7 +156,7 @@ impl Consensus {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(ground: Ground, completions: mpsc::Sender<Vec<Completion>>) -> Result<Self, StartError> {
-        let Ground { data, identity, socket, clock, alarm } = ground;
+        let Ground { data, identity, socket, clock, alarm, listener } = ground;
         let credentials = data.credentials(&identity)?;
         // Read here, so that a broken key is told before anything is served.
         let keeps_ca_key = data.authority()?.is_some();
@@ -165,6 +168,9 @@ impl Consensus {
         storage::check_positions(&state_path, state.applied(), log.purged_index())?;
         let (removals_changed, removals) = watch::channel(Removals::default());
         state.observe_removals(move |removals| drop(removals_changed.send_replace(removals.clone())));
+        if let Some(listener) = listener {
+            state.tell(listener);
+        }
         let files = Arc::new(StateFiles::open(&state_path, alarm.clone())?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
