@@ -118,7 +118,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
     let alarm = Alarm::default();
-    let ground = Ground { data: data.clone(), identity: identity.clone(), socket, clock, alarm: alarm.clone() };
+    let ground = Ground {
+        data: data.clone(),
+        identity: identity.clone(),
+        socket,
+        clock,
+        alarm: alarm.clone(),
+        // The original's dialect pushes nothing: its clients poll.
+        listener: None,
+    };
     let consensus = Consensus::start(ground, completed).await.map_err(|error| match alarm.reason() {
         // What openraft makes of it says less.
         Some(reason) => RunError::Failed(reason.to_string()),
