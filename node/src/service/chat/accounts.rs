@@ -13,9 +13,9 @@ use super::answer::{self, No};
 use super::job::{Done, Update};
 use super::render;
 use crate::chat::names;
+use crate::chat::state::{Lookup, TokenRole};
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster};
-use crate::storage::query::TokenRole;
 
 /// Device ids stay below this: every program that reads JSON can hold them without rounding.
 const DEVICE_ID_BITS: u32 = 53;
@@ -251,7 +251,12 @@ pub(super) async fn run<C: Cluster>(
 /// Checks the password of who is logged in.
 async fn prove<C: Cluster>(backend: &Backend<C>, user: u64, password: String) -> Result<(), No> {
     check_password(&password)?;
-    let account = backend.read(user, move |reader, _| reader.account_of(user)).await?.value;
+    let account = backend.read(user, move |reader, _| {
+        // The name was read with the user, in the same state.
+        let Some(user) = reader.user(user)? else { return Ok(None) };
+        reader.account(&user.name)
+    });
+    let account = account.await?.value;
     if backend.passwords.verify(password, account.map(|account| account.password_hash)).await? {
         Ok(())
     } else {

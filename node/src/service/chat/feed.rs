@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chat::effect::{Effect, What};
-use crate::storage::query::SyncFrom;
+use crate::storage::query::sync::SyncFrom;
 
 /// How a session is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,9 @@ use crate::chat::state::Lookup;
 use crate::limits::RECHECK_PATIENCE;
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster, Read};
-use crate::storage::query::{QueryError, Span, StateReader, SyncFrom};
+use crate::storage::query::sync::SyncFrom;
+use crate::storage::query::timeline::Span;
+use crate::storage::query::{QueryError, StateReader};
 use wire::chat::{Code, Event, Reply};
 use wire::replication::command::{Command, Outcome};
 

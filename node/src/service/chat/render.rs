@@ -3,7 +3,11 @@
 use wire::chat::item::{Conversation, Deleted, Device, Mark, Member, Message, Person};
 use wire::chat::reply::{Account, Changes, Conversations, Devices, Messages, Users};
 
-use crate::storage::query::{self, DeviceInfo, StoredMessage, Summary, SyncChunk};
+use crate::storage::query::conversations::Summary;
+use crate::storage::query::devices::DeviceInfo;
+use crate::storage::query::people::{self, Profile};
+use crate::storage::query::sync::{Deletion, MovedMarks, SyncChunk};
+use crate::storage::query::timeline::StoredMessage;
 
 /// A conversation. `behind`: its unread messages were not all handed over.
 pub(super) fn summary(summary: &Summary, behind: bool, device: u64) -> Conversation<'_> {
@@ -37,17 +41,12 @@ pub(super) fn changes(chunk: &SyncChunk, device: u64, stale: bool) -> Changes<'_
         deleted: chunk
             .deleted
             .iter()
-            .map(|&query::Deletion { id, conversation, number }| Deleted { id, conversation, number })
+            .map(|&Deletion { id, conversation, number }| Deleted { id, conversation, number })
             .collect(),
         marks: chunk
             .marks
             .iter()
-            .map(|&query::MovedMarks { conversation, user, delivered, read }| Mark {
-                conversation,
-                user,
-                delivered,
-                read,
-            })
+            .map(|&MovedMarks { conversation, user, delivered, read }| Mark { conversation, user, delivered, read })
             .collect(),
         people: chunk.people.iter().map(person).collect(),
         account: chunk.account.as_ref().map(account),
@@ -58,7 +57,7 @@ pub(super) fn changes(chunk: &SyncChunk, device: u64, stale: bool) -> Changes<'_
     }
 }
 
-pub(super) fn account(profile: &query::Profile) -> Account<'_> {
+pub(super) fn account(profile: &Profile) -> Account<'_> {
     Account {
         user: profile.user,
         username: &profile.username,
@@ -67,7 +66,7 @@ pub(super) fn account(profile: &query::Profile) -> Account<'_> {
     }
 }
 
-fn person(person: &query::Person) -> Person<'_> {
+fn person(person: &people::Person) -> Person<'_> {
     Person {
         user: person.user,
         username: &person.username,
@@ -76,7 +75,7 @@ fn person(person: &query::Person) -> Person<'_> {
     }
 }
 
-pub(super) fn people(people: &[query::Person], total: u64, stale: bool) -> Users<'_> {
+pub(super) fn people(people: &[people::Person], total: u64, stale: bool) -> Users<'_> {
     Users { people: people.iter().map(person).collect(), total, stale }
 }
 
