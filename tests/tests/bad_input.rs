@@ -19,6 +19,9 @@ use wire::limits::{DELETE_INDICES_MAX, DEPTH_MAX, REQUEST_BYTES_MAX, WATCH_PREFA
 /// Megabytes by which a node may grow over what one test does to it: its caches, and the allocator's habits.
 const GROWTH_MB_MAX: u64 = 64;
 
+/// First byte of TLS.
+const TLS: u8 = 0x16;
+
 /// One node, a well-behaved client on it, and what they looked like before.
 struct Target {
     cluster: Cluster,
@@ -208,9 +211,12 @@ fn bytes_that_are_no_request_are_answered_in_words_and_closed() {
 #[test]
 fn a_first_byte_that_is_nobodys_is_closed_without_a_word() {
     let mut target = Target::start();
-    for first in (0..=u8::MAX).filter(|first| Codec::sniff(*first).is_none() && *first != WATCH_PREFACE) {
+    let known = |first| matches!(Codec::sniff(first), Some(Codec::Json | Codec::Samira1)) || first == WATCH_PREFACE;
+    for first in (0..=u8::MAX).filter(|first| !known(*first)) {
         let said = exchange(target.stranger(), &[&[first][..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"].concat());
-        assert!(said.is_empty(), "{first:#04x}: {said:02x?}");
+        // TLS has a word for it: an alert, fatal, 50 (decode error).
+        let expected: &[u8] = if first == TLS { &[21, 3, 3, 0, 2, 2, 50] } else { b"" };
+        assert_eq!(said, expected, "{first:#04x}");
     }
     target.nobody_noticed();
     // Who claims to be a node may wait for our end, and is told nothing, whatever it says.
@@ -230,7 +236,7 @@ fn a_first_byte_that_is_nobodys_is_closed_without_a_word() {
 #[test]
 fn a_request_cut_at_any_byte_does_nothing() {
     let mut target = Target::start();
-    for codec in Codec::ALL {
+    for codec in Codec::LEGACY {
         for request in requests() {
             let whole = encode(codec, &request);
             // Each cut on a connection of its own, many at a time: what was sent ends with the connection.
@@ -273,7 +279,7 @@ fn a_value_of_the_wrong_type_is_refused_and_the_connection_goes_on() {
         json!({}),
         json!({"a": {"b": [1]}}),
     ];
-    for codec in Codec::ALL {
+    for codec in Codec::LEGACY {
         let mut client = Client::logged_in(address, codec, "alice").unwrap();
         let mut asked = 0;
         for request in requests() {
@@ -309,7 +315,7 @@ fn a_value_of_the_wrong_type_is_refused_and_the_connection_goes_on() {
 fn ten_thousand_requests_in_one_segment_are_answered_in_order() {
     const COUNT: usize = 10_000;
     let mut target = Target::start();
-    for codec in Codec::ALL {
+    for codec in Codec::LEGACY {
         let request = encode(codec, &json!({"action": "no_such_action"}));
         let mut writer = target.stranger();
         let reader = writer.try_clone().unwrap();
@@ -369,7 +375,7 @@ fn a_client_that_never_reads_stops_being_read_from() {
 #[test]
 fn a_slow_request_is_served() {
     let mut target = Target::start();
-    for codec in Codec::ALL {
+    for codec in Codec::LEGACY {
         let mut slow = Client::open(target.address(), codec).unwrap();
         let request = encode(codec, &json!({"action": "no_such_action"}));
         // One byte, one round trip of somebody else, one byte.

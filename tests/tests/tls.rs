@@ -89,9 +89,7 @@ impl ServerCertVerifier for Pinned {
 fn pinning(pin: &str) -> Arc<ClientConfig> {
     let verifier = Pinned { pin: pin.into(), provider: provider() };
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13]);
-    Arc::new(
-        builder.unwrap().dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth(),
-    )
+    Arc::new(builder.unwrap().dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
 /// Speaks the original's JSON within TLS.
@@ -259,8 +257,7 @@ fn a_crowd_within_tls_costs_little() {
     let empty = rss_bytes(node);
     let plain: Vec<_> = (0..CROWD).map(|_| Client::connect(node.address(), Codec::Json).unwrap()).collect();
     let with_plain = rss_bytes(node);
-    let mut inside: Vec<_> =
-        (0..CROWD).map(|_| Tls::connect(node.address(), &config, "localhost").unwrap()).collect();
+    let mut inside: Vec<_> = (0..CROWD).map(|_| Tls::connect(node.address(), &config, "localhost").unwrap()).collect();
     let with_both = rss_bytes(node);
     let each = |more: u64, less: u64| more.saturating_sub(less) / CROWD as u64;
     let (plain_bytes, tls_bytes) = (each(with_plain, empty), each(with_both, with_plain));

@@ -8,11 +8,11 @@
 //!
 //! * [`limits`]: every bound a peer can run into, each with its reason.
 //! * [`error`]: what can be wrong with bytes, and where.
-//! * [`codec`]: the choice between JSON and SAMIRA/1, and the door to both.
+//! * [`codec`]: the choice between JSON and SAMIRA, and the door to all of them.
 //! * [`frame`]: where does a message end?
 //! * [`legacy`]: what clients of the original system say and hear: handshake, requests, replies, texts.
 //! * [`chat`]: what clients of our own dialect say and hear.
-//! * [`json`], [`samira`]: the two formats, as serde formats.
+//! * [`json`], [`samira`], [`samira2`]: the formats, as serde formats.
 //! * `replication` (feature `alloc`): what the nodes of a cluster store and say to each other.
 //! * `dump` (feature `dump`): annotated hexdumps.
 //!
@@ -71,5 +71,7 @@ pub mod limits;
 #[cfg(feature = "alloc")]
 pub mod replication;
 pub mod samira;
+pub mod samira2;
+mod varint;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

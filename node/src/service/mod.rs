@@ -34,6 +34,9 @@ use std::io;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use wire::chat::event::Bye;
+use wire::chat::{self, Code, FromNode};
+use wire::codec::Codec;
 use wire::legacy::reply::{HelloReply, Shown, Status};
 use wire::legacy::text;
 use wire::replication::command::{Chat, Command, Outcome, Refusal};
@@ -162,6 +165,14 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         let Turn { mut bytes, events } = turn;
         for event in events {
             match event {
+                Event::Opened { conn, codec: codec @ (Codec::Json2 | Codec::Samira2), .. } => {
+                    let bye = Bye { code: Code::Version, text: "This server does not speak SAMIRA/2." };
+                    let mut bytes = Vec::new();
+                    codec
+                        .encode_frame_to_vec(&FromNode::Event(Some(chat::Event::Bye(bye))), &mut bytes)
+                        .expect("a short text has a form in every codec");
+                    self.shared.out.push(Outgoing::push(conn, bytes).closing(true));
+                }
                 Event::Opened { conn, codec, own_dialect, .. } => {
                     let mut session = Session::new(codec);
                     session.own_dialect = own_dialect;
