@@ -38,7 +38,7 @@ fn two_people_talk() {
         assert_eq!(contents(&first), ["hello bob", "an unsorted id", "hi alice", tricky]);
         assert_eq!(flags(&first), [0, 0, 0, 0]);
         let one = &first["messages"][2];
-        assert_eq!((&one["id"], &one["sender"], &one["receiver"]), (&json!(3), &json!("bob"), &json!("alice")));
+        assert_eq!((&one["id"], &one["sender"], &one["receiver"]), (&json!(5), &json!("bob"), &json!("alice")));
         assert_eq!(one["timestamp"].as_str().unwrap().len(), "2026-11-22T12:07:55.726108".len());
         assert_eq!(server.ask(bob, chats("bob")).await, list("alice", 0));
         assert_eq!(flags(&server.messages(bob, "bob", "alice_bob").await), [1, 1, 0, 1]);
