@@ -72,5 +72,5 @@ fn documented_bytes_are_the_real_ones() {
         assert_eq!(block.trim_start_matches('\n'), content, "{path}");
         examples += 1;
     }
-    assert_eq!(examples, 2);
+    assert_eq!(examples, 4);
 }
