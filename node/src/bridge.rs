@@ -15,7 +15,7 @@ use wire::{DecodeError, codec::Codec};
 use crate::limits::PUSHED_BYTES_MAX;
 
 /// One client connection of this process. Never reused while anything may still refer to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
     /// Place in the transport's table.
     pub slot: u32,

@@ -74,6 +74,13 @@ pub const RAFT_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest transfer of a snapshot, install included: a gigabyte over a slow LAN.
 pub const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Tokens of a device that may stand beside each other before one of them is used: as many replies as may get lost in a
+/// row. The one that was made first then counts as used. Part of the rules: another number is another rule level.
+pub const PENDING_TOKENS_MAX: usize = 4;
+
+/// Used tokens remembered per device, so that who shows one is known for a thief, or for the victim of one. Part of the rules: another number is another rule level.
+pub const RETIRED_TOKENS_MAX: usize = 8;
+
 /// Jobs waiting for the apply thread. openraft has one under way at a time.
 pub const APPLY_JOBS_MAX: usize = 16;
 

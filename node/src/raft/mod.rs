@@ -46,6 +46,7 @@ use self::snapshot::SnapshotBuilder;
 use self::state_machine::ChatStateMachine;
 use self::types::{Peer, Raft};
 use self::whisper::Whispers;
+use crate::chat::effect::Listener;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::env::Clock;
 use crate::limits::{
@@ -99,6 +100,8 @@ pub struct Ground {
     pub clock: Clock,
     /// Raised when the storage fails.
     pub alarm: Alarm,
+    /// Told what is applied, from the first entry on.
+    pub listener: Option<Listener>,
 }
 
 /// Running consensus.
@@ -162,7 +165,7 @@ impl Consensus {
         completions: mpsc::Sender<Vec<Completion>>,
         whispered: mpsc::Sender<whisper::Heard>,
     ) -> Result<Self, StartError> {
-        let Ground { data, identity, socket, clock, alarm } = ground;
+        let Ground { data, identity, socket, clock, alarm, listener } = ground;
         let credentials = data.credentials(&identity)?;
         // Read here, so that a broken key is told before anything is served.
         let keeps_ca_key = data.authority()?.is_some();
@@ -174,6 +177,9 @@ impl Consensus {
         storage::check_positions(&state_path, state.applied(), log.purged_index())?;
         let (removals_changed, removals) = watch::channel(Removals::default());
         state.observe_removals(move |removals| drop(removals_changed.send_replace(removals.clone())));
+        if let Some(listener) = listener {
+            state.tell(listener);
+        }
         let files = Arc::new(StateFiles::open(&state_path, alarm.clone())?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));

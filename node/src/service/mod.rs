@@ -210,6 +210,7 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         let Inputs { mut turns, mut completions, applied, mut whispered } = inputs;
         let AppliedQueue { mut queue, left_out, .. } = applied;
         loop {
+            let deadline = self.chat.deadline();
             tokio::select! {
                 // What is done first: it makes room for what is new.
                 biased;
@@ -227,7 +228,7 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                 Some(ended) = self.legacy.next_ended() => self.legacy.job_done(ended),
                 Some(ended) = self.chat.next_ended() => self.chat.job_done(ended),
                 () = changed(&mut leadership) => self.chat.cluster_changed(),
-                () = until(self.chat.deadline()) => self.chat.due(Clock.monotonic()),
+                () = until(deadline) => self.chat.due(Clock.monotonic()),
                 turn = turns.recv() => match turn {
                     Some(turn) => self.turn(turn),
                     None => return,

@@ -499,7 +499,13 @@ impl Connection {
                 match self.standing {
                     Standing::Client | Standing::Watcher => {
                         let own_dialect = layer == Layer::Inside { own_dialect: true };
-                        io.turn.events.push(Event::Opened { conn: self.id, codec, peer: self.peer, secure, own_dialect });
+                        io.turn.events.push(Event::Opened {
+                            conn: self.id,
+                            codec,
+                            peer: self.peer,
+                            secure,
+                            own_dialect,
+                        });
                         self.announced = true;
                         self.phase = Phase::Open(Splitter::new(codec));
                     }

@@ -24,8 +24,8 @@ use super::table::Table;
 use super::{Config, Shared};
 use crate::bridge::{Event, Outgoing, Queue, Replies, Turn};
 use crate::limits::{
-    ACCEPT_PAUSE, ACCEPTS_PER_TURN, BUFFERED_BYTES_MAX, HANDSHAKES_PER_TURN, READ_BYTES_PER_TURN,
-    TLS_RECORD_BYTES_MAX, TURN_BYTES_MAX,
+    ACCEPT_PAUSE, ACCEPTS_PER_TURN, BUFFERED_BYTES_MAX, HANDSHAKES_PER_TURN, READ_BYTES_PER_TURN, TLS_RECORD_BYTES_MAX,
+    TURN_BYTES_MAX,
 };
 
 pub(super) const LISTENER: Token = Token(usize::MAX);

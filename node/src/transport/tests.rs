@@ -532,10 +532,8 @@ fn a_late_reply_never_reaches_the_next_user_of_the_slot() {
     second.write_all(b"{}").unwrap();
     let next = rig.turn_until(frame);
     assert_eq!((late.slot, late.generation + 1), (next.slot, next.generation));
-    rig.replies.send(vec![
-        Outgoing::reply(late, b"first".to_vec()).closing(true),
-        Outgoing::reply(next, b"second".to_vec()),
-    ]);
+    rig.replies
+        .send(vec![Outgoing::reply(late, b"first".to_vec()).closing(true), Outgoing::reply(next, b"second".to_vec())]);
     rig.poll_loop.turn().unwrap();
     expect(&mut second, b"second");
 }

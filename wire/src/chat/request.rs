@@ -24,7 +24,7 @@ macro_rules! messages {
             }
 
             /// Without what belongs in no log: passwords, and what people write.
-            impl core::fmt::Debug for $name $(<$life>)? {
+            impl $(<$life>)? core::fmt::Debug for $name $(<$life>)? {
                 fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                     let mut shown = f.debug_struct(stringify!($name));
                     $(

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use wire::chat::item::Token;
-use wire::chat::reply::{Account, Count, Session};
+use wire::chat::reply::{Count, Session};
 use wire::chat::{Code, Reply};
 use wire::codec::Codec;
 use wire::limits::{DEVICE_NAME_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES};
@@ -13,9 +13,9 @@ use super::answer::{self, No};
 use super::job::{Done, Update};
 use super::render;
 use crate::chat::names;
+use crate::chat::state::{Lookup, TokenRole};
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster};
-use crate::storage::query::TokenState;
 
 /// Device ids stay below this: every program that reads JSON can hold them without rounding.
 const DEVICE_ID_BITS: u32 = 53;
@@ -81,7 +81,7 @@ pub(super) async fn enter<C: Cluster>(
         Enter::Resume { device, token } => resume(backend, device, token).await?,
     };
     let Entered { user, device, token, stale } = entered;
-    let read = backend.queries.run(move |reader| Ok((reader.own_account(user)?, reader.last_seq(device)?))).await;
+    let read = backend.queries.run(move |reader| Ok((reader.profile(user)?, reader.last_seq(device)?))).await;
     let (account, last_seq) = read?;
     let account = account.ok_or(No::from(&Refusal::NoSuchUser))?;
     let session = Session {
@@ -184,7 +184,8 @@ async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Tok
     let old_hash = hash(&token.ok_or(No::from(&Refusal::TokenUnknown))?);
     if backend.cluster.barrier().await == Freshness::Stale {
         let known = backend.queries.run(move |reader| {
-            let valid = matches!(reader.token_state(device, &old_hash)?, TokenState::Current | TokenState::Pending);
+            let role = reader.token_role(device, &old_hash)?;
+            let valid = matches!(role, Some(TokenRole::Current | TokenRole::Pending));
             Ok(reader.device(device)?.filter(|device| valid && !device.revoked))
         });
         let known = known.await?.ok_or(No::from(&Refusal::TokenUnknown))?;
@@ -219,14 +220,9 @@ pub(super) async fn run<C: Cluster>(
             outcome => written(&outcome).map(|()| reply(answer::done())),
         },
         Job::Show => {
-            let account = backend.read(user, move |reader, _| reader.own_account(user)).await?.value;
+            let account = backend.read(user, move |reader, _| reader.profile(user)).await?.value;
             let account = account.ok_or(No::from(&Refusal::NoSuchUser))?;
-            Ok(reply(Reply::Profile(Account {
-                user,
-                username: &account.username,
-                nickname: &account.nickname,
-                view_limit: u64::from(account.view_limit),
-            })))
+            Ok(reply(Reply::Profile(render::account(&account))))
         }
         Job::Devices => {
             let devices = backend.read(user, move |reader, _| reader.devices(user)).await?.value;
@@ -255,7 +251,12 @@ pub(super) async fn run<C: Cluster>(
 /// Checks the password of who is logged in.
 async fn prove<C: Cluster>(backend: &Backend<C>, user: u64, password: String) -> Result<(), No> {
     check_password(&password)?;
-    let account = backend.read(user, move |reader, _| reader.account_of(user)).await?.value;
+    let account = backend.read(user, move |reader, _| {
+        // The name was read with the user, in the same state.
+        let Some(user) = reader.user(user)? else { return Ok(None) };
+        reader.account(&user.name)
+    });
+    let account = account.await?.value;
     if backend.passwords.verify(password, account.map(|account| account.password_hash)).await? {
         Ok(())
     } else {

@@ -52,9 +52,7 @@ impl From<&Refusal> for No {
             Refusal::NameTaken => (Code::NameTaken, "somebody has this user name".into()),
             Refusal::NoSuchUser => (Code::Revoked, "this account was deleted".into()),
             Refusal::NoSuchConversation => (Code::NoSuchConversation, "you have no such conversation".into()),
-            Refusal::PeerGone { name } => {
-                (Code::PeerGone, format!("{name} has no account, or has deleted it").into())
-            }
+            Refusal::PeerGone { name } => (Code::PeerGone, format!("{name} has no account, or has deleted it").into()),
             Refusal::NotYours => (Code::NotYours, "people delete what they sent themselves".into()),
             Refusal::SequenceGap => (Code::OutOfOrder, "a write before this one has not arrived".into()),
             Refusal::AlreadyApplied => (Code::AlreadyDone, "this was done long ago".into()),
@@ -62,7 +60,8 @@ impl From<&Refusal> for No {
             Refusal::TokenUnknown => (Code::BadToken, "this token is not valid any more: log in".into()),
             Refusal::TokenReused => (
                 Code::TokenReused,
-                "this token was replaced before and somebody may have copied it: the device was logged out, log in".into(),
+                "this token was replaced before and somebody may have copied it: the device was logged out, log in"
+                    .into(),
             ),
             Refusal::Malformed => (Code::Malformed, "a value is missing or breaks a bound".into()),
             // Of commands that no client can cause.
@@ -124,7 +123,9 @@ impl From<PasswordError> for No {
     fn from(error: PasswordError) -> No {
         match error {
             PasswordError::Busy => No::later(Code::Busy, "too many logins are waiting", RETRY_LATER_MS),
-            PasswordError::Failed => No::later(Code::ReadFailed, "passwords cannot be checked here now", RETRY_LATER_MS),
+            PasswordError::Failed => {
+                No::later(Code::ReadFailed, "passwords cannot be checked here now", RETRY_LATER_MS)
+            }
         }
     }
 }
@@ -156,6 +157,8 @@ pub(super) fn event(codec: Codec, event: Event<'_>) -> Vec<u8> {
 
 fn frame(codec: Codec, message: &FromNode<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    codec.encode_frame_to_vec(message, &mut bytes).expect("messages hold texts, lists, bytes and numbers, which all encode");
+    codec
+        .encode_frame_to_vec(message, &mut bytes)
+        .expect("messages hold texts, lists, bytes and numbers, which all encode");
     bytes
 }

@@ -122,11 +122,9 @@ pub(super) fn plan<'r>(
             }
             Ok(Plan::Watch(&watch.users))
         }
-        Request::Users(users) => Ok(Plan::Job(Job::Users {
-            pattern: users.pattern.to_owned(),
-            skip: users.skip,
-            limit: users.limit,
-        })),
+        Request::Users(users) => {
+            Ok(Plan::Job(Job::Users { pattern: users.pattern.to_owned(), skip: users.skip, limit: users.limit }))
+        }
         Request::Account(_) => account(accounts::Job::Show),
         Request::Password(password) => account(accounts::Job::Password {
             old: password.password.to_owned(),

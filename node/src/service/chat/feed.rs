@@ -14,9 +14,10 @@
 //! that was away. So nothing that is applied while a read is under way needs to be kept: it is noted that there is
 //! something newer, and read next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chat::effect::{Effect, What};
+use crate::storage::query::sync::SyncFrom;
 
 /// How a session is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +46,24 @@ pub(super) enum Tell {
     Read,
 }
 
+/// Where a read begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct From {
+    pub(super) cursor: u64,
+    /// See [`SyncFrom::since`].
+    pub(super) since: u64,
+    /// Unread messages that it may hand over; none: as many as the user's view limit says.
+    pub(super) unread_left: Option<u32>,
+    pub(super) behind: BTreeSet<u64>,
+}
+
 /// What a read found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Everything up to here is in it.
-    pub(super) cursor: u64,
+    /// Where to go on.
+    pub(super) next: SyncFrom,
     /// There is more.
     pub(super) more: bool,
-    /// Conversations with unread messages that it did not hand over.
-    pub(super) behind: Vec<u64>,
     /// The cursor asked from was not of this history: what the session held is void.
     pub(super) resync: bool,
 }
@@ -64,6 +74,9 @@ pub(super) struct Feed {
     phase: Phase,
     /// Everything up to this change number has been told.
     cursor: u64,
+    /// Of a sync in several chunks: see [`SyncFrom`].
+    since: u64,
+    unread_left: Option<u32>,
     /// The highest change number that was seen go by.
     newest: u64,
     /// Conversations whose new messages are not handed over until the old ones are, each with the change number of its
@@ -75,17 +88,25 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) const fn new() -> Feed {
-        Feed { phase: Phase::Off, cursor: 0, newest: 0, behind: BTreeMap::new(), to_retry: false }
+        Feed {
+            phase: Phase::Off,
+            cursor: 0,
+            since: 0,
+            unread_left: None,
+            newest: 0,
+            behind: BTreeMap::new(),
+            to_retry: false,
+        }
     }
 
-    /// Everything up to this change number has been told.
-    pub(super) fn cursor(&self) -> u64 {
-        self.cursor
-    }
-
-    /// The conversations that are behind.
-    pub(super) fn behind(&self) -> Vec<u64> {
-        self.behind.keys().copied().collect()
+    /// Where the next read begins.
+    pub(super) fn from(&self) -> From {
+        From {
+            cursor: self.cursor,
+            since: self.since,
+            unread_left: self.unread_left,
+            behind: self.behind.keys().copied().collect(),
+        }
     }
 
     /// The client asks what happened behind `cursor`, and which conversations it knows to be behind. False while another
@@ -93,6 +114,10 @@ impl Feed {
     pub(super) fn ask(&mut self, request: u64, cursor: u64, behind: &[u64]) -> bool {
         if let Phase::Reading { request: Some(_) } = self.phase {
             return false;
+        }
+        // A client that takes up where it was left goes on with what was left of its view limit.
+        if self.phase != Phase::Waiting || self.cursor != cursor {
+            (self.since, self.unread_left) = (0, None);
         }
         self.phase = Phase::Reading { request: Some(request) };
         self.cursor = cursor;
@@ -148,13 +173,15 @@ impl Feed {
         if self.phase != (Phase::Reading { request }) {
             return None;
         }
-        self.cursor = found.cursor;
+        let SyncFrom { cursor, since, unread_left, behind } = &found.next;
+        self.cursor = *cursor;
         if found.resync {
             self.behind.clear();
         }
-        for &conversation in &found.behind {
-            self.behind.entry(conversation).or_insert(found.cursor);
+        for &conversation in behind {
+            self.behind.entry(conversation).or_insert(*cursor);
         }
+        (self.since, self.unread_left) = if found.more { (*since, Some(*unread_left)) } else { (0, None) };
         if found.more && request.is_some() {
             self.phase = Phase::Waiting;
             return Some(Tell::Nothing);

@@ -4,18 +4,22 @@ use wire::chat::request;
 use wire::codec::Codec;
 use wire::limits::{
     CONVERSATIONS_PER_REPLY_MAX, MESSAGES_PER_REPLY_MAX, PEOPLE_PER_REPLY_MAX, SEARCH_PATTERN_BYTES_MAX,
+    VIEW_LIMIT_DEFAULT,
 };
 use wire::session::server::Identity;
 
 use super::accounts;
 use super::answer::{self, No};
-use super::feed::Found;
+use super::feed::{Found, From};
 use super::render;
 use crate::chat::search::Pattern;
 use crate::chat::state::Lookup;
 use crate::limits::RECHECK_PATIENCE;
 use crate::raft::read::Freshness;
-use crate::service::backend::{Backend, Cluster};
+use crate::service::backend::{Backend, Cluster, Read};
+use crate::storage::query::sync::SyncFrom;
+use crate::storage::query::timeline::Span;
+use crate::storage::query::{QueryError, StateReader};
 use wire::chat::{Code, Event, Reply};
 use wire::replication::command::{Command, Outcome};
 
@@ -30,9 +34,8 @@ pub(super) enum Job {
     /// What happened behind a cursor; as a reply if a request asked, else as an update.
     Sync {
         request: Option<u64>,
-        cursor: u64,
+        from: From,
         limit: u64,
-        behind: Vec<u64>,
     },
     Conversations(request::Page),
     Open {
@@ -73,9 +76,21 @@ pub(super) enum Update {
     NotTold,
     /// Unread messages of a conversation were handed over as they stood at `change`; `left` remain. The reply is made once
     /// it is known whether more came meanwhile.
-    HandedOver { conversation: u64, change: u64, left: u64, shown: render::Shown },
-    Types { conversation: u64, on: bool, audience: Vec<u64> },
-    Rechecked { writable: bool },
+    HandedOver {
+        conversation: u64,
+        change: u64,
+        more: bool,
+        left: u64,
+        shown: render::Shown,
+    },
+    Types {
+        conversation: u64,
+        on: bool,
+        audience: Vec<u64>,
+    },
+    Rechecked {
+        writable: bool,
+    },
 }
 
 impl Done {
@@ -85,9 +100,11 @@ impl Done {
 }
 
 /// How many of what was asked for: zero is as many as the node likes.
-fn at_most(asked: u64, max: usize) -> u32 {
-    let max = max as u64;
-    (if asked == 0 { max } else { asked.min(max) }) as u32
+fn at_most(asked: u64, max: usize) -> usize {
+    match usize::try_from(asked) {
+        Ok(0) | Err(_) => max,
+        Ok(asked) => asked.min(max),
+    }
 }
 
 /// Does a job to its end, for whoever was logged in when it began.
@@ -105,8 +122,8 @@ pub(super) async fn run<C: Cluster>(
         (Job::Enter { enter, secure }, _) => accounts::enter(&backend, enter, secure, (codec, id)).await,
         (_, None) => Err(No::new(Code::NotLoggedIn, "log in first")),
         (Job::Account(job), Some(who)) => accounts::run(&backend, job, who, (codec, id)).await,
-        (Job::Sync { request, cursor, limit, behind }, Some(who)) => {
-            let told = sync(&backend, who, codec, request, (cursor, limit, behind)).await;
+        (Job::Sync { request, from, limit }, Some(who)) => {
+            let told = sync(&backend, who, codec, request, (from, limit)).await;
             return told.unwrap_or_else(|no| {
                 let frame = request.map(|id| answer::reply(codec, id, no.reply()));
                 Done { frame, update: if no.is_revocation() { Update::LoggedOut } else { Update::NotTold } }
@@ -116,7 +133,9 @@ pub(super) async fn run<C: Cluster>(
         (Job::Open { username }, Some(who)) => open(&backend, who, username, (codec, id)).await,
         (Job::Next(next), Some(who)) => self::next(&backend, who, next).await,
         (Job::History(history), Some(who)) => self::history(&backend, who, history, (codec, id)).await,
-        (Job::Users { pattern, skip, limit }, Some(who)) => users(&backend, who, pattern, (skip, limit), (codec, id)).await,
+        (Job::Users { pattern, skip, limit }, Some(who)) => {
+            users(&backend, who, pattern, (skip, limit), (codec, id)).await
+        }
         (Job::Typing { conversation, on }, Some(who)) => typing(&backend, who, (conversation, on), (codec, id)).await,
         (Job::Recheck, Some(who)) => {
             return Done { frame: None, update: Update::Rechecked { writable: recheck(&backend, who).await } };
@@ -130,25 +149,30 @@ async fn sync<C: Cluster>(
     who: Identity,
     codec: Codec,
     request: Option<u64>,
-    (cursor, limit, behind): (u64, u64, Vec<u64>),
+    (from, limit): (From, u64),
 ) -> Result<Done, No> {
     let limit = at_most(limit, MESSAGES_PER_REPLY_MAX);
-    let read = backend.read(who.user, move |reader, _| reader.sync(who.user, who.device, cursor, &behind, limit)).await?;
-    let changes = read.value;
-    let empty = changes.is_empty();
-    let found = Found {
-        cursor: changes.cursor,
-        more: changes.more,
-        behind: changes.behind.clone(),
-        resync: changes.resync,
-    };
-    let told = render::changes(&changes, read.stale);
+    let read = backend.read(who.user, move |reader, _| {
+        let From { cursor, since, unread_left, behind } = from;
+        let unread_left = match unread_left {
+            Some(left) => left,
+            None => view_limit(reader, who)?,
+        };
+        reader.sync(who.user, &SyncFrom { cursor, since, unread_left, behind }, limit)
+    });
+    let Read { value: chunk, stale } = read.await?;
+    let found = Found { next: chunk.next.clone(), more: chunk.more, resync: chunk.resync };
+    let told = render::changes(&chunk, who.device, stale);
     let frame = match request {
-        Some(id) => Some(answer::reply(codec, id, Reply::Changes(told))),
-        None if empty => None,
-        None => Some(answer::event(codec, Event::Update(told))),
+        Some(id) => answer::reply(codec, id, Reply::Changes(told)),
+        None => answer::event(codec, Event::Update(told)),
     };
-    Ok(Done { frame, update: Update::Told(found) })
+    Ok(Done { frame: Some(frame), update: Update::Told(found) })
+}
+
+/// How many unread messages one request hands over to a user.
+fn view_limit(reader: &StateReader, who: Identity) -> Result<u32, QueryError> {
+    Ok(reader.profile(who.user)?.map_or(VIEW_LIMIT_DEFAULT, |profile| profile.view_limit))
 }
 
 async fn conversations<C: Cluster>(
@@ -158,10 +182,9 @@ async fn conversations<C: Cluster>(
     (codec, id): (Codec, u64),
 ) -> Result<Done, No> {
     let count = at_most(page.limit, CONVERSATIONS_PER_REPLY_MAX);
-    // One more than is told shows whether there is more.
-    let read = backend.read(who.user, move |reader, _| reader.summaries(who.user, page.skip, count + 1)).await?;
-    let more = read.value.len() > count as usize;
-    let told = render::conversations(&read.value[..read.value.len().min(count as usize)], more, read.stale);
+    let read = backend.read(who.user, move |reader, _| reader.summaries(who.user, page.skip, count as u32));
+    let Read { value: (summaries, more), stale } = read.await?;
+    let told = render::conversations(&summaries, who.device, more, stale);
     Ok(Done::reply(answer::reply(codec, id, Reply::Conversations(told))))
 }
 
@@ -179,26 +202,26 @@ async fn open<C: Cluster>(
     let conversation = match known.await?.value {
         None => return Err(No::new(Code::NoSuchUser, format!("nobody is called {username}"))),
         Some(Some(conversation)) => conversation,
-        Some(None) => {
-            match backend.write(&Command::OpenConversation { user: who.user, other: &username }).await? {
-                Outcome::Conversation { id, .. } => id,
-                Outcome::Refused(refusal) => return Err(No::from(&refusal)),
-                _ => return Err(No::new(Code::Malformed, "that is no conversation")),
-            }
-        }
+        Some(None) => match backend.write(&Command::OpenConversation { user: who.user, other: &username }).await? {
+            Outcome::Conversation { id, .. } => id,
+            Outcome::Refused(refusal) => return Err(No::from(&refusal)),
+            _ => return Err(No::new(Code::Malformed, "that is no conversation")),
+        },
     };
     let summary = backend.read(who.user, move |reader, _| reader.summary(who.user, conversation)).await?.value;
-    let summary = summary.ok_or(No::new(Code::NoSuchConversation, "you have no such conversation"))?;
-    Ok(Done::reply(answer::reply(codec, id, Reply::Opened(render::summary(&summary)))))
+    let summary = summary.ok_or_else(no_such_conversation)?;
+    Ok(Done::reply(answer::reply(codec, id, Reply::Opened(render::summary(&summary, false, who.device)))))
 }
 
 async fn next<C: Cluster>(backend: &Backend<C>, who: Identity, next: request::Next) -> Result<Done, No> {
     let request::Next { conversation, after } = next;
-    let read = backend.read(who.user, move |reader, _| reader.next_unread(who.user, who.device, conversation, after)).await?;
-    let handed = read.value.ok_or(No::new(Code::NoSuchConversation, "you have no such conversation"))?;
-    let (change, left) = (handed.change, handed.left);
-    let shown = render::Shown { messages: handed.messages, conversation, stale: read.stale };
-    Ok(Done { frame: None, update: Update::HandedOver { conversation, change, left, shown } })
+    let read =
+        backend.read(who.user, move |reader, _| reader.next(who.user, conversation, after, view_limit(reader, who)?));
+    let Read { value: handed, stale } = read.await?;
+    let handed = handed.ok_or_else(no_such_conversation)?;
+    let (change, left) = (handed.change, handed.unread);
+    let shown = render::Shown { messages: handed.messages, device: who.device, stale };
+    Ok(Done { frame: None, update: Update::HandedOver { conversation, change, more: handed.more, left, shown } })
 }
 
 async fn history<C: Cluster>(
@@ -207,16 +230,23 @@ async fn history<C: Cluster>(
     wanted: request::History,
     (codec, id): (Codec, u64),
 ) -> Result<Done, No> {
-    let count = at_most(wanted.limit, MESSAGES_PER_REPLY_MAX);
-    let conversation = wanted.conversation;
+    let request::History { conversation, after, before, limit } = wanted;
+    let span = match (after, before) {
+        (0, 0) => Span::Before(u64::MAX),
+        (0, before) => Span::Before(before),
+        (after, _) => Span::After(after),
+    };
+    let count = at_most(limit, MESSAGES_PER_REPLY_MAX);
     let read = backend
-        .read(who.user, move |reader, _| {
-            reader.history(who.user, who.device, conversation, wanted.after, wanted.before, count)
-        })
-        .await?;
-    let page = read.value.ok_or(No::new(Code::NoSuchConversation, "you have no such conversation"))?;
-    let shown = render::Shown { messages: page.messages, conversation, stale: read.stale };
-    Ok(Done::reply(answer::reply(codec, id, Reply::Messages(shown.told(page.more, 0)))))
+        .read(who.user, move |reader, _| reader.history(who.user, conversation, span, count, view_limit(reader, who)?));
+    let Read { value: page, stale } = read.await?;
+    let page = page.ok_or_else(no_such_conversation)?;
+    let shown = render::Shown { messages: page.messages, device: who.device, stale };
+    Ok(Done::reply(answer::reply(codec, id, Reply::Messages(shown.told(page.more, page.unread)))))
+}
+
+fn no_such_conversation() -> No {
+    No::new(Code::NoSuchConversation, "you have no such conversation")
 }
 
 async fn users<C: Cluster>(
@@ -231,9 +261,9 @@ async fn users<C: Cluster>(
     }
     let count = at_most(limit, PEOPLE_PER_REPLY_MAX);
     let read =
-        backend.read(who.user, move |reader, _| reader.people(&Pattern::parse(&pattern), skip, count)).await?;
-    let (people, total) = read.value;
-    Ok(Done::reply(answer::reply(codec, id, Reply::Users(render::people(&people, total, read.stale)))))
+        backend.read(who.user, move |reader, _| reader.people(&Pattern::parse(&pattern), None, skip, count)).await?;
+    let Read { value: (people, total), stale } = read;
+    Ok(Done::reply(answer::reply(codec, id, Reply::Users(render::people(&people, total, stale)))))
 }
 
 async fn typing<C: Cluster>(
@@ -243,10 +273,14 @@ async fn typing<C: Cluster>(
     (codec, id): (Codec, u64),
 ) -> Result<Done, No> {
     // What this node has is good enough for something that is gone in a moment.
-    let found = backend.queries.run(move |reader| Ok(reader.conversation(conversation)?.map(|found| found.members.clone())));
+    let found =
+        backend.queries.run(move |reader| Ok(reader.conversation(conversation)?.map(|found| found.members.clone())));
     let audience = found.await?.filter(|members| members.contains(&who.user));
-    let audience = audience.ok_or(No::new(Code::NoSuchConversation, "you have no such conversation"))?;
-    Ok(Done { frame: Some(answer::reply(codec, id, answer::done())), update: Update::Types { conversation, on, audience } })
+    let audience = audience.ok_or_else(no_such_conversation)?;
+    Ok(Done {
+        frame: Some(answer::reply(codec, id, answer::done())),
+        update: Update::Types { conversation, on, audience },
+    })
 }
 
 /// Whether a majority answers again and still knows the device.

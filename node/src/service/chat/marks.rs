@@ -87,7 +87,9 @@ mod tests {
     }
 
     fn marks(of: &[(u64, u64, u64)]) -> Due {
-        Due { marks: of.iter().map(|&(conversation, delivered, read)| Marks { conversation, delivered, read }).collect() }
+        Due {
+            marks: of.iter().map(|&(conversation, delivered, read)| Marks { conversation, delivered, read }).collect(),
+        }
     }
 
     #[test]

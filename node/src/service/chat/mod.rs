@@ -231,8 +231,8 @@ impl<C: Cluster> Clients<C> {
                     self.shared.note_deadline(conn, session, Some(at));
                 }
             }
-            Update::HandedOver { conversation, change, left, shown } => {
-                let more = session.feed.handed_over(conversation, change, left);
+            Update::HandedOver { conversation, change, more, left, shown } => {
+                let more = session.feed.handed_over(conversation, change, left) || more;
                 if let Some(id) = id {
                     frame = Some(answer::reply(session.codec, id, Reply::Messages(shown.told(more, left))));
                 }
@@ -430,10 +430,12 @@ impl<C: Cluster> Shared<C> {
 
     fn step(&mut self, conn: ConnId, session: &mut Session, step: Step<'_>) {
         match step {
-            Step::Ask { id, request } => match dispatch::plan(&request, session.who(), session.secure, self.signup_open) {
-                Ok(plan) => self.carry_out(conn, session, id, plan),
-                Err(no) => self.answer(conn, session, id, &Err(no)),
-            },
+            Step::Ask { id, request } => {
+                match dispatch::plan(&request, session.who(), session.secure, self.signup_open) {
+                    Ok(plan) => self.carry_out(conn, session, id, plan),
+                    Err(no) => self.answer(conn, session, id, &Err(no)),
+                }
+            }
             Step::Refuse { id, error } => {
                 if error.code == Code::ReadOnly {
                     self.recheck(conn, session);
@@ -511,21 +513,14 @@ impl<C: Cluster> Shared<C> {
         Ok(())
     }
 
-    fn spawn(
-        &mut self,
-        conn: ConnId,
-        session: &Session,
-        id: Option<u64>,
-        told_for: Option<Option<u64>>,
-        job: Job,
-    ) {
+    fn spawn(&mut self, conn: ConnId, session: &Session, id: Option<u64>, told_for: Option<Option<u64>>, job: Job) {
         let run = job::run(self.backend.clone(), job, session.who(), (session.codec, id.unwrap_or_default()));
         self.jobs.spawn(async move { Ended { conn, id, told_for, done: run.await } });
     }
 
     /// Reads what happened behind a session's cursor, for a request or to push it.
     fn read(&mut self, conn: ConnId, session: &Session, request: Option<u64>, limit: u64) {
-        let job = Job::Sync { request, cursor: session.feed.cursor(), limit, behind: session.feed.behind() };
+        let job = Job::Sync { request, from: session.feed.from(), limit };
         self.spawn(conn, session, request, Some(request), job);
     }
 
@@ -633,11 +628,8 @@ impl<C: Cluster> Shared<C> {
             Tell::Read => self.read(conn, session, None, 0),
             Tell::Event => {
                 let own = matches!(effect.what, What::Message { device, .. } if device == who.device);
-                let bytes = if own {
-                    encode(session.codec, effect, who.device)
-                } else {
-                    encoded.get(session.codec, effect)
-                };
+                let bytes =
+                    if own { encode(session.codec, effect, who.device) } else { encoded.get(session.codec, effect) };
                 self.push(conn, bytes);
             }
         }

@@ -152,7 +152,8 @@ impl Presence {
                 self.changes.push(Change { user, online: false });
             }
         }
-        let silent: Vec<u64> = self.remote.iter().filter(|(_, remote)| remote.until <= now).map(|(&node, _)| node).collect();
+        let silent: Vec<u64> =
+            self.remote.iter().filter(|(_, remote)| remote.until <= now).map(|(&node, _)| node).collect();
         for node in silent {
             if let Some(remote) = self.remote.remove(&node) {
                 self.compare(&remote.users, node);

@@ -94,10 +94,8 @@ fn pushes_that_wait_for_the_poll_thread_have_a_bound_and_replies_do_not_suffer()
 fn a_push_may_be_the_last_word() {
     let mut rig = Rig::new();
     let (mut client, conn) = connected(&mut rig);
-    rig.replies.send(vec![
-        Outgoing::push(conn, b"bye".to_vec()).closing(true),
-        Outgoing::push(conn, b"too late".to_vec()),
-    ]);
+    rig.replies
+        .send(vec![Outgoing::push(conn, b"bye".to_vec()).closing(true), Outgoing::push(conn, b"too late".to_vec())]);
     rig.poll_loop.turn().unwrap();
     assert_eq!(rest(&mut client), b"bye");
 }

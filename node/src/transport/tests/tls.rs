@@ -245,7 +245,8 @@ fn tls12_hello() -> Vec<u8> {
 fn what_is_refused_inside_is_closed_without_a_word() {
     let server = Server::start(config());
     let hello = client_hello();
-    for first in [hello.as_slice(), &[wire::limits::WATCH_PREFACE], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1"]
+    for first in
+        [hello.as_slice(), &[wire::limits::WATCH_PREFACE], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1"]
     {
         let mut client = server.tls_client();
         client.write_all(first).unwrap();
