@@ -93,7 +93,7 @@ pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
 /// the pin of, under the name of the cluster: addresses may change.
 ///
 /// Nothing is kept to resume sessions with. A client that comes back after a failover comes to another node, which could
-/// not know the session without a key that all nodes share, and a full handshake costs a tenth of a millisecond. TLS 1.2
+/// not know the session without a key that all nodes share, and a full handshake costs a fraction of a millisecond. TLS 1.2
 /// is off: nobody needs it, since the original's clients speak no TLS at all.
 ///
 /// # Errors

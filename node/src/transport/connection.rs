@@ -26,7 +26,9 @@ use std::time::{Duration, Instant};
 use mio::event::Event as Readiness;
 use mio::net::TcpStream;
 use wire::DecodeError;
+use wire::codec::Codec;
 use wire::frame::Splitter;
+use wire::samira2::PREFACE;
 
 use super::deadlines::Deadlines;
 use super::listener::{Admission, Standing};
@@ -442,12 +444,11 @@ impl Connection {
 
     /// Takes in bytes just read (none: those left lying while the pipeline was full).
     fn ingest(&mut self, fresh: &[u8], io: &mut Io<'_>) -> Result<(), Why> {
-        if matches!(self.phase, Phase::Sniffing) {
-            self.open(fresh, io)?;
-        }
+        let preface = if matches!(self.phase, Phase::Sniffing) { self.open(fresh, io)? } else { 0 };
         if !matches!(self.phase, Phase::Open(_)) {
             return Ok(());
         }
+        let fresh = &fresh[preface..];
         let before = self.unanswered;
         let result = if self.input.is_empty() {
             self.split(fresh, io.turn).map(|used| self.input = fresh[used..].to_vec())
@@ -473,13 +474,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Decides what it speaks and whether it is served.
-    fn open(&mut self, first: &[u8], io: &mut Io<'_>) -> Result<(), Why> {
+    /// Decides what it speaks and whether it is served. Returns how many bytes of `first` have said so and are not part of
+    /// a frame.
+    fn open(&mut self, first: &[u8], io: &mut Io<'_>) -> Result<usize, Why> {
         let (layer, secure) = match &self.tls {
             Some(tls) => (Layer::Inside { own_dialect: tls.has_alpn() }, Security::Tls),
             None if self.peer.ip().to_canonical().is_loopback() => (Layer::Outside, Security::Loopback),
             None => (Layer::Outside, Security::Plain),
         };
+        let mut preface = 0;
         let sniffed = if self.input.is_empty() {
             sniff(first, layer)
         } else {
@@ -496,6 +499,11 @@ impl Connection {
             }
             Sniffed::Codec(codec) => {
                 self.standing = io.admission.decide(self.standing, secure).ok_or(Why::Unrecognised)?;
+                if codec == Codec::Samira2 {
+                    // Some of it may have come before.
+                    preface = PREFACE.len() - std::mem::take(&mut self.input).len();
+                    self.queue(PREFACE.to_vec(), io.now, io.stall_timeout).map_err(|_| Why::OutboxFull)?;
+                }
                 match self.standing {
                     Standing::Client | Standing::Watcher => {
                         let own_dialect = layer == Layer::Inside { own_dialect: true };
@@ -516,7 +524,7 @@ impl Connection {
                 }
             }
         }
-        Ok(())
+        Ok(preface)
     }
 
     /// Hands on the whole frames at the start of `bytes` as far as the pipeline has room, and returns their length.

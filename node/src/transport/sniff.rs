@@ -6,12 +6,14 @@
 //! | `07` | SAMIRA/1: a dictionary |
 //! | `16` | TLS: a handshake record; what is inside is sniffed once more |
 //! | `a1` | another node that wants to notice when this one dies ([`WATCH_PREFACE`]) |
+//! | `a2 53 4d 32` | SAMIRA/2 ([`samira2::PREFACE`]); frames follow |
 //!
 //! Everything else is refused: so are TLS and nodes inside TLS, and `PRI `, the beginning of HTTP/2 on which gRPC would
 //! come, in both places.
 
 use wire::codec::Codec;
 use wire::limits::WATCH_PREFACE;
+use wire::samira2;
 
 /// First byte of TLS: the content type of a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -28,7 +30,7 @@ pub(super) enum Layer {
     },
 }
 
-/// What the first bytes say.
+/// What the first bytes say. All but those of SAMIRA/2 are already part of what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sniffed {
     /// This is what it speaks.
@@ -43,17 +45,22 @@ pub(super) enum Sniffed {
     Refused,
 }
 
-/// Looks at everything a connection has sent so far. One byte is enough for the codecs served today.
+/// Looks at everything a connection has sent so far. One byte is enough for all but SAMIRA/2.
 pub(super) fn sniff(bytes: &[u8], layer: Layer) -> Sniffed {
     match (bytes.first(), layer) {
         (None, _) => Sniffed::NeedMore,
         (Some(&WATCH_PREFACE), Layer::Outside) => Sniffed::Watcher,
         (Some(&TLS_HANDSHAKE), Layer::Outside) => Sniffed::Tls,
         (Some(&first), _) => match Codec::sniff(first) {
+            Some(Codec::Samira2) => match samira2::strip_preface(bytes) {
+                Ok(Some(_)) => Sniffed::Codec(Codec::Samira2),
+                Ok(None) => Sniffed::NeedMore,
+                Err(_) => Sniffed::Refused,
+            },
             // Which dialect an object of JSON belongs to is in its keys.
             Some(Codec::Samira1) if layer == (Layer::Inside { own_dialect: true }) => Sniffed::Refused,
-            Some(codec @ (Codec::Json | Codec::Samira1)) => Sniffed::Codec(codec),
-            _ => Sniffed::Refused,
+            Some(codec) => Sniffed::Codec(codec),
+            None => Sniffed::Refused,
         },
     }
 }
@@ -78,6 +85,14 @@ mod tests {
             let samira = Sniffed::Codec(Codec::Samira1);
             check(bytes, [samira, samira, Sniffed::Refused]);
         }
+        for length in 1..4 {
+            check(&samira2::PREFACE[..length], [Sniffed::NeedMore; 3]);
+            let mut wrong = samira2::PREFACE;
+            wrong[length] ^= 1;
+            check(&wrong[..=length], [Sniffed::Refused; 3]);
+        }
+        check(&samira2::PREFACE, [Sniffed::Codec(Codec::Samira2); 3]);
+        check(b"\xa2SM2\x01\x00", [Sniffed::Codec(Codec::Samira2); 3]);
         check(&[WATCH_PREFACE], [Sniffed::Watcher, Sniffed::Refused, Sniffed::Refused]);
         check(&[0x16, 3, 1], [Sniffed::Tls, Sniffed::Refused, Sniffed::Refused]);
     }
@@ -85,7 +100,7 @@ mod tests {
     #[test]
     fn every_other_first_byte_is_refused() {
         for byte in 0..=u8::MAX {
-            if !b"{ \t\r\n\x07\x16".contains(&byte) && byte != WATCH_PREFACE {
+            if !b"{ \t\r\n\x07\x16\xa2".contains(&byte) && byte != WATCH_PREFACE {
                 for layer in [Layer::Outside, INSIDE, BY_NAME] {
                     assert_eq!(sniff(&[byte], layer), Sniffed::Refused, "{byte:#04x}");
                 }

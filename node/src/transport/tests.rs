@@ -10,7 +10,9 @@ use std::thread;
 use std::time::Instant;
 
 use rustls::pki_types::CertificateDer;
+use wire::chat::{self, FromClient, FromNode};
 use wire::codec::Codec;
+use wire::samira2::PREFACE;
 
 use super::connection::Connection;
 use super::poll_loop::PollLoop;
@@ -177,6 +179,63 @@ fn a_request_split_into_single_bytes_is_one_request() {
     assert_eq!(frames, 4);
 }
 
+/// A frame of SAMIRA/2.
+fn samira2_request() -> Vec<u8> {
+    let mut request = Vec::new();
+    Codec::Samira2.encode_frame_to_vec(&FromClient { id: 7, request: None }, &mut request).unwrap();
+    request
+}
+
+#[test]
+fn samira_2_begins_with_a_preface_on_both_sides() {
+    let server = Server::start(config());
+    let request = samira2_request();
+    let all = [&PREFACE[..], &request, &request].concat();
+    let mut client = server.client();
+    client.write_all(&all).unwrap();
+    expect(&mut client, &all);
+    round_trip(&mut client, &request);
+    for cut in 1..all.len() {
+        let mut client = server.client();
+        client.write_all(&all[..cut]).unwrap();
+        if cut >= PREFACE.len() {
+            // It is answered before there is a frame.
+            expect(&mut client, &PREFACE);
+        }
+        client.write_all(&all[cut..]).unwrap();
+        expect(&mut client, &all[if cut >= PREFACE.len() { PREFACE.len() } else { 0 }..]);
+    }
+    let mut client = server.client();
+    for byte in &all {
+        client.write_all(&[*byte]).unwrap();
+    }
+    expect(&mut client, &all);
+    wait_until("the pieces are freed", || server.stats.buffered_bytes() == 0);
+    // Half a preface is no frame, and so its time is bounded.
+    let server = Server::start(Config { handshake_timeout: Duration::from_millis(100), ..config() });
+    for part in [&PREFACE[..3], &PREFACE] {
+        let mut client = server.client();
+        client.write_all(part).unwrap();
+        assert_eq!(rest(&mut client), if part.len() == PREFACE.len() { part } else { b"" });
+    }
+}
+
+#[test]
+fn a_refused_client_of_samira_2_is_told_in_it() {
+    let server = Server::start(Config { plaintext: Plaintext::Off, ..config() });
+    let mut client = server.client();
+    client.write_all(&PREFACE).unwrap();
+    let said = rest(&mut client);
+    let (preface, frame) = said.split_at(PREFACE.len());
+    assert_eq!(preface, PREFACE);
+    let mut frame = frame.to_vec();
+    let body = wire::frame::body(Codec::Samira2, &mut frame);
+    match Codec::Samira2.decode(body).unwrap() {
+        FromNode::Event(Some(chat::Event::Bye(bye))) => assert_eq!(bye.code, chat::Code::PlaintextRefused),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_line_feed_behind_a_request_begins_nothing() {
     let mut rig = Rig::new();
@@ -233,7 +292,7 @@ fn a_client_that_shuts_its_sending_side_still_gets_its_replies() {
 #[test]
 fn an_unknown_first_byte_is_closed_without_a_word() {
     let server = Server::start(config());
-    for first in [b"GET / HTTP/1.1\r\n".as_slice(), b"\xa2", b"PRI * HTTP/2.0", b"\0"] {
+    for first in [b"GET / HTTP/1.1\r\n".as_slice(), b"\xa2SM1", b"PRI * HTTP/2.0", b"\0"] {
         let mut client = server.client();
         client.write_all(first).unwrap();
         assert_eq!(rest(&mut client), b"", "{first:02x?}");

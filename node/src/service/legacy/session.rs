@@ -63,8 +63,6 @@ pub(super) enum Waiting {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) codec: Codec,
-    /// Its client has said, below us, that it would speak our own dialect.
-    pub(super) own_dialect: bool,
     pub(super) stage: Stage,
     pub(super) who: Option<Who>,
     /// Writes that are under way.
@@ -104,7 +102,6 @@ impl Session {
     pub(super) fn new(codec: Codec) -> Session {
         Session {
             codec,
-            own_dialect: false,
             stage: Stage::Hello,
             who: None,
             writes: 0,

@@ -88,6 +88,12 @@ impl Cluster for FakeCluster {
     async fn barrier(&self) -> Freshness {
         self.inner.lock().unwrap().freshness
     }
+
+    fn nodes(&self) -> Vec<NodeAddress> {
+        vec![NodeAddress { name: "alpha".into(), address: "127.0.0.1:5555".into(), leader: true }]
+    }
+
+    fn whisper(&self, _: Vec<Whisper>) {}
 }
 
 /// A running service and what its clients have received.
@@ -109,8 +115,11 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         let (completed, completions) = mpsc::channel(4096);
+        let (told, applied) = applied_queue();
+        let mut state = StateDb::open(&path).unwrap();
+        state.tell(told);
         let inner = Inner {
-            machine: Machine::on(StateDb::open(&path).unwrap()),
+            machine: Machine::on(state),
             next_seq: 1,
             completions: completed,
             held: None,
@@ -122,13 +131,16 @@ impl Server {
         let backend = backend(&cluster, &path);
         let (turns, turned) = mpsc::channel(16);
         let (send, outgoing) = mpsc::channel(65_536);
-        let service = Service::new(backend, signup_open, move |batch: Vec<Outgoing>| {
+        let whom = Whom { cluster: "cluster".into(), node: "alpha".into() };
+        let audience = applied.audience.clone();
+        let service = Service::new(backend, whom, signup_open, audience, move |batch: Vec<Outgoing>| {
             if !batch.is_empty() {
                 // The test may have ended.
                 let _ = send.try_send(batch);
             }
         });
-        tokio::spawn(service.run(turned, completions));
+        let (_, whispered) = mpsc::channel(1);
+        tokio::spawn(service.run(Inputs { turns: turned, completions, applied, whispered }, None));
         Server { cluster, turns, outgoing, received: HashMap::new(), next_slot: 0, directory }
     }
 
