@@ -259,7 +259,7 @@ def password_hash(password):
 class Client:
     """One connection, and what a device keeps over connections: see `state`."""
 
-    def __init__(self, page, host, port, state=None, timeout=60.0):
+    def __init__(self, page, host, port, state=None, version=VERSION, timeout=60.0):
         self.page = page
         # Device, newest token, cursor, conversations that are behind, next number of a write.
         self.state = {"device": 0, "token": None, "cursor": 0, "behind": [], "seq": 0} if state is None else state
@@ -272,7 +272,7 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(PREFACE)
         self._preface = len(PREFACE)
-        self.welcome = self.request("hello", samira=VERSION, client="samira_client.py")
+        self.welcome = self.request("hello", samira=version, client="samira_client.py")
 
     def close(self):
         self._socket.close()
@@ -361,7 +361,7 @@ class Client:
         if name == "update":
             self._keep_changes(content)
         elif "id" in content:
-            self.state["cursor"] = content["id"]
+            self.state["cursor"] = max(self.state["cursor"], content["id"])
         return name, content
 
     def _keep_changes(self, changes):
