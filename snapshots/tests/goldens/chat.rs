@@ -85,7 +85,7 @@ fn requests() -> Vec<Request<'static>> {
         Request::Resume(request::Resume { device: 12, token: Some(TOKEN) }),
         Request::Logout(Nothing {}),
         Request::Ping(Nothing {}),
-        Request::Sync(request::Sync { cursor: 4711, limit: 500 }),
+        Request::Sync(request::Sync { cursor: 4711, limit: 500, behind: list([70_000]) }),
         Request::Conversations(request::Page { skip: 200, limit: 50 }),
         Request::Open(request::Open { username: "bob" }),
         Request::Next(request::Next { conversation: 3, after: 9 }),
@@ -186,13 +186,15 @@ fn events() -> Vec<Event<'static>> {
         Event::Message(HELLO),
         Event::Deleted(Deleted { id: 4713, conversation: 3, number: 7 }),
         Event::Mark(event::Moved { id: 4714, mark: MARK }),
-        Event::Conversation(event::Changed { id: 4715, summary: behind() }),
-        Event::Person(event::Person { id: 4716, person: GONE }),
-        Event::Account(event::Account { id: 4717, account: ACCOUNT }),
+        Event::Update(reply::Changes {
+            conversations: list([behind()]),
+            people: list([GONE]),
+            cursor: 4715,
+            ..reply::Changes::default()
+        }),
         Event::Typing(event::Typing { conversation: 3, user: 2, on: true }),
         Event::Presence(event::Presence { user: 2, online: true }),
         Event::Nodes(event::Nodes { nodes: list(NODES) }),
-        Event::Lagged(Nothing {}),
         Event::Bye(event::Bye { code: Code::Stopping, text: "The server is stopping." }),
     ]
 }

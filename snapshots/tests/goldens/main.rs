@@ -29,9 +29,11 @@ macro_rules! golden {
 }
 
 mod chat;
+mod page;
 mod replication;
 mod replies;
 mod requests;
+mod shape;
 
 fn encode(codec: Codec, message: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -58,11 +60,14 @@ fn compare(name: &str, text: &str) {
     settings.bind(|| assert_snapshot!(name, text));
 }
 
+/// A file of this repository.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).expect(path)
+}
+
 /// The examples in the description of the formats are goldens, to the letter.
 #[test]
 fn documented_bytes_are_the_real_ones() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect(path);
     let page = read("docs/wire.md");
     let mut examples = 0;
     for (before, block) in page.split("```").collect::<Vec<_>>().chunks_exact(2).map(|pair| (pair[0], pair[1])) {
@@ -72,5 +77,5 @@ fn documented_bytes_are_the_real_ones() {
         assert_eq!(block.trim_start_matches('\n'), content, "{path}");
         examples += 1;
     }
-    assert_eq!(examples, 4);
+    assert_eq!(examples, 7);
 }
