@@ -12,6 +12,7 @@
 //! * [`frame`]: where does a message end?
 //! * [`legacy`]: what clients of the original system say and hear: handshake, requests, replies, texts.
 //! * [`chat`]: what clients of our own dialect say and hear.
+//! * [`session`]: what happens on a connection in it, on both sides; [`time`] is what callers tell it.
 //! * [`json`], [`samira`]: the two formats, as serde formats.
 //! * `replication` (feature `alloc`): what the nodes of a cluster store and say to each other.
 //! * `dump` (feature `dump`): annotated hexdumps.
@@ -71,5 +72,7 @@ pub mod limits;
 #[cfg(feature = "alloc")]
 pub mod replication;
 pub mod samira;
+pub mod session;
+pub mod time;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

@@ -44,6 +44,9 @@ pub const SEARCH_PATTERN_BYTES_MAX: usize = 256;
 /// The newest version of our own dialect, and the only one so far.
 pub const CHAT_VERSION: u64 = 2;
 
+/// The oldest version that is still spoken. Version 1 is the original's own protocols.
+pub const CHAT_VERSION_MIN: u64 = 2;
+
 /// Bytes of a token: 64 bits that name it and more randomness than anybody can guess.
 pub const TOKEN_BYTES: usize = 24;
 
@@ -87,6 +90,36 @@ pub const DEVICES_PER_USER_MAX: usize = 32;
 /// A connection that has been silent for this long is closed by either side, milliseconds. Half of it is the time to send
 /// a ping: a phone's radio sleeps meanwhile, and a router keeps the connection in its table.
 pub const SILENCE_MS_MAX: u64 = 120_000;
+
+/// The shortest silence a client lets a node ask for, milliseconds: a node with odd ideas must not keep a battery busy.
+pub const SILENCE_MS_MIN: u64 = 2_000;
+
+/// A client gives a connection up when a request has been open for this long, milliseconds: twice as long as a node
+/// holds a write back for want of a majority, and enough for the largest frame over 128 kbit/s.
+pub const REPLY_TIMEOUT_MS: u64 = 20_000;
+
+/// How long a client waits before it sends refused writes again, the first time, milliseconds: an election at this
+/// cluster's speed is over by then more often than not. Doubled each time nothing was taken.
+pub const WRITE_BACKOFF_MS_MIN: u64 = 50;
+
+/// The longest such wait, milliseconds, unless the node asks for a longer one.
+pub const WRITE_BACKOFF_MS_MAX: u64 = 5_000;
+
+/// The longest wait a client grants to a node that asks for one, milliseconds: users look at a queued message meanwhile.
+pub const RETRY_MS_MAX: u64 = 60_000;
+
+/// The longest wait after all known nodes were tried in vain once, milliseconds. Doubled with each round.
+pub const RECONNECT_MS_MIN: u64 = 100;
+
+/// The longest wait between two rounds over all known nodes, milliseconds. A connection that was lost sooner than this
+/// after it was made counts as failed, so that a node which takes everybody in and drops them is not dialled in a loop.
+pub const RECONNECT_MS_MAX: u64 = 5_000;
+
+/// Addresses a client knows at once, unless it chooses otherwise.
+pub const CANDIDATES_MAX: usize = 16;
+
+/// Bytes of a node's address, unless a client chooses otherwise: the longest DNS name, a colon and a port.
+pub const ADDRESS_BYTES_MAX: usize = 253 + 6;
 
 /// How long somebody who types is shown as typing without saying so again, milliseconds.
 pub const TYPING_TTL_MS: u64 = 6_000;
@@ -140,4 +173,6 @@ const _: () = assert!(PEER_FRAME_BYTES_MAX >= RUN_COMMANDS_MAX * 128, "a run of 
 const _: () = assert!(RUN_BYTES_MAX >= 2 * MESSAGE_TEXT_BYTES_MAX, "one command of any legal size must fit a run");
 const _: () =
     assert!(NODE_FRAME_BYTES_MAX >= REPLY_CONTENT_BYTES_MAX + MESSAGE_TEXT_BYTES_MAX + 4096, "one more item fits");
+const _: () = assert!(CHAT_VERSION_MIN <= CHAT_VERSION, "the newest version is spoken");
+const _: () = assert!(REPLY_TIMEOUT_MS < SILENCE_MS_MAX, "a lost reply is noticed before the silence");
 const _: () = assert!(DELETE_INDICES_MAX == ITEMS_PER_REQUEST_MAX, "the rules bound both dialects' deletions");
