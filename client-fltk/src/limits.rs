@@ -3,6 +3,9 @@
 
 use wire::limits::PIPELINE_MAX;
 
+/// Name and version that this program tells nodes.
+pub const PROGRAM: &str = concat!("samira-client/", env!("CARGO_PKG_VERSION"));
+
 /// Addresses of one cluster that are kept: more nodes than anybody runs.
 pub const ADDRESSES_MAX: usize = 64;
 
@@ -39,18 +42,18 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 256 << 10;
 /// radio link some hundreds; with several addresses nobody waits longer than this for the next.
 pub const CONNECT_MS_MAX: u64 = 5_000;
 
-/// How long a request may stay unanswered before the connection counts as dead, milliseconds. A node that has lost its
-/// majority holds a write for 10 s before it refuses it.
-pub const ANSWER_MS_MAX: u64 = 20_000;
+/// How often one looks whether a majority is back, milliseconds: a small request, and people wait for it.
+pub const STALE_MS: u64 = 2_000;
 
 /// How long marks are gathered before they are sent, milliseconds: the node promises the same.
 pub const MARKS_MS: u64 = 250;
 
-/// How often one says that one types, milliseconds: well within [`wire::limits::TYPING_TTL_MS`].
-pub const TYPING_MS: u64 = 3_000;
-
 /// How long the last words may take when the program ends, milliseconds.
 pub const GOODBYE_MS_MAX: u64 = 500;
+
+/// Bytes of any text in a command that is no message: names, patterns. Rules refuse shorter ones already; this keeps a
+/// frame within its bound.
+pub const FIELD_BYTES_MAX: usize = 1024;
 
 /// Newest messages of a conversation that are always in memory, and that [`crate::model::Model::hash`] covers.
 pub const TAIL_MESSAGES: usize = 200;
@@ -63,4 +66,3 @@ pub const BUSY_MS: u64 = 2_000;
 
 const _: () = assert!(PENDING_MAX < PIPELINE_MAX, "the node's own bound is never met");
 const _: () = assert!(WRITES_MAX < PENDING_MAX, "other requests find room beside the writes");
-const _: () = assert!(TYPING_MS < wire::limits::TYPING_TTL_MS, "typing is said again before it is forgotten");

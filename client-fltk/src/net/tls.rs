@@ -14,10 +14,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use crate::link::Pin;
 
-/// ALPN of a client that speaks SAMIRA/2.
+/// ALPN of a client that speaks our own dialect, in either codec.
 pub const ALPN: &[u8] = b"samira/2";
-/// ALPN of a client that speaks JSON/2.
-pub const ALPN_JSON: &[u8] = b"samira-json/2";
 
 /// Behind the cluster's id in the names of its certificates.
 const SUFFIX: &str = ".samira";
@@ -32,7 +30,7 @@ pub type Seen = Arc<OnceLock<String>>;
 ///
 /// # Errors
 /// The cryptography of this build does not work, or `cluster` cannot be a part of a name.
-pub fn connect(pin: Pin, cluster: Option<&str>, alpn: &[u8]) -> Result<(ClientConnection, Seen), rustls::Error> {
+pub fn connect(pin: Pin, cluster: Option<&str>) -> Result<(ClientConnection, Seen), rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let seen = Seen::default();
     let verifier = Verifier { pin, cluster: cluster.map(str::to_owned), seen: seen.clone(), provider: provider.clone() };
@@ -41,7 +39,7 @@ pub fn connect(pin: Pin, cluster: Option<&str>, alpn: &[u8]) -> Result<(ClientCo
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec()];
     // A ticket of another connection would skip the verifier, and with it the cluster's id.
     config.resumption = rustls::client::Resumption::disabled();
     let name = cluster.map_or_else(|| ANY_CLUSTER.to_owned(), |id| format!("{id}{SUFFIX}"));
@@ -306,7 +304,7 @@ pub(crate) mod tests {
             .unwrap();
         config.alpn_protocols = vec![ALPN.to_vec()];
         let mut server = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-        let (mut client, seen) = connect(authority.pin(), None, ALPN).unwrap();
+        let (mut client, seen) = connect(authority.pin(), None).unwrap();
         while client.is_handshaking() || server.is_handshaking() {
             let mut bytes = Vec::new();
             client.write_tls(&mut bytes).unwrap();

@@ -9,8 +9,6 @@
 
 mod rows;
 mod schema;
-#[cfg(test)]
-mod tests;
 mod touched;
 
 use std::path::Path;

@@ -1,0 +1,579 @@
+//! What a client does on a connection and without one, as a state machine: no socket, no thread.
+//!
+//! Inputs are commands ([`Engine::command`]), what happens to the connection ([`Engine::connected`],
+//! [`Engine::received`], [`Engine::lost`], [`Engine::dial_failed`]) and time ([`Engine::tick`]). After any number of them
+//! [`Engine::finish`] decides what to send, writes to disk what has changed, and only then lets go of notes and bytes: what
+//! a program was told and what a node was told is on disk.
+//!
+//! `entry` logs in and out; `requests` carries commands to the node and answers back; `outbox` has the writes that must
+//! happen once; this file holds the state and the order of things.
+
+mod entry;
+mod outbox;
+mod requests;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::mem;
+
+use wire::chat::event::Bye;
+use wire::chat::{Code, Event, FromClient, FromNode, Reply, Request, reply, request};
+use wire::codec::Codec;
+use wire::frame::{self, Splitter};
+use wire::samira2;
+use wire::session::client::{Heard, State, Why};
+use wire::session::{Candidates, Client, Writes};
+use wire::time::Millis;
+
+use crate::command::{Answer, Command, Failure, Note, Password, Ticket};
+use crate::env::Clock;
+use crate::limits::{
+    ADDRESSES_MAX, DELTAS_PER_NOTE_MAX, MARKS_MS, PENDING_MAX, PROGRAM, SEND_BUFFER_BYTES_MAX, STALE_MS, WRITES_MAX,
+};
+use crate::link::Address;
+use crate::model::delta::{of_changes, of_event};
+use crate::model::{Delta, Link, LinkState, Marks, Model};
+use crate::store::{Store, StoreError};
+
+/// A client's side of everything.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    codec: Codec,
+    clock: Clock,
+    device_name: String,
+    /// Addresses that are not on this machine may be used without TLS.
+    plaintext_any: bool,
+    client: Client<PENDING_MAX>,
+    writes: Writes<WRITES_MAX>,
+    candidates: Candidates<ADDRESSES_MAX>,
+    store: Store,
+    model: Model,
+
+    /// Taken in by the model and not on disk yet.
+    deltas: Vec<Delta>,
+    /// To be told once `deltas` are on disk.
+    answers: Vec<(Ticket, Result<Answer, Failure>)>,
+    /// To be sent once `deltas` are on disk.
+    out: Vec<u8>,
+    incoming: Vec<u8>,
+    splitter: Splitter,
+    preface_seen: bool,
+
+    /// Open requests, by tag.
+    asked: HashMap<u32, Asked>,
+    next_tag: u32,
+    /// Commands that wait for a connection or for room on it.
+    waiting: VecDeque<(Ticket, Command)>,
+    /// Who wants to log in, and how.
+    entry: Option<entry::Wanted>,
+    /// What is kept to log in again where no token is given.
+    login: Option<(String, Password)>,
+    /// This session may only read.
+    read_only: bool,
+    syncing: bool,
+    marks_asked: bool,
+    /// When marks may be sent again.
+    marks_from: Millis,
+    /// When to look whether a majority is back.
+    probe_at: Option<Millis>,
+    watched: Vec<u64>,
+    watch_due: bool,
+
+    /// Tickets of writes, by key.
+    tickets: HashMap<u64, Ticket>,
+    /// Keys of unanswered writes, by number.
+    numbers: HashMap<u64, u64>,
+    /// Keys of writes without a number.
+    queued: BTreeSet<u64>,
+    next_key: u64,
+
+    /// The cluster that the certificate of this connection names.
+    certified: Option<String>,
+    /// The connection is to be closed, and why.
+    hangup: Option<String>,
+    /// The disk does not work.
+    broken: Option<StoreError>,
+    kept_addresses: Vec<String>,
+    offline_since: Option<u64>,
+    /// What went wrong last, for people.
+    trouble: String,
+}
+
+/// What an open request is for.
+#[derive(Debug)]
+enum Asked {
+    Sync,
+    Marks(Vec<(u64, Marks)>),
+    Watch,
+    Typing,
+    Write { seq: u64, blank: bool },
+    Next { ticket: Ticket, conversation: u64, after: u64 },
+    Command(Ticket, Command),
+}
+
+/// What an engine has to be told.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) codec: Codec,
+    pub(crate) device_name: String,
+    pub(crate) plaintext_any: bool,
+    pub(crate) clock: Clock,
+}
+
+impl Engine {
+    /// For what a store holds. `addresses` come first, before those the store remembers.
+    pub(crate) fn new(options: Options, store: Store, model: Model, addresses: &[Address]) -> Result<Self, StoreError> {
+        let mut candidates = Candidates::new();
+        let known = store.addresses()?;
+        for address in addresses.iter().chain(&known) {
+            // What does not fit is not tried; the list is longer than anybody's cluster.
+            let _ = candidates.add(&address.to_string());
+        }
+        let Options { codec, device_name, plaintext_any, clock } = options;
+        let mut engine = Self {
+            codec,
+            clock,
+            device_name,
+            plaintext_any,
+            client: Client::new(PROGRAM),
+            writes: Writes::new(),
+            candidates,
+            store,
+            model,
+            deltas: Vec::new(),
+            answers: Vec::new(),
+            out: Vec::new(),
+            incoming: Vec::new(),
+            splitter: Splitter::of_node(codec),
+            preface_seen: false,
+            asked: HashMap::new(),
+            next_tag: 0,
+            waiting: VecDeque::new(),
+            entry: None,
+            login: None,
+            read_only: false,
+            syncing: false,
+            marks_asked: false,
+            marks_from: Millis::from_ms(0),
+            probe_at: None,
+            watched: Vec::new(),
+            watch_due: false,
+            tickets: HashMap::new(),
+            numbers: HashMap::new(),
+            queued: BTreeSet::new(),
+            next_key: 1,
+            certified: None,
+            hangup: None,
+            broken: None,
+            kept_addresses: Vec::new(),
+            offline_since: None,
+            trouble: String::new(),
+        };
+        engine.restore_outbox();
+        if !engine.wants_connection() {
+            engine.set_link(LinkState::LogInNeeded { why: entry::NOBODY.to_owned() });
+        }
+        Ok(engine)
+    }
+
+    // ---- getters -----------------------------------------------------------------------------------------------
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(crate) fn candidates(&mut self) -> &mut Candidates<ADDRESSES_MAX> {
+        &mut self.candidates
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether there is a reason to connect: somebody to log in as.
+    pub(crate) fn wants_connection(&self) -> bool {
+        let identity = self.store.identity();
+        self.entry.is_some() || self.login.is_some() || (identity.device != 0 && identity.token.is_some())
+    }
+
+    /// Whether an address may be used: with a pin any, otherwise those of this machine, or all if so told.
+    pub(crate) fn may_use(&self, address: &Address) -> bool {
+        self.store.identity().pin.is_some() || self.plaintext_any || address.is_loopback()
+    }
+
+    /// When [`Engine::tick`] is due.
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        let ready = self.client.state() == State::Ready;
+        let marks = (ready && !self.marks_asked && self.model.marks_due().next().is_some()).then_some(self.marks_from);
+        let writes = if ready { self.writes.poll_timeout() } else { None };
+        [self.client.poll_timeout(), writes, marks, self.probe_at.filter(|_| ready)].into_iter().flatten().min()
+    }
+
+    // ---- the connection ----------------------------------------------------------------------------------------
+
+    /// An address is about to be tried.
+    pub(crate) fn dialling(&mut self, address: &str) {
+        self.set_link(LinkState::Connecting { address: address.to_owned() });
+    }
+
+    /// The current address does not answer, or not as it should.
+    pub(crate) fn dial_failed(&mut self, why: String) {
+        self.trouble = why;
+        let now = self.now();
+        self.candidates.failed(now);
+    }
+
+    /// All known addresses were tried in vain; the next attempt is at `retry`.
+    pub(crate) fn offline(&mut self, retry: Millis) {
+        let now_ms = self.clock.unix_ms();
+        let since_ms = *self.offline_since.get_or_insert(now_ms);
+        let retry_ms = now_ms.saturating_add(retry.since(self.now()));
+        let why = self.trouble.clone();
+        self.set_link(LinkState::Offline { since_ms, retry_ms, why: why.clone() });
+        self.fail_waiting(&Failure::Offline(why));
+    }
+
+    /// Trying further would not help.
+    pub(crate) fn stopped(&mut self, why: &str) {
+        self.set_link(LinkState::Stopped { why: why.to_owned() });
+        self.fail_waiting(&Failure::Offline(why.to_owned()));
+        self.fail_entry(Failure::Offline(why.to_owned()));
+    }
+
+    /// A connection stands, TLS included, whose certificate names this cluster.
+    pub(crate) fn connected(&mut self, encrypted: bool, certified: Option<&str>) {
+        self.certified = certified.map(str::to_owned);
+        self.incoming.clear();
+        self.splitter = Splitter::of_node(self.codec);
+        self.preface_seen = self.codec != Codec::Samira2;
+        self.out.clear();
+        if self.codec == Codec::Samira2 {
+            self.out.extend_from_slice(&samira2::PREFACE);
+        }
+        self.model.link.encrypted = encrypted;
+        self.client.connected(self.now());
+    }
+
+    /// The connection is gone. Does nothing if there was none.
+    pub(crate) fn lost(&mut self, why: String) {
+        self.client.handle_closed();
+        let was_online = matches!(self.model.link.state, LinkState::Online);
+        self.trouble = why;
+        self.hangup = None;
+        self.out.clear();
+        self.incoming.clear();
+        self.writes.handle_lost();
+        self.syncing = false;
+        self.marks_asked = false;
+        self.probe_at = None;
+        self.read_only = false;
+        let mut again = Vec::new();
+        while let Some(tag) = self.client.poll_unanswered() {
+            match self.asked.remove(&tag) {
+                Some(Asked::Command(ticket, command)) => again.push((ticket, command)),
+                Some(Asked::Next { ticket, conversation, .. }) => again.push((ticket, Command::Next { conversation })),
+                _ => {}
+            }
+        }
+        self.asked.clear();
+        self.entry_unanswered();
+        for (ticket, command) in again.into_iter().rev() {
+            self.unanswered(ticket, command);
+        }
+        let now = self.now();
+        self.candidates.failed(now);
+        if was_online {
+            self.offline_since = Some(self.clock.unix_ms());
+        }
+    }
+
+    /// The reason to close the connection, if there is one.
+    pub(crate) fn wants_hangup(&mut self) -> Option<String> {
+        if let State::Lost(why) = self.client.state() {
+            let text = match why {
+                Why::Closed => "the connection was closed",
+                Why::Bye(Code::Stopping) => "the node is being stopped",
+                Why::Bye(_) | Why::Refused(_) => "the node has ended the connection",
+                Why::Silence => "nothing was heard for too long",
+                Why::NoReply => "the node does not answer any more",
+                Why::Nonsense => "the other side speaks something else: is this a Samira server?",
+            };
+            return Some(self.hangup.take().unwrap_or_else(|| text.to_owned()));
+        }
+        self.hangup.take()
+    }
+
+    /// Bytes have arrived. They are taken.
+    pub(crate) fn received(&mut self, bytes: &mut Vec<u8>) {
+        self.client.handle_bytes(self.now());
+        self.incoming.append(bytes);
+        if !self.preface_seen {
+            match samira2::strip_preface(&self.incoming) {
+                Ok(None) => return,
+                Ok(Some(_)) => {
+                    self.incoming.drain(..samira2::PREFACE.len());
+                    self.preface_seen = true;
+                }
+                Err(_) => return self.client.handle_malformed(),
+            }
+        }
+        // Frames borrow from the buffer while the rest of the engine changes.
+        let mut buffer = mem::take(&mut self.incoming);
+        let mut taken = 0;
+        loop {
+            match self.splitter.push(&buffer[taken..]) {
+                Ok(None) => break,
+                Ok(Some(len)) => {
+                    let body = frame::body(self.codec, &mut buffer[taken..taken + len]);
+                    taken += len;
+                    match self.codec.decode::<FromNode<'_>>(body) {
+                        Ok(frame) => self.frame(frame),
+                        Err(_) => self.client.handle_malformed(),
+                    }
+                }
+                Err(_) => {
+                    self.client.handle_malformed();
+                    break;
+                }
+            }
+            if matches!(self.client.state(), State::Lost(_)) {
+                break;
+            }
+        }
+        buffer.drain(..taken);
+        self.incoming = buffer;
+    }
+
+    fn frame(&mut self, frame: FromNode<'_>) {
+        let was_ready = self.client.state() == State::Ready;
+        let now = self.now();
+        match self.client.handle_frame(frame, now) {
+            Heard::Welcome(welcome) => self.welcome(&welcome),
+            Heard::Entered(session) => self.entered(&session),
+            Heard::Refused(error) => self.entry_refused(&error),
+            Heard::Reply { tag, reply } => {
+                let code = match &reply {
+                    Some(Reply::Error(error)) => error.code,
+                    _ => Code::NotLoggedIn,
+                };
+                if let Some(asked) = self.asked.remove(&tag) {
+                    self.replied(asked, reply.as_ref());
+                }
+                if was_ready && self.client.state() == State::Greeted {
+                    self.logged_out(code);
+                }
+            }
+            Heard::Event(event) => self.event(&event),
+            Heard::Bye(bye) => self.bye(&bye),
+            Heard::Nothing => {}
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Lagged(_) => {
+                if !self.syncing {
+                    self.sync();
+                }
+            }
+            Event::Nodes(nodes) => self.learn(&nodes.nodes),
+            _ => {}
+        }
+        for delta in of_event(event, self.clock.unix_ms()) {
+            self.change(delta);
+        }
+    }
+
+    fn bye(&mut self, bye: &Bye<'_>) {
+        if !bye.text.is_empty() {
+            self.hangup = Some(bye.text.to_owned());
+        }
+        if matches!(bye.code, Code::Revoked | Code::TokenReused | Code::BadToken) {
+            self.logged_out(bye.code);
+        }
+    }
+
+    /// What nodes there are: more places to go to.
+    fn learn(&mut self, nodes: &[wire::chat::item::Node<'_>]) {
+        let usable: Vec<_> = nodes
+            .iter()
+            .filter(|node| node.address.parse().is_ok_and(|address| self.may_use(&address)))
+            .copied()
+            .collect();
+        self.candidates.learn(&usable);
+        self.keep_addresses();
+    }
+
+    // ---- synchronization ---------------------------------------------------------------------------------------
+
+    fn sync(&mut self) {
+        let request = Request::Sync(request::Sync { cursor: self.model.cursor, limit: 0 });
+        self.syncing = self.ask(&request, Asked::Sync).is_ok();
+    }
+
+    fn synced(&mut self, changes: &reply::Changes<'_>) {
+        self.note_stale(changes.stale);
+        for delta in of_changes(changes) {
+            self.change(delta);
+        }
+        if changes.more {
+            self.sync();
+        } else {
+            self.syncing = false;
+        }
+        if self.read_only && !changes.stale {
+            self.hangup = Some("a majority answers again".to_owned());
+        }
+    }
+
+    /// Whether a majority stands behind what the node says.
+    fn note_stale(&mut self, stale: bool) {
+        if self.model.link.stale != stale {
+            let link = Link { stale, ..self.model.link.clone() };
+            self.change(Delta::Link(link));
+        }
+        self.probe_at = (stale || self.read_only).then(|| self.now().after(STALE_MS));
+    }
+
+    // ---- time and order ----------------------------------------------------------------------------------------
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self) {
+        let now = self.now();
+        self.client.handle_timeout(now);
+        if self.probe_at.is_some_and(|at| now >= at) && self.client.state() == State::Ready {
+            self.probe_at = Some(now.after(STALE_MS));
+            if !self.syncing {
+                self.sync();
+            }
+        }
+    }
+
+    /// Decides what to send and writes what has changed to disk. Afterwards notes and bytes may go.
+    ///
+    /// # Errors
+    /// The disk does not work. Nothing must be sent or told any more.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Note>, StoreError> {
+        self.pump();
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        let mut notes = Vec::new();
+        self.commit(&mut notes)?;
+        // Delivered means on disk, so these come behind the commit.
+        self.send_marks();
+        Ok(notes)
+    }
+
+    fn commit(&mut self, notes: &mut Vec<Note>) -> Result<(), StoreError> {
+        if !self.deltas.is_empty() {
+            self.store.commit(&self.deltas, &self.model)?;
+            self.model.trim(None);
+            let mut deltas = mem::take(&mut self.deltas);
+            while deltas.len() > DELTAS_PER_NOTE_MAX {
+                let rest = deltas.split_off(DELTAS_PER_NOTE_MAX);
+                notes.push(Note::Changed(mem::replace(&mut deltas, rest)));
+            }
+            notes.push(Note::Changed(deltas));
+        }
+        notes.extend(self.answers.drain(..).map(|(ticket, outcome)| Note::Answer { ticket, outcome }));
+        Ok(())
+    }
+
+    /// Takes what is to be sent.
+    pub(crate) fn take_out(&mut self, into: &mut Vec<u8>) {
+        into.append(&mut self.out);
+    }
+
+    /// What a program is told at the beginning.
+    pub(crate) fn first_note(&self) -> Note {
+        Note::Model(Box::new(self.model.clone()))
+    }
+
+    fn pump(&mut self) {
+        let now = self.now();
+        while let Some(frame) = self.client.poll_transmit(now) {
+            self.encode(&frame);
+        }
+        if self.client.state() != State::Ready {
+            return;
+        }
+        if self.watch_due && self.client.room() > 0 {
+            self.send_watch();
+        }
+        self.pump_waiting();
+        self.pump_writes();
+    }
+
+    fn send_marks(&mut self) {
+        let now = self.now();
+        let idle = self.client.state() == State::Ready && !self.marks_asked && now >= self.marks_from;
+        if !idle || self.read_only || self.syncing || self.client.room() == 0 {
+            return;
+        }
+        let due: Vec<_> = self.model.marks_due().take(wire::limits::ITEMS_PER_REQUEST_MAX).collect();
+        if due.is_empty() {
+            return;
+        }
+        let marks = due
+            .iter()
+            .map(|&(conversation, marks)| wire::chat::item::Mark {
+                conversation,
+                user: 0,
+                delivered: marks.delivered,
+                read: marks.read,
+            })
+            .collect();
+        let request = Request::Mark(request::Marks { marks });
+        self.marks_asked = self.ask(&request, Asked::Marks(due)).is_ok();
+        self.marks_from = now.after(MARKS_MS);
+    }
+
+    /// The disk does not work: nothing that happens from now on must be sent or told.
+    fn break_down(&mut self, error: StoreError) {
+        self.broken = Some(error);
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.monotonic()
+    }
+
+    /// Takes a change in, to be written and told at the end of the turn.
+    fn change(&mut self, delta: Delta) {
+        self.model.apply(&delta);
+        self.deltas.push(delta);
+    }
+
+    fn set_link(&mut self, state: LinkState) {
+        let online = matches!(state, LinkState::Online);
+        if online {
+            self.offline_since = None;
+        }
+        let link = Link { state, stale: self.model.link.stale && online, ..self.model.link.clone() };
+        if link != self.model.link {
+            self.change(Delta::Link(link));
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, outcome: Result<Answer, Failure>) {
+        self.answers.push((ticket, outcome));
+    }
+
+    /// Makes a request, if there is room for one.
+    fn ask(&mut self, request: &Request<'_>, asked: Asked) -> Result<(), Asked> {
+        let tag = self.next_tag;
+        let Ok(id) = self.client.request(tag, self.now()) else { return Err(asked) };
+        self.next_tag = self.next_tag.wrapping_add(1);
+        self.asked.insert(tag, asked);
+        self.encode(&FromClient { id, request: Some(request.clone()) });
+        Ok(())
+    }
+
+    fn encode(&mut self, frame: &FromClient<'_>) {
+        self.codec.encode_frame_to_vec(frame, &mut self.out).expect("every request has a form in both codecs");
+    }
+
+    /// Whether more may be put on the connection now.
+    fn has_room(&self) -> bool {
+        self.client.room() > 0 && self.out.len() < SEND_BUFFER_BYTES_MAX
+    }
+}

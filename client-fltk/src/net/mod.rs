@@ -1,0 +1,3 @@
+//! From an address to a conversation with a node.
+
+pub mod tls;
