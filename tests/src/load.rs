@@ -90,7 +90,7 @@ fn name(client: usize) -> String {
 
 fn talk(client: usize, addresses: &[SocketAddr], ledger: &Ledger, stop: &AtomicBool) {
     let (me, peer) = (name(client), name(client ^ 1));
-    let codec = Codec::ALL[client % Codec::ALL.len()];
+    let codec = Codec::LEGACY[client % Codec::LEGACY.len()];
     let mut turn = client;
     let mut seat = || {
         wait_for("a node that serves", || {

@@ -156,7 +156,7 @@ fn what_one_node_has_acknowledged_every_other_node_shows() {
     founder.signup("writer").unwrap();
     founder.signup("reader").unwrap();
     let seats = |name| -> Vec<_> {
-        let codecs = Codec::ALL.into_iter().cycle();
+        let codecs = Codec::LEGACY.into_iter().cycle();
         addresses.iter().zip(codecs).map(|(&at, codec)| Client::logged_in(at, codec, name).unwrap()).collect()
     };
     let (mut writers, mut readers): (Vec<_>, Vec<_>) = (seats("writer"), seats("reader"));

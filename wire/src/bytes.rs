@@ -16,6 +16,11 @@ pub(crate) trait Sink {
     /// Overwrites bytes written before: `at + bytes.len() <= position()`. SAMIRA's counts stand in front of what
     /// they count and are filled in once it is known.
     fn patch(&mut self, at: usize, bytes: &[u8]);
+
+    /// Puts `bytes` where `len` bytes were written before, and moves what stands behind them:
+    /// `at + len <= position()`. SAMIRA/2's heads are as short as they can be, so that one that turns out differently
+    /// may have another length.
+    fn replace(&mut self, at: usize, len: usize, bytes: &[u8]) -> Result<(), EncodeError>;
 }
 
 /// Writes into a slice; what is not written stays as it was.
@@ -46,6 +51,17 @@ impl Sink for SliceSink<'_> {
 
     fn patch(&mut self, at: usize, bytes: &[u8]) {
         self.out[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn replace(&mut self, at: usize, len: usize, bytes: &[u8]) -> Result<(), EncodeError> {
+        let written = self.written - len + bytes.len();
+        if written > self.out.len() {
+            return Err(EncodeError::BufferFull);
+        }
+        self.out.copy_within(at + len..self.written, at + bytes.len());
+        self.written = written;
+        self.patch(at, bytes);
+        Ok(())
     }
 }
 
@@ -80,6 +96,12 @@ impl Sink for VecSink<'_> {
         let at = self.start + at;
         self.out[at..at + bytes.len()].copy_from_slice(bytes);
     }
+
+    fn replace(&mut self, at: usize, len: usize, bytes: &[u8]) -> Result<(), EncodeError> {
+        let at = self.start + at;
+        self.out.splice(at..at + len, bytes.iter().copied());
+        Ok(())
+    }
 }
 
 /// Counts and forgets.
@@ -99,4 +121,9 @@ impl Sink for CountSink {
     }
 
     fn patch(&mut self, _: usize, _: &[u8]) {}
+
+    fn replace(&mut self, _: usize, len: usize, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.count = self.count - len + bytes.len();
+        Ok(())
+    }
 }

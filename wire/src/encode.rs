@@ -115,39 +115,43 @@ pub(crate) fn pieces(
     write!(pieces, "{value}").map_err(|fmt::Error| pieces.error.unwrap_or(EncodeError::Invalid))
 }
 
-/// Implements serde's containers, except maps, for the `Container` of the calling module.
+/// Implements serde's containers, except maps, for the container of the calling module, which writes into a sink `S`.
 macro_rules! impl_compounds {
-    () => {
-        impl_compounds!(SerializeSeq::serialize_element());
-        impl_compounds!(SerializeTuple::serialize_element());
-        impl_compounds!(SerializeTupleStruct::serialize_field());
-        impl_compounds!(SerializeTupleVariant::serialize_field());
-        impl_compounds!(SerializeStruct::serialize_field(key));
-        impl_compounds!(SerializeStructVariant::serialize_field(key));
+    ($container:ty) => {
+        impl_compounds!($container, SerializeSeq::serialize_element());
+        impl_compounds!($container, SerializeTuple::serialize_element());
+        impl_compounds!($container, SerializeTupleStruct::serialize_field());
+        impl_compounds!($container, SerializeTupleVariant::serialize_field());
+        impl_compounds!($container, SerializeStruct::serialize_field(key));
+        impl_compounds!($container, SerializeStructVariant::serialize_field(key));
     };
-    ($kind:ident::$method:ident()) => {
-        impl<S: Sink> ser::$kind for Container<'_, '_, S> {
+    ($container:ty, $kind:ident::$method:ident()) => {
+        impl<S: Sink> ser::$kind for $container {
             type Ok = ();
             type Error = EncodeError;
 
+            #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
                 self.item(value)
             }
 
+            #[inline]
             fn end(self) -> Result<(), EncodeError> {
                 self.finish()
             }
         }
     };
-    ($kind:ident::$method:ident($key:ident)) => {
-        impl<S: Sink> ser::$kind for Container<'_, '_, S> {
+    ($container:ty, $kind:ident::$method:ident($key:ident)) => {
+        impl<S: Sink> ser::$kind for $container {
             type Ok = ();
             type Error = EncodeError;
 
+            #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, $key: &'static str, value: &T) -> Result<(), EncodeError> {
                 self.pair($key, value)
             }
 
+            #[inline]
             fn end(self) -> Result<(), EncodeError> {
                 self.finish()
             }

@@ -109,6 +109,7 @@ const fn describe(unexpected: &Unexpected<'_>) -> &'static str {
         Unexpected::Float(_) => "float",
         Unexpected::Char(_) | Unexpected::Str(_) => "text",
         Unexpected::Unit | Unexpected::Option => "null",
+        Unexpected::Bytes(_) => "bytes",
         Unexpected::Seq => "array",
         Unexpected::Map => "dictionary",
         _ => "value",
@@ -122,7 +123,7 @@ pub enum EncodeError {
     /// The caller's buffer is too small.
     #[error("the buffer is full")]
     BufferFull,
-    /// SAMIRA/1 has 32-bit integers only, JSON here 64-bit ones.
+    /// SAMIRA/1 has 32-bit integers only, SAMIRA/2 and JSON here 64-bit ones.
     #[error("integer out of the format's range")]
     IntegerRange,
     /// SAMIRA/1 counts the bytes of a key in 16 bits.

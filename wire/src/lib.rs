@@ -8,12 +8,12 @@
 //!
 //! * [`limits`]: every bound a peer can run into, each with its reason.
 //! * [`error`]: what can be wrong with bytes, and where.
-//! * [`codec`]: the choice between JSON and SAMIRA/1, and the door to both.
+//! * [`codec`]: the choice between JSON and SAMIRA, and the door to all of them.
 //! * [`frame`]: where does a message end?
 //! * [`legacy`]: what clients of the original system say and hear: handshake, requests, replies, texts.
 //! * [`chat`]: what clients of our own dialect say and hear.
 //! * [`session`]: what happens on a connection in it, on both sides; [`time`] is what callers tell it.
-//! * [`json`], [`samira`]: the two formats, as serde formats.
+//! * [`json`], [`samira`], [`samira2`]: the formats, as serde formats.
 //! * `replication` (feature `alloc`): what the nodes of a cluster store and say to each other.
 //! * `dump` (feature `dump`): annotated hexdumps.
 //!
@@ -72,7 +72,9 @@ pub mod limits;
 #[cfg(feature = "alloc")]
 pub mod replication;
 pub mod samira;
+pub mod samira2;
 pub mod session;
 pub mod time;
+mod varint;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

@@ -54,8 +54,11 @@ pub const TOKEN_BYTES: usize = 24;
 /// [`REQUEST_BYTES_MAX`], because every character of a text may be escaped.
 pub const CLIENT_FRAME_BYTES_MAX: usize = MESSAGE_TEXT_BYTES_MAX + (8 << 10);
 
-/// Bytes of a node's frame in SAMIRA/2: several full message texts. In JSON/2 a frame may be six times as long.
+/// Bytes of a node's frame in SAMIRA/2: several full message texts.
 pub const NODE_FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a node's frame in JSON/2: the same with every character escaped (six bytes each).
+pub const NODE_FRAME_JSON_BYTES_MAX: usize = 6 * NODE_FRAME_BYTES_MAX;
 
 /// Bytes of content at which a node stops adding items to a list; one more item of any legal size fits the frame.
 pub const REPLY_CONTENT_BYTES_MAX: usize = 128 << 10;

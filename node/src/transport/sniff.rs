@@ -30,7 +30,10 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     match bytes.first() {
         None => Sniffed::NeedMore,
         Some(&WATCH_PREFACE) => Sniffed::Watcher,
-        Some(&first) => Codec::sniff(first).map_or(Sniffed::Refused, Sniffed::Codec),
+        Some(&first) => match Codec::sniff(first) {
+            Some(codec @ (Codec::Json | Codec::Samira1)) => Sniffed::Codec(codec),
+            _ => Sniffed::Refused,
+        },
     }
 }
 

@@ -65,7 +65,7 @@ impl<'a> Flood<'a> {
     /// One connection, until it is told to stop or `goal` requests were answered over all connections.
     fn run(&self, connection: usize, goal: u64) -> Call<()> {
         let (me, peer) = (Self::name(connection), Self::name(connection ^ 1));
-        let codec = Codec::ALL[connection % Codec::ALL.len()];
+        let codec = Codec::LEGACY[connection % Codec::LEGACY.len()];
         let address = self.addresses[connection % self.addresses.len()];
         let mut client = Client::connect_within(address, codec, PATIENCE)?;
         client.login(&me)?;

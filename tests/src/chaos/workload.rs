@@ -111,7 +111,7 @@ impl Workload {
             let (me, peer) = if is_first { (first(pair), second(pair)) } else { (second(pair), first(pair)) };
             let turn_pause = Duration::from_secs(1) * u32::try_from(window * clients).unwrap_or(u32::MAX)
                 / u32::try_from(rate.max(1)).unwrap_or(u32::MAX);
-            let (codec, rng) = (Codec::ALL[id % Codec::ALL.len()], rng.branch());
+            let (codec, rng) = (Codec::LEGACY[id % Codec::LEGACY.len()], rng.branch());
             spawn(Box::new(move |shared| {
                 Writer { id, me, peer, pair, is_first, window, turn_pause, codec, rng, shared, next: 0 }.run();
             }));
@@ -372,7 +372,7 @@ fn look(pair: usize, mut rng: Rng, shared: &Shared) {
     let me = second(pair);
     let mut turn = pair;
     loop {
-        let codec = Codec::ALL[rng.below(Codec::ALL.len())];
+        let codec = Codec::LEGACY[rng.below(Codec::LEGACY.len())];
         let Some(mut client) = shared.seat(&mut turn, |address| Client::logged_in(address, codec, &me).ok()) else {
             return;
         };
@@ -405,7 +405,7 @@ fn look(pair: usize, mut rng: Rng, shared: &Shared) {
 fn come_and_go(mut rng: Rng, shared: &Shared) {
     let mut turn = 0;
     for number in 0.. {
-        let codec = Codec::ALL[number % Codec::ALL.len()];
+        let codec = Codec::LEGACY[number % Codec::LEGACY.len()];
         let Some(mut client) = shared.seat(&mut turn, |address| Client::connect(address, codec).ok()) else { return };
         let name = format!("guest{number}");
         let made = client.signup(&name);

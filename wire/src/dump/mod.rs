@@ -16,6 +16,7 @@
 mod json;
 mod postcard;
 mod samira;
+mod samira2;
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -30,14 +31,15 @@ use crate::error::DecodeError;
 /// Bytes shown in one line.
 const LINE_BYTES: usize = 16;
 
-/// Dumps one message, or what stands in its place: from the first byte that makes no sense on, bytes are shown as
+/// Dumps one frame, or what stands in its place: from the first byte that makes no sense on, bytes are shown as
 /// they are, behind the reason.
 #[must_use]
 pub fn message(codec: Codec, bytes: &[u8]) -> String {
     let mut rows = Rows::new(bytes);
     let walked = match codec {
-        Codec::Json => json::walk(&mut rows),
+        Codec::Json | Codec::Json2 => json::walk(&mut rows),
         Codec::Samira1 => samira::walk(&mut rows),
+        Codec::Samira2 => samira2::walk(&mut rows),
     };
     rows.finish(walked)
 }

@@ -3,16 +3,31 @@
 //! Neither JSON nor SAMIRA/1 puts a length in front of a message: its end shows only in its structure. A
 //! [`Splitter`] follows that structure as bytes arrive. It looks at each byte once, however they are cut into
 //! chunks, needs no memory beyond its own few words, and gives up at the first byte that no message could have.
+//! SAMIRA/2 has a length in front, which [`body`] takes off; what follows it is not looked at.
 //!
 //! It does not replace decoding: what it calls a message has balanced brackets or matching counts and keeps the
-//! bounds, and may still hold bad numbers, bad UTF-8 or bad escapes.
+//! bounds, and may still hold bad numbers, bad UTF-8 or bad escapes; in SAMIRA/2 anything.
 
 mod json;
 mod samira;
+mod samira2;
 
 use crate::codec::Codec;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::limits::REQUEST_BYTES_MAX;
+use crate::limits::{CLIENT_FRAME_BYTES_MAX, NODE_FRAME_BYTES_MAX, NODE_FRAME_JSON_BYTES_MAX, REQUEST_BYTES_MAX};
+
+/// The message in a whole frame, as a [`Splitter`] found it: what [`Codec::decode`] takes.
+#[must_use]
+pub fn body(codec: Codec, frame: &mut [u8]) -> &mut [u8] {
+    match codec {
+        Codec::Json | Codec::Samira1 | Codec::Json2 => frame,
+        Codec::Samira2 => {
+            // The length ends with the first byte below 0x80.
+            let digits = frame.iter().take_while(|byte| **byte >= 0x80).count();
+            frame.get_mut(digits + 1..).unwrap_or_default()
+        }
+    }
+}
 
 /// Finds the ends of messages in a buffer that grows at its tail and is drained at its front.
 ///
@@ -28,6 +43,7 @@ use crate::limits::REQUEST_BYTES_MAX;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Splitter {
+    codec: Codec,
     scan: Scan,
     /// Bytes at the front of the buffer that `scan` has seen; `scanned <= bytes_max`.
     scanned: usize,
@@ -39,13 +55,15 @@ pub struct Splitter {
 enum Scan {
     Json(json::Scan),
     Samira1(samira::Scan),
+    Samira2(samira2::Scan),
 }
 
 impl Scan {
     const fn new(codec: Codec) -> Self {
         match codec {
-            Codec::Json => Self::Json(json::Scan::new()),
+            Codec::Json | Codec::Json2 => Self::Json(json::Scan::new()),
             Codec::Samira1 => Self::Samira1(samira::Scan::new()),
+            Codec::Samira2 => Self::Samira2(samira2::Scan::new()),
         }
     }
 }
@@ -59,20 +77,36 @@ enum Progress {
 }
 
 impl Splitter {
-    /// For a stream of requests: messages of up to [`REQUEST_BYTES_MAX`] bytes.
+    /// For a stream of requests: frames of up to [`CLIENT_FRAME_BYTES_MAX`] bytes in SAMIRA/2, of up to
+    /// [`REQUEST_BYTES_MAX`] otherwise.
     #[must_use]
     pub const fn new(codec: Codec) -> Self {
-        Self::with_bytes_max(codec, REQUEST_BYTES_MAX)
+        let bytes_max = match codec {
+            Codec::Json | Codec::Samira1 | Codec::Json2 => REQUEST_BYTES_MAX,
+            Codec::Samira2 => CLIENT_FRAME_BYTES_MAX,
+        };
+        Self::with_bytes_max(codec, bytes_max)
     }
 
-    /// For messages of up to `bytes_max` bytes, spacing in front included.
+    /// For what a node sends in our own dialect: frames of up to [`NODE_FRAME_BYTES_MAX`] bytes in SAMIRA/2, of up to
+    /// [`NODE_FRAME_JSON_BYTES_MAX`] otherwise.
+    #[must_use]
+    pub const fn of_node(codec: Codec) -> Self {
+        let bytes_max = match codec {
+            Codec::Json | Codec::Samira1 | Codec::Json2 => NODE_FRAME_JSON_BYTES_MAX,
+            Codec::Samira2 => NODE_FRAME_BYTES_MAX,
+        };
+        Self::with_bytes_max(codec, bytes_max)
+    }
+
+    /// For frames of up to `bytes_max` bytes, spacing or length in front included.
     #[must_use]
     pub const fn with_bytes_max(codec: Codec, bytes_max: usize) -> Self {
-        Self { scan: Scan::new(codec), scanned: 0, bytes_max }
+        Self { codec, scan: Scan::new(codec), scanned: 0, bytes_max }
     }
 
-    /// Looks at the bytes that are new since the last call and returns the length of the first message, spacing in
-    /// front included, or `None` if it has not ended yet.
+    /// Looks at the bytes that are new since the last call and returns the length of the first frame, spacing or length
+    /// in front included, or `None` if it has not ended yet.
     ///
     /// `buffer` must start where it started at the last call, except that after `Some(n)` the caller has taken
     /// exactly `n` bytes from its front.
@@ -86,6 +120,7 @@ impl Splitter {
         let progress = match &mut self.scan {
             Scan::Json(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
             Scan::Samira1(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
+            Scan::Samira2(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
         };
         Ok(match progress {
             Progress::End(end) => {
@@ -106,21 +141,19 @@ impl Splitter {
         match &self.scan {
             Scan::Json(scan) => scan.is_idle(),
             Scan::Samira1(scan) => scan.is_idle(),
+            Scan::Samira2(scan) => scan.is_idle(),
         }
     }
 
     /// Starts again, with an empty buffer.
     pub fn reset(&mut self) {
-        *self = Self::with_bytes_max(self.codec(), self.bytes_max);
+        *self = Self::with_bytes_max(self.codec, self.bytes_max);
     }
 
     /// What the stream speaks.
     #[must_use]
     pub const fn codec(&self) -> Codec {
-        match self.scan {
-            Scan::Json(_) => Codec::Json,
-            Scan::Samira1(_) => Codec::Samira1,
-        }
+        self.codec
     }
 }
 

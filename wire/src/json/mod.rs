@@ -8,6 +8,7 @@
 //! `&mut [u8]`: it never gets longer, nothing is allocated, and every text can be borrowed. A lone surrogate is an
 //! error, since it is no text.
 
+pub mod compact;
 mod de;
 mod ser;
 
@@ -17,7 +18,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use self::de::Deserializer;
-use self::ser::Serializer;
+use self::ser::{Serializer, Style};
 use crate::bytes::{CountSink, Sink as _, SliceSink};
 use crate::error::{DecodeError, EncodeError};
 
@@ -26,9 +27,7 @@ use crate::error::{DecodeError, EncodeError};
 /// # Errors
 /// A buffer too small, or a value JSON has no form for.
 pub fn to_slice<T: Serialize + ?Sized>(value: &T, out: &mut [u8]) -> Result<usize, EncodeError> {
-    let mut sink = SliceSink::new(out);
-    value.serialize(&mut Serializer::new(&mut sink))?;
-    Ok(sink.position())
+    slice(value, out, Style::Original)
 }
 
 /// Appends `value` to `out`. On an error `out` is as long as it was before.
@@ -37,12 +36,7 @@ pub fn to_slice<T: Serialize + ?Sized>(value: &T, out: &mut [u8]) -> Result<usiz
 /// A value JSON has no form for.
 #[cfg(feature = "alloc")]
 pub fn to_vec<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let start = out.len();
-    let written = value.serialize(&mut Serializer::new(&mut crate::bytes::VecSink::new(out)));
-    if written.is_err() {
-        out.truncate(start);
-    }
-    written
+    vec(value, out, Style::Original)
 }
 
 /// How many bytes `value` takes.
@@ -50,9 +44,7 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(),
 /// # Errors
 /// A value JSON has no form for.
 pub fn encoded_len<T: Serialize + ?Sized>(value: &T) -> Result<usize, EncodeError> {
-    let mut sink = CountSink::default();
-    value.serialize(&mut Serializer::new(&mut sink))?;
-    Ok(sink.position())
+    count(value, Style::Original)
 }
 
 /// Decodes the one value that, with spacing around it, fills `bytes`. Text is unescaped in place and borrowed, so
@@ -67,8 +59,30 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de mut [u8]) -> Result<T, D
     Ok(value)
 }
 
-/// Between two items or pairs.
-pub(crate) const ITEM_SEPARATOR: &[u8] = b", ";
+fn slice<T: Serialize + ?Sized>(value: &T, out: &mut [u8], style: Style) -> Result<usize, EncodeError> {
+    let mut sink = SliceSink::new(out);
+    value.serialize(&mut Serializer::new(&mut sink, style))?;
+    Ok(sink.position())
+}
+
+#[cfg(feature = "alloc")]
+fn vec<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>, style: Style) -> Result<(), EncodeError> {
+    let start = out.len();
+    let written = value.serialize(&mut Serializer::new(&mut crate::bytes::VecSink::new(out), style));
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+fn count<T: Serialize + ?Sized>(value: &T, style: Style) -> Result<usize, EncodeError> {
+    let mut sink = CountSink::default();
+    value.serialize(&mut Serializer::new(&mut sink, style))?;
+    Ok(sink.position())
+}
+
+/// Bytes between two items or pairs.
+pub(crate) const ITEM_SEPARATOR_LEN: usize = Style::Original.item_separator().len();
 
 /// Spacing between tokens, and between messages.
 pub(crate) const fn is_spacing(byte: u8) -> bool {

@@ -5,23 +5,58 @@ use core::fmt::Display;
 use serde::Serialize;
 use serde::ser;
 
-use super::ITEM_SEPARATOR;
 use crate::bytes::Sink;
 use crate::encode::{KeySerializer, impl_compounds, pieces};
 use crate::error::EncodeError;
 use crate::float::Repr;
 
-const KEY_SEPARATOR: &[u8] = b": ";
+/// How JSON looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// As Python's `json.dumps` writes it, and so the original: see [`crate::json`].
+    Original,
+    /// As short as it can be: see [`super::compact`].
+    Compact,
+}
 
-/// Writes one value; see [`crate::json`].
+impl Style {
+    /// Between two items or pairs.
+    pub(super) const fn item_separator(self) -> &'static [u8] {
+        match self {
+            Self::Original => b", ",
+            Self::Compact => b",",
+        }
+    }
+
+    /// Behind a key.
+    const fn key_separator(self) -> &'static [u8] {
+        match self {
+            Self::Original => b": ",
+            Self::Compact => b":",
+        }
+    }
+
+    /// Offset of the first byte of `text` that cannot stand in JSON as it is. Python escapes everything that is not
+    /// printable ASCII, 0x7f included.
+    fn position_to_escape(self, text: &str) -> Option<usize> {
+        let always = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+        match self {
+            Self::Original => text.bytes().position(|byte| always(byte) || byte >= 0x7f),
+            Self::Compact => text.bytes().position(always),
+        }
+    }
+}
+
+/// Writes one value in either style.
 #[derive(Debug)]
 pub(super) struct Serializer<'a, S> {
     sink: &'a mut S,
+    style: Style,
 }
 
 impl<'a, S: Sink> Serializer<'a, S> {
-    pub(super) const fn new(sink: &'a mut S) -> Self {
-        Self { sink }
+    pub(super) const fn new(sink: &'a mut S, style: Style) -> Self {
+        Self { sink, style }
     }
 
     fn display(&mut self, value: impl Display) -> Result<(), EncodeError> {
@@ -38,7 +73,7 @@ impl<'a, S: Sink> Serializer<'a, S> {
     fn escaped(&mut self, text: &str) -> Result<(), EncodeError> {
         let mut rest = text;
         // Runs that need no escape go out in one piece.
-        while let Some(at) = rest.bytes().position(needs_escape) {
+        while let Some(at) = self.style.position_to_escape(rest) {
             let (plain, special) = rest.split_at(at);
             self.sink.write(plain.as_bytes())?;
             let mut characters = special.chars();
@@ -69,6 +104,10 @@ impl<'a, S: Sink> Serializer<'a, S> {
         self.sink.write(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)])
     }
 
+    fn key_separator(&mut self) -> Result<(), EncodeError> {
+        self.sink.write(self.style.key_separator())
+    }
+
     fn open(&mut self, bracket: u8, close: &'static [u8]) -> Result<Container<'_, 'a, S>, EncodeError> {
         self.sink.write(&[bracket])?;
         Ok(Container { serializer: self, first: true, close })
@@ -78,13 +117,8 @@ impl<'a, S: Sink> Serializer<'a, S> {
     fn variant(&mut self, variant: &str) -> Result<(), EncodeError> {
         self.sink.write(b"{")?;
         self.text(variant)?;
-        self.sink.write(KEY_SEPARATOR)
+        self.key_separator()
     }
-}
-
-/// Python escapes everything that is not printable ASCII, 0x7f included.
-const fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte >= 0x7f || byte == b'"' || byte == b'\\'
 }
 
 /// An array or object being written.
@@ -102,7 +136,7 @@ impl<S: Sink> Container<'_, '_, S> {
             self.first = false;
             Ok(())
         } else {
-            self.serializer.sink.write(ITEM_SEPARATOR)
+            self.serializer.sink.write(self.serializer.style.item_separator())
         }
     }
 
@@ -114,7 +148,7 @@ impl<S: Sink> Container<'_, '_, S> {
     fn pair<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), EncodeError> {
         self.separate()?;
         self.serializer.text(key)?;
-        self.serializer.sink.write(KEY_SEPARATOR)?;
+        self.serializer.key_separator()?;
         value.serialize(&mut *self.serializer)
     }
 
@@ -167,6 +201,8 @@ impl<'s, 'a, S: Sink> ser::Serializer for &'s mut Serializer<'a, S> {
     fn serialize_f64(self, value: f64) -> Result<(), EncodeError> {
         if value.is_finite() {
             self.display(Repr(value))
+        } else if self.style == Style::Compact {
+            Err(EncodeError::Unsupported("number that is not finite"))
         } else if value.is_nan() {
             self.sink.write(b"NaN")
         } else {
@@ -271,7 +307,7 @@ impl<'s, 'a, S: Sink> ser::Serializer for &'s mut Serializer<'a, S> {
     }
 }
 
-impl_compounds!();
+impl_compounds!(Container<'_, '_, S>);
 
 impl<S: Sink> ser::SerializeMap for Container<'_, '_, S> {
     type Ok = ();
@@ -280,7 +316,7 @@ impl<S: Sink> ser::SerializeMap for Container<'_, '_, S> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
         self.separate()?;
         key.serialize(KeySerializer(|key: &str| self.serializer.text(key)))?;
-        self.serializer.sink.write(KEY_SEPARATOR)
+        self.serializer.key_separator()
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {

@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn replies_outlive_their_buffer() {
-        for codec in Codec::ALL {
+        for codec in Codec::LEGACY {
             let message = Message {
                 id: 7,
                 sender: "alice",

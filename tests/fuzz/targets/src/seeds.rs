@@ -60,6 +60,8 @@ pub fn client_bytes(codec: Codec) -> Recorded {
     let (recording, golden) = match codec {
         Codec::Json => ("json-", "json"),
         Codec::Samira1 => ("samira-", "samira1"),
+        Codec::Json2 => return of_goldens("json2"),
+        Codec::Samira2 => return of_goldens("samira2"),
     };
     let mut recorded = Recorded { frames: goldens(golden), streams: Vec::new() };
     let transcripts = files(&root().join("wire/tests/transcripts"), ".jsonl");
@@ -79,6 +81,12 @@ pub fn client_bytes(codec: Codec) -> Recorded {
     }
     assert!(!recorded.streams.is_empty(), "no recordings of {codec:?}");
     recorded
+}
+
+/// The goldens of our own dialect, each alone and all behind each other: there are no recordings but them.
+fn of_goldens(format: &str) -> Recorded {
+    let frames = goldens(format);
+    Recorded { streams: frames.chunks(8).map(<[Vec<u8>]>::concat).collect(), frames }
 }
 
 /// Files of a folder whose names end so, sorted; none when there is no folder.

@@ -10,7 +10,7 @@ use crate::{request, seeds};
 pub fn run(data: &[u8]) {
     let Some(&first) = data.first() else { return };
     let sniffed = Codec::sniff(first);
-    for codec in Codec::ALL {
+    for codec in Codec::LEGACY {
         // One byte tells: each splitter refuses what is not its own at once, and nothing that is.
         let refused = Splitter::new(codec).push(&[first]).is_err();
         assert_eq!(refused, sniffed != Some(codec), "{first:#04x} as {codec:?}");
@@ -31,6 +31,6 @@ const SEED_BYTES_MAX: usize = 700;
 
 /// How clients began on recorded connections.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let streams = Codec::ALL.into_iter().flat_map(|codec| seeds::client_bytes(codec).streams);
+    let streams = Codec::LEGACY.into_iter().flat_map(|codec| seeds::client_bytes(codec).streams);
     streams.map(|stream| stream[..stream.len().min(SEED_BYTES_MAX)].to_vec()).collect()
 }

@@ -15,7 +15,7 @@ const SMALL_BYTES_MAX: usize = 48;
 /// Splits the input whole and in pieces.
 pub fn run(data: &[u8]) {
     let [settings, cut, stream @ ..] = data else { return };
-    let codec = Codec::ALL[usize::from(settings & 1)];
+    let codec = Codec::LEGACY[usize::from(settings & 1)];
     let bytes_max = if settings & 2 == 0 { REQUEST_BYTES_MAX } else { SMALL_BYTES_MAX };
     let whole = split(codec, bytes_max, [stream]);
     assert_eq!(split(codec, bytes_max, stream.chunks(1)), whole, "byte by byte");
