@@ -59,8 +59,8 @@ pub(crate) struct Engine {
     preface_seen: bool,
 
     /// Open requests, by tag.
-    asked: HashMap<u32, Asked>,
-    next_tag: u32,
+    asked: HashMap<u64, Asked>,
+    next_tag: u64,
     /// Commands that wait for a connection or for room on it.
     waiting: VecDeque<(Ticket, Command)>,
     /// Who wants to log in, and how.
@@ -198,6 +198,17 @@ impl Engine {
     /// Whether an address may be used: with a pin any, otherwise those of this machine, or all if so told.
     pub(crate) fn may_use(&self, address: &Address) -> bool {
         self.store.identity().pin.is_some() || self.plaintext_any || address.is_loopback()
+    }
+
+    /// Whether the node has not said welcome yet.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.client.state() == State::Greeting
+    }
+
+    /// Whether the node knows everything that it is to be told by itself.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.client.state() != State::Ready
+            || (!self.marks_asked && self.model.marks_due().next().is_none() && self.writes.in_flight() == 0)
     }
 
     /// When [`Engine::tick`] is due.
@@ -562,7 +573,7 @@ impl Engine {
     fn ask(&mut self, request: &Request<'_>, asked: Asked) -> Result<(), Asked> {
         let tag = self.next_tag;
         let Ok(id) = self.client.request(tag, self.now()) else { return Err(asked) };
-        self.next_tag = self.next_tag.wrapping_add(1);
+        self.next_tag = self.next_tag + 1;
         self.asked.insert(tag, asked);
         self.encode(&FromClient { id, request: Some(request.clone()) });
         Ok(())

@@ -273,7 +273,7 @@ impl Engine {
         let lowest = messages.last().map_or(first, |message| message.number.min(first));
         let cleared = self.model.conversations.get(&conversation).map_or(0, |found| found.cleared);
         for message in messages.iter().cloned() {
-            // They are on disk: only who shows them has to know.
+            // Written again as they are; who shows them folds them from the same note as everything else.
             self.change(Delta::Message { conversation, message, way: Way::History });
         }
         messages.retain(|message| !message.deleted);

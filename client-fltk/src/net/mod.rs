@@ -1,3 +1,6 @@
-//! From an address to a conversation with a node.
+//! From an address to a conversation with a node: `tls` says who may be trusted, `socket` moves bytes, [`driver`] is the
+//! thread that owns both.
 
+pub mod driver;
+mod socket;
 pub mod tls;
