@@ -94,8 +94,10 @@ pub(crate) struct Engine {
     broken: Option<StoreError>,
     kept_addresses: Vec<String>,
     offline_since: Option<u64>,
-    /// What went wrong last, for people.
+    /// What went wrong, for people: the last thing in this round over all addresses, or better, what somebody who
+    /// answered said.
     trouble: String,
+    trouble_is_telling: bool,
 }
 
 /// What an open request is for.
@@ -167,6 +169,7 @@ impl Engine {
             kept_addresses: Vec::new(),
             offline_since: None,
             trouble: String::new(),
+            trouble_is_telling: false,
         };
         engine.restore_outbox();
         if !engine.wants_connection() {
@@ -176,10 +179,6 @@ impl Engine {
     }
 
     // ---- getters -----------------------------------------------------------------------------------------------
-
-    pub(crate) fn model(&self) -> &Model {
-        &self.model
-    }
 
     pub(crate) fn candidates(&mut self) -> &mut Candidates<ADDRESSES_MAX> {
         &mut self.candidates
@@ -226,9 +225,9 @@ impl Engine {
         self.set_link(LinkState::Connecting { address: address.to_owned() });
     }
 
-    /// The current address does not answer, or not as it should.
-    pub(crate) fn dial_failed(&mut self, why: String) {
-        self.trouble = why;
+    /// The current address does not answer, or not as it should. `telling`: somebody was there.
+    pub(crate) fn dial_failed(&mut self, why: String, telling: bool) {
+        self.note_trouble(why, telling);
         let now = self.now();
         self.candidates.failed(now);
     }
@@ -239,6 +238,7 @@ impl Engine {
         let since_ms = *self.offline_since.get_or_insert(now_ms);
         let retry_ms = now_ms.saturating_add(retry.since(self.now()));
         let why = self.trouble.clone();
+        self.trouble_is_telling = false;
         self.set_link(LinkState::Offline { since_ms, retry_ms, why: why.clone() });
         self.fail_waiting(&Failure::Offline(why));
     }
@@ -268,7 +268,7 @@ impl Engine {
     pub(crate) fn lost(&mut self, why: String) {
         self.client.handle_closed();
         let was_online = matches!(self.model.link.state, LinkState::Online);
-        self.trouble = why;
+        self.note_trouble(why, true);
         self.hangup = None;
         self.out.clear();
         self.incoming.clear();
@@ -294,6 +294,13 @@ impl Engine {
         self.candidates.failed(now);
         if was_online {
             self.offline_since = Some(self.clock.unix_ms());
+        }
+    }
+
+    fn note_trouble(&mut self, why: String, telling: bool) {
+        if telling || !self.trouble_is_telling {
+            self.trouble = why;
+            self.trouble_is_telling = telling;
         }
     }
 

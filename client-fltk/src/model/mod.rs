@@ -20,6 +20,8 @@ pub mod item;
 pub mod link;
 pub mod outgoing;
 pub mod spans;
+#[cfg(test)]
+mod tests;
 pub mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -22,7 +22,7 @@ use wire::codec::Codec;
 use wire::session::candidates::Next;
 use wire::time::Millis;
 
-use super::socket::Socket;
+use super::socket::{Socket, SocketError};
 use super::tls;
 use crate::command::{Command, Note, Ticket};
 use crate::engine::{Engine, Options};
@@ -370,8 +370,8 @@ impl Worker {
                         self.phase = Phase::Dialling { socket, rest, deadline };
                         return Ok(false);
                     }
-                    Ok(false) => self.try_next(rest, "there was no answer in time".to_owned()),
-                    Err(error) => self.try_next(rest, error.to_string()),
+                    Ok(false) => self.try_next(rest, "there was no answer in time".to_owned(), false),
+                    Err(error) => self.try_next(rest, error.to_string(), matches!(error, SocketError::Tls(_))),
                 }
                 Ok(true)
             }
@@ -468,8 +468,8 @@ impl Worker {
         };
         self.engine.dialling(&text);
         match self.resolve(&text) {
-            Ok(targets) => self.try_next(targets, String::new()),
-            Err(why) => self.engine.dial_failed(format!("{text}: {why}")),
+            Ok(targets) => self.try_next(targets, String::new(), false),
+            Err(why) => self.engine.dial_failed(format!("{text}: {why}"), false),
         }
         true
     }
@@ -488,7 +488,7 @@ impl Worker {
     }
 
     /// Tries the first of `targets`; without any, the current address has failed because of `why`.
-    fn try_next(&mut self, mut targets: VecDeque<SocketAddr>, mut why: String) {
+    fn try_next(&mut self, mut targets: VecDeque<SocketAddr>, mut why: String, telling: bool) {
         while let Some(target) = targets.pop_front() {
             match self.open(target) {
                 Ok(socket) => {
@@ -500,7 +500,7 @@ impl Worker {
             }
         }
         let address = self.engine.candidates().current().unwrap_or("the server").to_owned();
-        self.engine.dial_failed(format!("{address}: {why}"));
+        self.engine.dial_failed(format!("{address}: {why}"), telling);
     }
 
     fn open(&mut self, target: SocketAddr) -> Result<Socket, String> {

@@ -3,4 +3,6 @@
 
 pub mod driver;
 mod socket;
+#[cfg(test)]
+mod tests;
 pub mod tls;
