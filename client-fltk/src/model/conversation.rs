@@ -184,10 +184,15 @@ impl Conversation {
         }
     }
 
-    pub(super) fn deleted(&mut self, number: u64) {
+    pub(super) fn deleted(&mut self, number: u64, me: u64) {
+        self.last_number = self.last_number.max(number);
         if let Some(message) = self.messages.get_mut(&number) {
             message.deleted = true;
             message.text.0.clear();
+        } else if number > self.cleared && number >= self.tail_from(me) {
+            // Its place is kept, so that an answer which was on its way does not bring it back.
+            self.spans.add(number, number);
+            self.messages.insert(number, Message { number, deleted: true, ..Message::default() });
         }
         if self.preview.as_ref().is_some_and(|preview| preview.number == number) {
             self.preview = None;

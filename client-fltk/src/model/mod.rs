@@ -180,7 +180,8 @@ impl Model {
             Delta::Conversation(summary) => self.summary(summary),
             Delta::Message { conversation, message, way } => self.message(*conversation, message, *way),
             Delta::Deleted { conversation, number } => {
-                self.conversation(*conversation).deleted(*number);
+                let me = self.me();
+                self.conversation(*conversation).deleted(*number, me);
                 self.seen_through(|stored| stored == (*conversation, *number));
             }
             Delta::Mark { conversation, user, marks } => self.conversation(*conversation).mark(*user, *marks),
