@@ -3,15 +3,19 @@
 //! Towards the service go *turns*: everything one turn of the poll loop has read, in one allocation. Towards the
 //! transport go batches of replies, with one wake-up per batch.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use wire::{DecodeError, codec::Codec};
 
+use crate::limits::PUSHED_BYTES_MAX;
+
 /// One client connection of this process. Never reused while anything may still refer to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
     /// Place in the transport's table.
     pub slot: u32,
@@ -28,6 +32,17 @@ pub struct Turn {
     pub events: Vec<Event>,
 }
 
+/// What protects a connection from those who can read along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// TLS, from wherever.
+    Tls,
+    /// Nothing, and nothing is needed: it does not leave this machine.
+    Loopback,
+    /// Nothing: the operator has allowed that. Neither passwords nor tokens should travel here.
+    Plain,
+}
+
 /// One thing that happened on a client connection.
 #[derive(Debug)]
 pub enum Event {
@@ -39,6 +54,10 @@ pub enum Event {
         codec: Codec,
         /// From where.
         peer: SocketAddr,
+        /// Who else may read along.
+        secure: Security,
+        /// In TLS it has asked for our own dialect by name (ALPN), and so must not speak the original's.
+        own_dialect: bool,
     },
     /// One whole frame.
     Frame {
@@ -61,51 +80,126 @@ pub enum Event {
     },
 }
 
-/// One reply on its way out.
+/// What something that goes out is, towards the frames that came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Answers one frame.
+    Reply,
+    /// Answers none: nobody has asked. A client that leaves too many of these lying is closed.
+    Push,
+}
+
+/// One message on its way out.
 #[derive(Debug)]
 pub struct Outgoing {
     /// To whom.
     pub conn: ConnId,
     /// Encoded, written in one piece.
     pub bytes: Vec<u8>,
+    /// Whether a frame is answered by it.
+    pub kind: Kind,
     /// Close once the bytes are out.
     pub close: bool,
+    /// From now on the connection is closed when nothing has come from it for this long.
+    pub silence_max: Option<Duration>,
+}
+
+impl Outgoing {
+    /// The answer to one frame.
+    pub fn reply(conn: ConnId, bytes: Vec<u8>) -> Self {
+        Self { conn, bytes, kind: Kind::Reply, close: false, silence_max: None }
+    }
+
+    /// Something that nobody has asked for.
+    pub fn push(conn: ConnId, bytes: Vec<u8>) -> Self {
+        Self { kind: Kind::Push, ..Self::reply(conn, bytes) }
+    }
+
+    /// The same, and the connection ends behind it if `close`.
+    #[must_use]
+    pub fn closing(self, close: bool) -> Self {
+        Self { close, ..self }
+    }
+
+    /// The same, and from then on the client must say something within `silence_max`, again and again.
+    #[must_use]
+    pub fn bounding_silence(self, silence_max: Duration) -> Self {
+        Self { silence_max: Some(silence_max), ..self }
+    }
+
+    /// What it takes in memory while it waits.
+    fn cost(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
 }
 
 /// The way back to the poll thread. Clones share one queue.
 ///
-/// The queue needs no bound of its own: every entry answers a frame, and the transport stops reading from a
-/// connection at [`crate::limits::PIPELINE_FRAMES_MAX`] unanswered ones.
+/// Replies in it need no bound of their own: each answers a frame, and the transport stops reading from a connection at
+/// [`crate::limits::PIPELINE_FRAMES_MAX`] unanswered ones. Pushes have [`PUSHED_BYTES_MAX`] together; the connection whose
+/// push does not fit is closed, and its client asks for what it missed when it has come back.
 #[derive(Clone)]
 pub struct Replies {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    queue: Mutex<Vec<Outgoing>>,
+    queue: Mutex<Queue>,
     waker: mio::Waker,
+}
+
+/// What waits for the poll thread.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// In the order in which it was sent.
+    pub(crate) outgoing: Vec<Outgoing>,
+    /// Connections that have lost a push.
+    pub(crate) lost: HashSet<ConnId>,
+    /// Memory of the pushes in `outgoing`.
+    pushed_bytes: usize,
+}
+
+impl Queue {
+    fn add(&mut self, mut batch: Vec<Outgoing>) {
+        batch.retain(|outgoing| outgoing.kind == Kind::Reply || self.has_room(outgoing));
+        if self.outgoing.is_empty() {
+            self.outgoing = batch;
+        } else {
+            self.outgoing.append(&mut batch);
+        }
+    }
+
+    fn has_room(&mut self, push: &Outgoing) -> bool {
+        // What comes behind a lost one would only be read as if nothing were missing.
+        if self.pushed_bytes + push.cost() > PUSHED_BYTES_MAX || self.lost.contains(&push.conn) {
+            self.lost.insert(push.conn);
+            return false;
+        }
+        self.pushed_bytes += push.cost();
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.outgoing.is_empty() && self.lost.is_empty()
+    }
 }
 
 impl Replies {
     /// A queue whose reader is woken through `waker`.
     pub(crate) fn new(waker: mio::Waker) -> Self {
-        Self { shared: Arc::new(Shared { queue: Mutex::new(Vec::new()), waker }) }
+        Self { shared: Arc::new(Shared { queue: Mutex::default(), waker }) }
     }
 
     /// Hands a batch to the poll thread, which is woken once however many batches it finds. Never blocks. Batches to one
     /// connection arrive in the order in which they were sent.
-    pub fn send(&self, mut batch: Vec<Outgoing>) {
+    pub fn send(&self, batch: Vec<Outgoing>) {
         if batch.is_empty() {
             return;
         }
         let was_empty = {
             let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
             let was_empty = queue.is_empty();
-            if was_empty {
-                *queue = batch;
-            } else {
-                queue.append(&mut batch);
-            }
+            queue.add(batch);
             was_empty
         };
         // A queue that was not empty has a wake-up on its way already.
@@ -122,7 +216,7 @@ impl Replies {
     }
 
     /// Everything sent so far.
-    pub(crate) fn take(&self) -> Vec<Outgoing> {
+    pub(crate) fn take(&self) -> Queue {
         std::mem::take(&mut *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

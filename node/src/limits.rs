@@ -74,6 +74,13 @@ pub const RAFT_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest transfer of a snapshot, install included: a gigabyte over a slow LAN.
 pub const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Tokens of a device that may stand beside each other before one of them is used: as many replies as may get lost in a
+/// row. The one that was made first then counts as used. Part of the rules: another number is another rule level.
+pub const PENDING_TOKENS_MAX: usize = 4;
+
+/// Used tokens remembered per device, so that who shows one is known for a thief, or for the victim of one. Part of the rules: another number is another rule level.
+pub const RETIRED_TOKENS_MAX: usize = 8;
+
 /// Jobs waiting for the apply thread. openraft has one under way at a time.
 pub const APPLY_JOBS_MAX: usize = 16;
 
@@ -152,6 +159,36 @@ pub const JOIN_PAUSE: Duration = Duration::from_secs(1);
 /// An idle one costs about a kilobyte here and a few in the kernel.
 pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
 
+/// Between two writes of one session's marks: nobody notices a check mark that comes a quarter of a second later.
+pub const MARKS_PAUSE: Duration = Duration::from_millis(250);
+
+/// A read of what happened that failed is tried again after this.
+pub const FEED_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a client is told to wait before it tries a write again on a session that may only read, milliseconds.
+pub const RECHECK_HINT_MS: u64 = 1000;
+
+/// How long it is looked whether such a session may write again.
+pub const RECHECK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who comes back within this was never gone: a client that moves to another node takes a fraction of it.
+pub const ABSENCE_GRACE: Duration = Duration::from_secs(4);
+
+/// Nodes tell each other everybody who is online this often, so that one that was not reached catches up.
+pub const PRESENCE_REFRESH: Duration = Duration::from_secs(15);
+
+/// What a node has not said again for this long is forgotten: two refreshes may be lost.
+pub const PRESENCE_TTL: Duration = Duration::from_secs(50);
+
+/// Batches of presence and typing that may wait, in either direction; further ones are dropped, as nothing depends on them.
+pub const WHISPERS_MAX: usize = 64;
+
+/// One batch of presence and typing to a peer.
+pub const WHISPER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Transactions whose effects may wait for the service; beyond it sessions are told from the rows instead.
+pub const EFFECTS_MAX: usize = 256;
+
 // ---- transport ---------------------------------------------------------------------------------------------
 
 /// A new connection has this long to send its first whole frame, then it is closed.
@@ -182,10 +219,22 @@ pub const OUTBOX_BYTES_PAUSE: usize = 256 << 10;
 /// Bytes that may wait for one client; over it, it is closed. Holds the replies to a full pipeline.
 pub const OUTBOX_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes waiting for one client at which nothing more is pushed to it: it is closed, and asks for what it missed when it
+/// has come back. Holds the longest push behind a paused outbox.
+pub const OUTBOX_PUSH_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of pushes to all clients that may wait for the poll thread, which takes all of them at once.
+pub const PUSHED_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of the largest TLS record that is taken: header, content, and all that encryption may add. Also the largest message
+/// of a handshake.
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
+
 /// Replies joined into one write. Linux takes at most 1024 pieces; beyond some dozens nothing is gained.
 pub const WRITE_PIECES_MAX: usize = 64;
 
-/// Bytes read from one connection before the next one has its turn; also the size of the one shared read buffer.
+/// Bytes read from one connection before the next one has its turn; also the size of the one shared read buffer, beside the
+/// beginning of a TLS record.
 pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 
 /// Bytes of frames at which a turn is handed to the service although more connections are ready.
@@ -200,12 +249,23 @@ pub const ACCEPT_QUEUE: i32 = 4096;
 /// Connections accepted before those already open have their turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
 
+/// TLS handshakes that go on in one turn of the poll loop; others wait for the next turn, in which everybody else is served
+/// again. One costs the poll thread 0.2 ms on a busy machine with two cores (p90 0.3 ms), nearly all of it a key exchange and
+/// a signature: so a crowd that arrives at once makes a turn 4 ms longer.
+pub const HANDSHAKES_PER_TURN: usize = 16;
+
 /// Connections that will be refused and still have to show which codec to say it in; further ones are just closed.
 pub const REFUSED_WAITING_MAX: usize = 64;
 
 /// Bytes of incomplete requests and waiting replies over all clients. The connection that would exceed it is closed.
 pub const BUFFERED_BYTES_MAX: usize = 256 << 20;
 
+const _: () = assert!(
+    OUTBOX_PUSH_BYTES_MAX >= OUTBOX_BYTES_PAUSE + 6 * wire::limits::MESSAGE_TEXT_BYTES_MAX + 4096
+        && OUTBOX_PUSH_BYTES_MAX < OUTBOX_BYTES_MAX,
+    "the longest message must fit escaped behind a paused outbox"
+);
+const _: () = assert!(PUSHED_BYTES_MAX >= 16 * OUTBOX_PUSH_BYTES_MAX, "one client must not use up what is for all");
 const _: () = assert!(PIPELINE_FRAMES_RESUME < PIPELINE_FRAMES_MAX, "a paused connection must be able to resume");
 const _: () = assert!(
     OUTBOX_BYTES_MAX >= OUTBOX_BYTES_PAUSE + PIPELINE_FRAMES_MAX * wire::limits::LEGACY_REPLY_BYTES_MAX,

@@ -21,8 +21,9 @@ use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
 use crate::limits::{
     COMPLETIONS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE,
-    TURNS_MAX,
+    TURNS_MAX, WHISPERS_MAX,
 };
+use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
 use crate::raft::removal::RemovedMember;
 use crate::raft::{self, Consensus, Ground};
@@ -57,6 +58,9 @@ pub enum RunError {
     /// Readers of the state.
     #[error(transparent)]
     State(#[from] OpenError),
+    /// Certificates for clients.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Client connections.
     #[error(transparent)]
     Transport(#[from] transport::StartError),
@@ -113,9 +117,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let identity = Arc::new(begin(&config, &data, listen, |line| println!("{line}")).await?);
 
     let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
+    let (whispered, whispers) = mpsc::channel(WHISPERS_MAX);
+    let (told, applied) = service::applied_queue();
     let alarm = Alarm::default();
-    let ground = Ground { data: data.clone(), identity: identity.clone(), socket, clock, alarm: alarm.clone() };
-    let consensus = Consensus::start(ground, completed).await.map_err(|error| match alarm.reason() {
+    let ground = Ground {
+        data: data.clone(),
+        identity: identity.clone(),
+        socket,
+        clock,
+        alarm: alarm.clone(),
+        listener: Some(told),
+    };
+    let consensus = Consensus::start(ground, completed, whispered).await.map_err(|error| match alarm.reason() {
         // What openraft makes of it says less.
         Some(reason) => RunError::Failed(reason.to_string()),
         None => error.into(),
@@ -124,17 +137,25 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let queries = Queries::start(&data.file("state.db"), QUERY_THREADS, alarm.clone())?;
 
     let (turned, turns) = mpsc::channel(TURNS_MAX);
-    let transport_config =
-        transport::Config { max_clients: config.max_clients, plaintext: config.plaintext, ..Default::default() };
+    let tls = tls::client_server(&data.credentials(&identity)?)?;
+    let transport_config = transport::Config {
+        max_clients: config.max_clients,
+        plaintext: config.plaintext,
+        ..transport::Config::new(tls)
+    };
     let (transport, replies) = transport::start(transport_config, listener, turned)?;
     let parts = service::Parts {
         proposer: consensus.proposer.clone(),
         reads: consensus.reads.clone(),
         queries: queries.clone(),
         replies,
+        leadership: consensus.leadership.clone(),
+        whispers: consensus.whispers.clone(),
+        whom: service::Whom { cluster: identity.cluster_id.clone(), node: identity.name.clone() },
         signup_open: config.signup == Signup::Open,
     };
-    let service = service::start(parts, turns, completions).map_err(RunError::Thread)?;
+    let inputs = service::Inputs { turns, completions, applied, whispered: whispers };
+    let service = service::start(parts, inputs).map_err(RunError::Thread)?;
 
     let desk =
         Arc::new(Desk { consensus: consensus.clone(), queries, stats: transport.stats(), data, identity, clock });

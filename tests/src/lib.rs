@@ -2,6 +2,7 @@
 //!
 //! * [`mod@bench`]: measurements; the program of the same name prints them.
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
+//! * [`chat_client`]: a small blocking client of our own dialect.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
@@ -16,6 +17,7 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod chat_client;
 pub mod cluster;
 pub mod disk;
 pub mod legacy_client;

@@ -162,6 +162,9 @@ pub const PEER_FRAME_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one frame of a node that has no certificate yet: a join request with its certificate request.
 pub const JOIN_FRAME_BYTES_MAX: usize = 16 << 10;
 
+/// People that one node tells another to be online at once: all clients that a node serves.
+pub const WHISPERED_USERS_MAX: usize = 10_000;
+
 /// Bytes of a server's name.
 pub const SERVER_NAME_BYTES_MAX: usize = 64;
 

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::DecodeErrorKind;
-use wire::replication::command::{Batch, Chat, Command, Outcome, Refusal, Run, Writer};
+use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
 use wire::replication::join::{JoinReply, JoinRequest};
 use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest, SnapshotHeader, Vote};
@@ -35,6 +35,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         any::<u32>().prop_map(|count| Outcome::Deleted { count }),
         ".{0,8}".prop_map(|name| Outcome::Refused(Refusal::PeerGone { name })),
         Just(Outcome::Refused(Refusal::AlreadyApplied)),
+        Just(Outcome::Refused(Refusal::TokenReused)),
+        any::<u64>().prop_map(|device| Outcome::DeviceAdded { device }),
+        any::<u64>().prop_map(|user| Outcome::Resumed { user }),
     ]
 }
 
@@ -98,6 +101,7 @@ impl Parts {
     fn commands(&self) -> Vec<Command<'_>> {
         let (text, user) = (self.text.as_str(), self.number);
         let numbers = self.numbers.clone();
+        let marks = numbers.iter().map(|&read| Marks { conversation: self.number, delivered: read, read }).collect();
         vec![
             Command::Signup { username: text, nickname: text, password_hash: text },
             Command::DeleteAccount { user },
@@ -110,6 +114,17 @@ impl Parts {
             Command::AddJoinCode { hash: self.hash, expires_ms: self.number },
             Command::ConsumeJoinCode { hash: self.hash, node: self.number },
             Command::RemoveNode { node: self.number, name: text, by: text },
+            Command::ByDevice { device: self.number, seq: user, command: &self.bytes },
+            Command::Void,
+            Command::SendTo { user, username: text, text },
+            Command::AddDevice { user, device: self.number, name: text, token_hash: Some(self.hash) },
+            Command::LoginDevice { user, device: self.number, token_hash: None, name: text },
+            Command::ResumeDevice { device: self.number, old_hash: self.hash, new_hash: self.hash },
+            Command::RevokeDevice { user, device: self.number },
+            Command::SetPassword { user, password_hash: text, keep_device: self.number },
+            Command::SetNickname { user, nickname: text },
+            Command::Mark { user, marks },
+            Command::ClearView { user, conversation: self.number, upto: self.number },
         ]
     }
 

@@ -21,6 +21,17 @@ struct Owned {
 const OWNED: &[Owned] = &[
     Owned { name: "mio", owners: &["node/src/transport", "node/src/bridge.rs"] },
     Owned { name: "quinn", owners: &["node/src/quic", "tests/tests/join_codes.rs"] },
+    Owned {
+        name: "rustls",
+        owners: &[
+            "node/src/transport",
+            "node/src/quic",
+            // Types of certificates and keys only.
+            "node/src/cluster",
+            "tests/tests/join_codes.rs",
+            "tests/tests/tls.rs",
+        ],
+    },
     Owned { name: "openraft", owners: &["node/src/raft"] },
     Owned {
         name: "rusqlite",

@@ -1,5 +1,7 @@
 //! One log entry applied: runs of commands in, outcomes out, every changed row into the chained hash.
 
+use std::rc::Rc;
+
 use sha2::{Digest, Sha256};
 use wire::DecodeError;
 use wire::limits::RUN_COMMANDS_MAX;
@@ -7,8 +9,11 @@ use wire::replication::command::{Batch, Command, Outcome, RULE_LEVEL, Refusal, R
 use wire::replication::entry::{Entry, LogId, Payload};
 
 use super::dedup::{self, Verdict};
+use super::effect::Effects;
 use super::rules::{self, Context};
-use super::state::{Change, KeptRun, Lookup, NextIds, Position, State, User};
+use super::state::{
+    Change, Conversation, Device, JoinCode, KeptRun, Lookup, NextIds, Position, Standing, State, Token, User,
+};
 
 /// What became of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,8 @@ pub enum EntryError<E> {
 }
 
 /// Applies one entry and moves `hash` on: `SHA-256(hash, index, what happened)`, where what happened is every changed
-/// row in order and, behind the rows of each run, the run's outcomes. Equal hash at equal index: equal replicas.
+/// row in order and, behind the rows of each run, the run's outcomes. Equal hash at equal index: equal replicas. What
+/// sessions are told of it is added to `effects`.
 ///
 /// # Errors
 /// The entry must not be applied, or storage failed. `hash` is then as before, the state is not: its transaction has to
@@ -46,15 +52,17 @@ pub fn apply_entry<S: State>(
     state: &mut S,
     hash: &mut [u8; 32],
     entry: &Entry<'_>,
+    effects: &mut Effects,
 ) -> Result<AppliedEntry, EntryError<S::Error>> {
     let mut hasher = Sha256::new();
     hasher.update(&hash);
     hasher.update(entry.log_id.index.to_le_bytes());
-    let mut recorded = Recorded { state, hasher, scratch: Vec::new() };
+    let mut recorded = Recorded { state, hasher, effects, scratch: Vec::new() };
     let outcomes = match &entry.payload {
         Payload::Blank => Vec::new(),
         Payload::Membership(membership) => {
             recorded.record(Record::Membership, membership);
+            recorded.effects.note_membership(recorded.state);
             Vec::new()
         }
         Payload::Batch(bytes) => apply_batch(&mut recorded, bytes)?,
@@ -70,7 +78,7 @@ fn apply_batch<S: State>(state: &mut Recorded<'_, S>, bytes: &[u8]) -> Result<Ve
     }
     let mut outcomes = Vec::with_capacity(batch.runs.len());
     for run in &batch.runs {
-        let of_run = apply_run(state, batch.time_ms, run)?;
+        let of_run = apply_run(state, &batch, run)?;
         state.record(Record::Outcomes, &of_run);
         outcomes.push(of_run);
     }
@@ -78,8 +86,14 @@ fn apply_batch<S: State>(state: &mut Recorded<'_, S>, bytes: &[u8]) -> Result<Ve
 }
 
 /// Applies the commands of a run that are new and answers the others from what is kept. A command that does not decode
-/// is refused together with all behind it, for where the next one would begin is not known; they count as applied.
-fn apply_run<S: State>(state: &mut Recorded<'_, S>, time_ms: u64, run: &Run<'_>) -> Result<Vec<Outcome>, S::Error> {
+/// is refused together with all behind it, for where the next one would begin is not known; they count as applied. So is
+/// one that came with a higher rule level than the entry's: builds that know nothing above that level do the same.
+fn apply_run<S: State>(
+    state: &mut Recorded<'_, S>,
+    batch: &Batch<'_>,
+    run: &Run<'_>,
+) -> Result<Vec<Outcome>, S::Error> {
+    let &Batch { time_ms, rule_level, .. } = batch;
     // Leaders do not accept such a run. Were one logged nevertheless, nobody waits for this many outcomes.
     if run.count as usize > RUN_COMMANDS_MAX {
         return Ok(vec![Outcome::Refused(Refusal::Malformed)]);
@@ -94,6 +108,7 @@ fn apply_run<S: State>(state: &mut Recorded<'_, S>, time_ms: u64, run: &Run<'_>)
 
     for offset in 0..u64::from(run.count) {
         let command = rest.and_then(|bytes| postcard::take_from_bytes::<Command<'_>>(bytes).ok());
+        let command = command.filter(|(command, _)| command.rule_level() <= rule_level);
         rest = command.as_ref().map(|(_, behind)| *behind);
         let seq = run.first_seq.checked_add(offset);
         let outcome = match (dedup::judge(position, writer.epoch, seq), seq) {
@@ -101,11 +116,11 @@ fn apply_run<S: State>(state: &mut Recorded<'_, S>, time_ms: u64, run: &Run<'_>)
                 first_new.get_or_insert((seq, outcomes.len()));
                 position.last_seq = seq;
                 match command {
-                    Some((command, _)) => rules::apply(state, Context { time_ms, writer, seq }, &command)?,
+                    Some((command, _)) => rules::apply(state, Context { time_ms, writer, seq, rule_level }, &command)?,
                     None => Outcome::Refused(Refusal::Malformed),
                 }
             }
-            (Verdict::Repeat, Some(seq)) => repeat(state, &mut kept, writer.device, seq)?,
+            (Verdict::Repeat, Some(seq)) => kept_outcome(state, &mut kept, writer.device, seq)?,
             (Verdict::Forgotten, _) => Outcome::Refused(Refusal::AlreadyApplied),
             (Verdict::Stale, _) => Outcome::Refused(Refusal::StaleEpoch),
             _ => Outcome::Refused(Refusal::SequenceGap),
@@ -133,8 +148,8 @@ fn apply_run<S: State>(state: &mut Recorded<'_, S>, time_ms: u64, run: &Run<'_>)
 }
 
 /// The kept outcome of `seq`; `kept` remembers the run it came from, because its neighbours are usually asked for next.
-fn repeat<S: State>(
-    state: &Recorded<'_, S>,
+pub(super) fn kept_outcome<S: State>(
+    state: &S,
     kept: &mut Option<KeptRun>,
     device: u64,
     seq: u64,
@@ -159,10 +174,11 @@ enum Record {
     Membership = 3,
 }
 
-/// A state whose changes also go into the hash.
+/// A state whose changes also go into the hash, and to sessions.
 struct Recorded<'s, S> {
     state: &'s mut S,
     hasher: Sha256,
+    effects: &'s mut Effects,
     scratch: Vec<u8>,
 }
 
@@ -180,7 +196,7 @@ impl<S> Recorded<'_, S> {
 impl<S: State> Lookup for Recorded<'_, S> {
     type Error = S::Error;
 
-    fn user(&self, id: u64) -> Result<Option<std::rc::Rc<User>>, S::Error> {
+    fn user(&self, id: u64) -> Result<Option<Rc<User>>, S::Error> {
         self.state.user(id)
     }
 
@@ -188,7 +204,7 @@ impl<S: State> Lookup for Recorded<'_, S> {
         self.state.user_named(name)
     }
 
-    fn conversation(&self, id: u64) -> Result<Option<std::rc::Rc<super::state::Conversation>>, S::Error> {
+    fn conversation(&self, id: u64) -> Result<Option<Rc<Conversation>>, S::Error> {
         self.state.conversation(id)
     }
 
@@ -214,8 +230,28 @@ impl<S: State> State for Recorded<'_, S> {
         self.state.sender(conversation, number)
     }
 
-    fn read_mark(&self, conversation: u64, user: u64) -> Result<u64, S::Error> {
-        self.state.read_mark(conversation, user)
+    fn standing(&self, conversation: u64, user: u64) -> Result<Standing, S::Error> {
+        self.state.standing(conversation, user)
+    }
+
+    fn acquaintances(&self, user: u64) -> Result<Vec<u64>, S::Error> {
+        self.state.acquaintances(user)
+    }
+
+    fn device(&self, id: u64) -> Result<Option<Device>, S::Error> {
+        self.state.device(id)
+    }
+
+    fn live_devices(&self, user: u64) -> Result<Vec<u64>, S::Error> {
+        self.state.live_devices(user)
+    }
+
+    fn tokens(&self, device: u64) -> Result<Vec<Token>, S::Error> {
+        self.state.tokens(device)
+    }
+
+    fn is_token(&self, hash: &[u8; 32]) -> Result<bool, S::Error> {
+        self.state.is_token(hash)
     }
 
     fn position(&self, device: u64) -> Result<Option<Position>, S::Error> {
@@ -226,7 +262,7 @@ impl<S: State> State for Recorded<'_, S> {
         self.state.kept_run(device, seq)
     }
 
-    fn join_code(&self, hash: &[u8; 32]) -> Result<Option<super::state::JoinCode>, S::Error> {
+    fn join_code(&self, hash: &[u8; 32]) -> Result<Option<JoinCode>, S::Error> {
         self.state.join_code(hash)
     }
 
@@ -236,6 +272,7 @@ impl<S: State> State for Recorded<'_, S> {
 
     fn write(&mut self, change: &Change<'_>) -> Result<(), S::Error> {
         self.record(Record::Change, change);
-        self.state.write(change)
+        self.state.write(change)?;
+        self.effects.note(self.state, change)
     }
 }

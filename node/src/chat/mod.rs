@@ -11,6 +11,7 @@
 //! * [`apply`]: entry → outcomes, changed rows, next hash.
 //! * [`rules`]: one function per command.
 //! * [`dedup`]: which commands of a run are new.
+//! * [`effect`]: what of it live sessions are told.
 //! * [`resolve`]: the text ids that clients of the original protocol use for conversations.
 //! * [`names`], [`search`]: pure text rules, used before proposing and by queries.
 //!
@@ -19,11 +20,14 @@
 //! * User, conversation and message ids are never used twice, not even after deletion.
 //! * The live messages of a conversation have distinct numbers in `1..=last_number`; order is the number, never the
 //!   time.
-//! * A read mark never falls and never passes `last_number`.
+//! * Marks never fall and never pass `last_number`; who has read has received.
+//! * Every change that a user may come to see has a number of its own, rising over the whole cluster, which the changed row
+//!   keeps: what is new to somebody is found in the rows (docs/adr/0012).
 //! * Of each writer exactly the numbers `1..=last_seq` of its newest epoch have had their effect, each once.
 
 pub mod apply;
 pub mod dedup;
+pub mod effect;
 pub mod names;
 pub mod resolve;
 pub mod rules;

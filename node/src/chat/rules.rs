@@ -1,11 +1,14 @@
 //! What each command does. One function per command; all of them total: whatever the arguments, the answer is an
 //! [`Outcome`], and an error means that storage itself failed.
 
+mod devices;
+mod marks;
+
 use wire::limits::{
     DELETE_INDICES_MAX, MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, SERVER_NAME_BYTES_MAX, VIEW_LIMIT_DEFAULT,
     VIEW_LIMIT_MAX,
 };
-use wire::replication::command::{Chat, Command, Outcome, Refusal, Writer};
+use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
 
 use super::resolve::{Target, free_id, resolve};
 use super::state::{Change, State};
@@ -25,6 +28,8 @@ pub struct Context {
     pub writer: Writer,
     /// Under which sequence number.
     pub seq: u64,
+    /// The entry's rule level.
+    pub rule_level: u16,
 }
 
 /// Applies one command.
@@ -35,14 +40,33 @@ pub fn apply<S: State>(state: &mut S, at: Context, command: &Command<'_>) -> Res
     let done = match *command {
         Command::Signup { username, nickname, password_hash } => signup(state, at, username, nickname, password_hash),
         Command::DeleteAccount { user } => delete_account(state, at, user),
-        Command::SetViewLimit { user, limit } => set_view_limit(state, user, limit),
+        Command::SetViewLimit { user, limit } => set_view_limit(state, at, user, limit),
         Command::OpenConversation { user, other } => open_conversation(state, at, user, other),
         Command::Send { user, chat, text } => send(state, at, user, chat, text),
-        Command::DeleteMessages { user, chat, ref numbers } => delete_messages(state, user, chat, numbers),
-        Command::MarkRead { user, conversation, upto } => mark_read(state, user, conversation, upto),
+        Command::DeleteMessages { user, chat, ref numbers } => delete_messages(state, at, user, chat, numbers),
+        Command::MarkRead { user, conversation, upto } => marks::mark_read(state, at, user, conversation, upto),
         Command::AddJoinCode { ref hash, expires_ms } => add_join_code(state, at, hash, expires_ms),
         Command::ConsumeJoinCode { ref hash, node } => consume_join_code(state, at, hash, node),
         Command::RemoveNode { node, name, by } => remove_node(state, at, node, name, by),
+        Command::ByDevice { device, seq, command } => devices::write(state, at, device, seq, command),
+        Command::Void => Err(No::Refused(Refusal::Malformed)),
+        Command::SendTo { user, username, text } => send_to(state, at, user, username, text),
+        Command::AddDevice { user, device, name, ref token_hash } => {
+            devices::add(state, at, user, (device, name), token_hash.as_ref())
+        }
+        Command::LoginDevice { user, device, ref token_hash, name } => {
+            devices::login(state, at, user, (device, name), token_hash.as_ref())
+        }
+        Command::ResumeDevice { device, ref old_hash, ref new_hash } => {
+            devices::resume(state, at, device, old_hash, new_hash)
+        }
+        Command::RevokeDevice { user, device } => devices::revoke(state, at, user, device),
+        Command::SetPassword { user, password_hash, keep_device } => {
+            set_password(state, at, user, password_hash, keep_device)
+        }
+        Command::SetNickname { user, nickname } => set_nickname(state, at, user, nickname),
+        Command::Mark { user, ref marks } => marks::mark(state, at, user, marks),
+        Command::ClearView { user, conversation, upto } => marks::clear_view(state, at, user, conversation, upto),
     };
     match done {
         Ok(outcome) => Ok(outcome),
@@ -85,31 +109,48 @@ fn signup<S: State>(state: &mut S, at: Context, name: &str, nickname: &str, pass
 }
 
 fn delete_account<S: State>(state: &mut S, at: Context, user: u64) -> Ruling<S> {
-    live_name(state, user)?;
-    state.write(&Change::UserDeleted { id: user, time_ms: at.time_ms })?;
+    live(state, user)?;
+    devices::revoke_all(state, at, user, None)?;
+    let changed = change_number(state, at);
+    state.write(&Change::UserDeleted { id: user, time_ms: at.time_ms, changed })?;
     Ok(Outcome::Done)
 }
 
-fn set_view_limit<S: State>(state: &mut S, user: u64, limit: u32) -> Ruling<S> {
+fn set_password<S: State>(state: &mut S, at: Context, user: u64, password_hash: &str, keep: u64) -> Ruling<S> {
+    if password_hash.len() > PASSWORD_HASH_BYTES_MAX {
+        return Err(No::Refused(Refusal::Malformed));
+    }
+    live(state, user)?;
+    state.write(&Change::PasswordSet { id: user, password_hash })?;
+    devices::revoke_all(state, at, user, Some(keep))?;
+    Ok(Outcome::Done)
+}
+
+fn set_nickname<S: State>(state: &mut S, at: Context, user: u64, nickname: &str) -> Ruling<S> {
+    if !name_is_bounded(nickname) {
+        return Err(No::Refused(Refusal::Malformed));
+    }
+    live(state, user)?;
+    let changed = change_number(state, at);
+    state.write(&Change::NicknameSet { id: user, nickname, changed })?;
+    Ok(Outcome::Done)
+}
+
+fn set_view_limit<S: State>(state: &mut S, at: Context, user: u64, limit: u32) -> Ruling<S> {
     if limit == 0 || limit > VIEW_LIMIT_MAX {
         return Err(No::Refused(Refusal::Malformed));
     }
     let account = live(state, user)?;
     if account.view_limit != limit {
-        state.write(&Change::ViewLimitSet { id: user, limit })?;
+        let changed = change_number(state, at);
+        state.write(&Change::ViewLimitSet { id: user, limit, changed })?;
     }
     Ok(Outcome::Done)
 }
 
 fn open_conversation<S: State>(state: &mut S, at: Context, user: u64, other: &str) -> Ruling<S> {
     let account = live(state, user)?;
-    let Some(other_id) = state.user_named(other)? else {
-        return Err(No::Refused(Refusal::PeerGone { name: bounded(other)? }));
-    };
-    let id = match state.direct(user, other_id)? {
-        Some(id) => id,
-        None => create_direct(state, at, (user, &account.name), (other_id, other))?,
-    };
+    let id = direct_with(state, at, (user, &account.name), other)?;
     let legacy_id = match state.conversation(id)? {
         Some(conversation) => conversation.legacy_id.clone(),
         None => return Err(No::Refused(Refusal::NoSuchConversation)),
@@ -118,9 +159,7 @@ fn open_conversation<S: State>(state: &mut S, at: Context, user: u64, other: &st
 }
 
 fn send<S: State>(state: &mut S, at: Context, user: u64, chat: Chat<'_>, text: &str) -> Ruling<S> {
-    if text.is_empty() || text.len() > MESSAGE_TEXT_BYTES_MAX {
-        return Err(No::Refused(Refusal::Malformed));
-    }
+    refuse_unless_text(text)?;
     let account = live(state, user)?;
     let conversation = match resolve(state, user, &account.name, chat)? {
         Target::Existing(id) => {
@@ -134,6 +173,23 @@ fn send<S: State>(state: &mut S, at: Context, user: u64, chat: Chat<'_>, text: &
         Target::PeerGone { name } => return Err(No::Refused(Refusal::PeerGone { name: bounded(&name)? })),
         Target::Unknown => return Err(No::Refused(Refusal::NoSuchConversation)),
     };
+    store(state, at, user, conversation, text)
+}
+
+fn send_to<S: State>(state: &mut S, at: Context, user: u64, username: &str, text: &str) -> Ruling<S> {
+    refuse_unless_text(text)?;
+    let account = live(state, user)?;
+    let conversation = direct_with(state, at, (user, &account.name), username)?;
+    store(state, at, user, conversation, text)
+}
+
+fn refuse_unless_text<E>(text: &str) -> Result<(), No<E>> {
+    let fits = !text.is_empty() && text.len() <= MESSAGE_TEXT_BYTES_MAX;
+    if fits { Ok(()) } else { Err(No::Refused(Refusal::Malformed)) }
+}
+
+/// Stores a message in a conversation that it may go to.
+fn store<S: State>(state: &mut S, at: Context, user: u64, conversation: u64, text: &str) -> Ruling<S> {
     let number = state.last_number(conversation)? + 1;
     let id = state.next_ids().message;
     state.write(&Change::MessageAdded {
@@ -149,7 +205,7 @@ fn send<S: State>(state: &mut S, at: Context, user: u64, chat: Chat<'_>, text: &
     Ok(Outcome::Sent { conversation, number, id })
 }
 
-fn delete_messages<S: State>(state: &mut S, user: u64, chat: Chat<'_>, numbers: &[u64]) -> Ruling<S> {
+fn delete_messages<S: State>(state: &mut S, at: Context, user: u64, chat: Chat<'_>, numbers: &[u64]) -> Ruling<S> {
     if numbers.len() > DELETE_INDICES_MAX {
         return Err(No::Refused(Refusal::Malformed));
     }
@@ -170,21 +226,10 @@ fn delete_messages<S: State>(state: &mut S, user: u64, chat: Chat<'_>, numbers: 
         }
     }
     for &number in &live_ones {
-        state.write(&Change::MessageDeleted { conversation, number })?;
+        let changed = change_number(state, at);
+        state.write(&Change::MessageDeleted { conversation, number, changed })?;
     }
     Ok(Outcome::Deleted { count: live_ones.len() as u32 })
-}
-
-fn mark_read<S: State>(state: &mut S, user: u64, conversation: u64, upto: u64) -> Ruling<S> {
-    live_name(state, user)?;
-    if !state.conversation(conversation)?.is_some_and(|found| found.members.contains(&user)) {
-        return Err(No::Refused(Refusal::NoSuchConversation));
-    }
-    let upto = upto.min(state.last_number(conversation)?);
-    if upto > state.read_mark(conversation, user)? {
-        state.write(&Change::ReadMarkRaised { conversation, user, upto })?;
-    }
-    Ok(Outcome::Done)
 }
 
 fn add_join_code<S: State>(state: &mut S, at: Context, hash: &[u8; 32], expires_ms: u64) -> Ruling<S> {
@@ -226,6 +271,11 @@ fn remove_node<S: State>(state: &mut S, at: Context, node: u64, name: &str, by: 
 
 // ---- shared steps ------------------------------------------------------------------------------------------
 
+/// The number of the next change; 0 in an entry from before changes were numbered.
+fn change_number<S: State>(state: &S, at: Context) -> u64 {
+    if at.rule_level < RULE_LEVEL_NUMBERED { 0 } else { state.next_ids().message }
+}
+
 fn live<S: State>(state: &S, user: u64) -> Result<std::rc::Rc<super::state::User>, No<S::Error>> {
     match state.user(user)? {
         Some(account) if account.live => Ok(account),
@@ -258,12 +308,24 @@ fn refuse_if_peer_gone<S: State>(state: &S, conversation: u64, user: u64) -> Res
     Ok(())
 }
 
+/// The direct conversation with who is called `other`, made if there is none.
+fn direct_with<S: State>(state: &mut S, at: Context, one: (u64, &str), other: &str) -> Result<u64, No<S::Error>> {
+    let Some(other_id) = state.user_named(other)? else {
+        return Err(No::Refused(Refusal::PeerGone { name: bounded(other)? }));
+    };
+    match state.direct(one.0, other_id)? {
+        Some(id) => Ok(id),
+        None => Ok(create_direct(state, at, one, (other_id, other))?),
+    }
+}
+
 /// Makes the direct conversation of two people, or of one with oneself, and returns its id.
 fn create_direct<S: State>(state: &mut S, at: Context, one: (u64, &str), two: (u64, &str)) -> Result<u64, S::Error> {
     let legacy_id = free_id(state, one.1, two.1)?;
     let pair = [one.0.min(two.0), one.0.max(two.0)];
     let members = if pair[0] == pair[1] { &pair[..1] } else { &pair[..] };
     let id = state.next_ids().conversation;
-    state.write(&Change::ConversationAdded { id, legacy_id: &legacy_id, members, time_ms: at.time_ms })?;
+    let changed = change_number(state, at);
+    state.write(&Change::ConversationAdded { id, legacy_id: &legacy_id, members, time_ms: at.time_ms, changed })?;
     Ok(id)
 }

@@ -27,6 +27,51 @@ pub struct Conversation {
     pub legacy_id: String,
     /// Its members' user ids, rising. One for a notebook, two for a direct conversation.
     pub members: Vec<u64>,
+    /// The change number of its making; for one from before changes were numbered the id of its first message, and until
+    /// then 0.
+    pub changed: u64,
+}
+
+/// How far a member has come in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Messages up to this number are on a device of the member.
+    pub delivered: u64,
+    /// Messages up to this number were read.
+    pub read: u64,
+    /// Messages up to this number are gone from the member's own view.
+    pub cleared: u64,
+}
+
+/// A place where somebody is, or was, logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// Whose.
+    pub user: u64,
+    /// False once revoked.
+    pub live: bool,
+}
+
+/// What a token of a device is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum TokenRole {
+    /// The newest one that was used.
+    Current,
+    /// A successor of it that was not used yet: its reply may be under way, or lost.
+    Pending,
+    /// Nothing any more. Who shows it gives away that two hold it.
+    Retired,
+}
+
+/// A token of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// SHA-256 of it.
+    pub hash: [u8; 32],
+    /// What it is good for.
+    pub role: TokenRole,
+    /// Rises with each token of the device that takes a role.
+    pub rank: u64,
 }
 
 /// How far a writer has come.
@@ -74,7 +119,8 @@ pub struct NextIds {
     pub user: u64,
     /// Next conversation.
     pub conversation: u64,
-    /// Next message, counted over the whole cluster.
+    /// Next message, counted over the whole cluster; also the number of the next change of any other kind that a user may
+    /// come to see.
     pub message: u64,
 }
 
@@ -131,11 +177,41 @@ pub trait State: Lookup {
     /// Storage failed.
     fn sender(&self, conversation: u64, number: u64) -> Result<Option<u64>, Self::Error>;
 
-    /// A member's read mark; 0 before the first.
+    /// How far a member has come; nowhere if no member.
     ///
     /// # Errors
     /// Storage failed.
-    fn read_mark(&self, conversation: u64, user: u64) -> Result<u64, Self::Error>;
+    fn standing(&self, conversation: u64, user: u64) -> Result<Standing, Self::Error>;
+
+    /// Everybody who is in a conversation with a user, the user included, by rising id.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn acquaintances(&self, user: u64) -> Result<Vec<u64>, Self::Error>;
+
+    /// The device of that id, revoked or not.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn device(&self, id: u64) -> Result<Option<Device>, Self::Error>;
+
+    /// Ids of a user's devices that are logged in, the one that has been silent longest first.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn live_devices(&self, user: u64) -> Result<Vec<u64>, Self::Error>;
+
+    /// The tokens of a device by rising rank.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn tokens(&self, device: u64) -> Result<Vec<Token>, Self::Error>;
+
+    /// Whether any device has that token.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn is_token(&self, hash: &[u8; 32]) -> Result<bool, Self::Error>;
 
     /// How far a writer has come; `None` if it never wrote.
     ///
@@ -170,6 +246,9 @@ pub trait State: Lookup {
 
 /// One change of the state: the row as it is afterwards. Encoded into the chained hash, so variants and fields are
 /// only ever appended, and a change of an existing one is a new rule level.
+///
+/// `changed` is a change number: [`NextIds::message`], which moves on. At rule levels that number no changes it is 0 and
+/// left out of the hash, which is then what it was before there were any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Change<'a> {
     /// A new account.
@@ -193,6 +272,9 @@ pub enum Change<'a> {
         id: u64,
         /// When, milliseconds since 1970.
         time_ms: u64,
+        /// The change's number.
+        #[serde(skip_serializing_if = "is_unnumbered")]
+        changed: u64,
     },
     /// A new view limit.
     ViewLimitSet {
@@ -200,6 +282,9 @@ pub enum Change<'a> {
         id: u64,
         /// The limit.
         limit: u32,
+        /// The change's number.
+        #[serde(skip_serializing_if = "is_unnumbered")]
+        changed: u64,
     },
     /// A new conversation. Read marks of its members start at 0.
     ConversationAdded {
@@ -211,6 +296,9 @@ pub enum Change<'a> {
         members: &'a [u64],
         /// When, milliseconds since 1970.
         time_ms: u64,
+        /// The change's number.
+        #[serde(skip_serializing_if = "is_unnumbered")]
+        changed: u64,
     },
     /// A new message.
     MessageAdded {
@@ -237,8 +325,11 @@ pub enum Change<'a> {
         conversation: u64,
         /// Which.
         number: u64,
+        /// The change's number.
+        #[serde(skip_serializing_if = "is_unnumbered")]
+        changed: u64,
     },
-    /// A higher read mark.
+    /// A higher read mark, at rule levels that number no changes.
     ReadMarkRaised {
         /// Where.
         conversation: u64,
@@ -290,4 +381,94 @@ pub enum Change<'a> {
         /// When, milliseconds since 1970.
         time_ms: u64,
     },
+    /// Higher marks.
+    MarksRaised {
+        /// Where.
+        conversation: u64,
+        /// Whose.
+        user: u64,
+        /// Of what is on a device, not below the other.
+        delivered: u64,
+        /// Of what was read.
+        read: u64,
+        /// The change's number.
+        changed: u64,
+    },
+    /// A member has emptied the own view.
+    ViewCleared {
+        /// Of which conversation.
+        conversation: u64,
+        /// Whose.
+        user: u64,
+        /// Number of the last message that is gone from it.
+        upto: u64,
+        /// The change's number.
+        changed: u64,
+    },
+    /// A new nickname.
+    NicknameSet {
+        /// Whose.
+        id: u64,
+        /// The nickname.
+        nickname: &'a str,
+        /// The change's number.
+        changed: u64,
+    },
+    /// A new password.
+    PasswordSet {
+        /// Whose.
+        id: u64,
+        /// Argon2id in PHC text form.
+        password_hash: &'a str,
+    },
+    /// A new device.
+    DeviceAdded {
+        /// Its id.
+        id: u64,
+        /// Whose.
+        user: u64,
+        /// What it calls itself.
+        name: &'a str,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A device has logged in again.
+    DeviceSeen {
+        /// Which.
+        id: u64,
+        /// What it calls itself now, if it said so.
+        name: Option<&'a str>,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A device is logged out for good. Its tokens, its place as a writer and its kept outcomes go.
+    DeviceRevoked {
+        /// Which.
+        id: u64,
+        /// Whose.
+        user: u64,
+        /// When, milliseconds since 1970.
+        time_ms: u64,
+    },
+    /// A token takes a role, a new one or one that is there.
+    TokenSet {
+        /// Of which device.
+        device: u64,
+        /// Its hash.
+        hash: &'a [u8; 32],
+        /// The role.
+        role: TokenRole,
+        /// Its new rank.
+        rank: u64,
+    },
+    /// A token is forgotten.
+    TokenDropped {
+        /// Its hash.
+        hash: &'a [u8; 32],
+    },
+}
+
+/// Whether a change number says that there is none.
+fn is_unnumbered(changed: &u64) -> bool {
+    *changed == 0
 }

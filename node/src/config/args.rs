@@ -146,7 +146,7 @@ pub struct RunArgs {
     /// One-time code to join with, as another server printed it
     #[arg(long, env = "SAMIRA_JOIN_CODE", value_name = "CODE", hide_env_values = true)]
     pub join_code: Option<String>,
-    /// Who may speak without TLS [default: loopback]
+    /// Who may speak without TLS; with it everybody may [default: loopback]
     #[arg(long, env = "SAMIRA_PLAINTEXT", value_enum)]
     pub plaintext: Option<Plaintext>,
     /// Whether people may make accounts themselves [default: open]
@@ -168,7 +168,7 @@ pub enum Plaintext {
     Loopback,
     /// Everybody, unencrypted: for networks that are trusted as a whole.
     Any,
-    /// Nobody.
+    /// Nobody: TLS only.
     Off,
 }
 

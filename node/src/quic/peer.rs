@@ -35,6 +35,8 @@ pub enum Lane {
     Read,
     /// Everything else.
     Control,
+    /// Presence and typing: frequent, never urgent.
+    Whisper,
 }
 
 impl Lane {
@@ -43,7 +45,7 @@ impl Lane {
         match self {
             Lane::Vote | Lane::Append => 2,
             Lane::Forward | Lane::Read | Lane::Control => 1,
-            Lane::Snapshot => 0,
+            Lane::Snapshot | Lane::Whisper => 0,
         }
     }
 }

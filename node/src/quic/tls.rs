@@ -23,6 +23,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 pub const ALPN_PEER: &[u8] = b"samira-peer/1";
 /// ALPN of a newcomer that asks to join.
 pub const ALPN_JOIN: &[u8] = b"samira-join/1";
+/// ALPN of clients that speak our own dialect, over TCP.
+pub const ALPN_CLIENT: &[u8] = b"samira/2";
 
 /// The name of the whole cluster in its certificates.
 pub fn cluster_name(cluster_id: &str) -> String {
@@ -85,6 +87,26 @@ pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
         .with_single_cert(vec![credentials.certificate.clone(), credentials.ca.clone()], credentials.key.clone_key())?;
     config.alpn_protocols = vec![ALPN_PEER.to_vec(), ALPN_JOIN.to_vec()];
     Ok(config.try_into()?)
+}
+
+/// For clients, over TCP. They show no certificate, and check that the node's was issued by the authority that they have
+/// the pin of, under the name of the cluster: addresses may change.
+///
+/// Nothing is kept to resume sessions with. A client that comes back after a failover comes to another node, which could
+/// not know the session without a key that all nodes share, and a full handshake costs a fraction of a millisecond. TLS 1.2
+/// is off: nobody needs it, since the original's clients speak no TLS at all.
+///
+/// # Errors
+/// The credentials do not work.
+pub fn client_server(credentials: &Credentials) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![credentials.certificate.clone(), credentials.ca.clone()], credentials.key.clone_key())?;
+    config.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
 }
 
 /// For dialling admitted nodes.

@@ -21,6 +21,7 @@ mod succession;
 #[cfg(test)]
 mod tests;
 pub mod types;
+pub mod whisper;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,6 +45,8 @@ use self::server::{Parts, PeerServer};
 use self::snapshot::SnapshotBuilder;
 use self::state_machine::ChatStateMachine;
 use self::types::{Peer, Raft};
+use self::whisper::Whispers;
+use crate::chat::effect::Listener;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::env::Clock;
 use crate::limits::{
@@ -97,6 +100,8 @@ pub struct Ground {
     pub clock: Clock,
     /// Raised when the storage fails.
     pub alarm: Alarm,
+    /// Told what is applied, from the first entry on.
+    pub listener: Option<Listener>,
 }
 
 /// Running consensus.
@@ -107,6 +112,8 @@ pub struct Consensus {
     pub reads: Reads,
     /// Who leads.
     pub leadership: Leadership,
+    /// What is told to the other nodes and never stored.
+    pub whispers: Whispers,
     raft: Raft,
     log: RaftLog,
     peers: Arc<Peers>,
@@ -148,12 +155,17 @@ fn config() -> Config {
 }
 
 impl Consensus {
-    /// Opens the databases and starts everything. `completions` gets the outcomes of the service's writes.
+    /// Opens the databases and starts everything. `completions` gets the outcomes of the service's writes, `whispered`
+    /// what other nodes say in passing.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(ground: Ground, completions: mpsc::Sender<Vec<Completion>>) -> Result<Self, StartError> {
-        let Ground { data, identity, socket, clock, alarm } = ground;
+    pub async fn start(
+        ground: Ground,
+        completions: mpsc::Sender<Vec<Completion>>,
+        whispered: mpsc::Sender<whisper::Heard>,
+    ) -> Result<Self, StartError> {
+        let Ground { data, identity, socket, clock, alarm, listener } = ground;
         let credentials = data.credentials(&identity)?;
         // Read here, so that a broken key is told before anything is served.
         let keeps_ca_key = data.authority()?.is_some();
@@ -165,6 +177,9 @@ impl Consensus {
         storage::check_positions(&state_path, state.applied(), log.purged_index())?;
         let (removals_changed, removals) = watch::channel(Removals::default());
         state.observe_removals(move |removals| drop(removals_changed.send_replace(removals.clone())));
+        if let Some(listener) = listener {
+            state.tell(listener);
+        }
         let files = Arc::new(StateFiles::open(&state_path, alarm.clone())?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
@@ -216,8 +231,10 @@ impl Consensus {
             remover: remover.clone(),
             candidate,
             files,
+            whispered,
         });
-        Ok(Consensus { proposer, reads, leadership, raft, log, peers, remover })
+        let whispers = Whispers::start(leadership.clone());
+        Ok(Consensus { proposer, reads, leadership, whispers, raft, log, peers, remover })
     }
 
     /// Removes a member for good: the one called `who`, a name or an id in hexadecimal. `by` is the name of this server.

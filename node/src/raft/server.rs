@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::mpsc;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{PeerReply, PeerRequest};
 use wire::replication::{decode, encode};
@@ -15,7 +16,7 @@ use super::membership::{self, Doorkeeper};
 use super::network::incoming;
 use super::removal::Remover;
 use super::types::Raft;
-use super::{propose, read};
+use super::{propose, read, whisper};
 use crate::limits::{JOIN_TIMEOUT, RETRY_PAUSE};
 use crate::quic::endpoint::{Admission, Content, Handler};
 use crate::quic::peer::Lane;
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) remover: Remover,
     pub(super) candidate: Candidate,
     pub(super) files: Arc<StateFiles>,
+    pub(super) whispered: mpsc::Sender<whisper::Heard>,
 }
 
 /// Answers peers. The endpoint needs it before the engine exists, so it is filled in after.
@@ -168,6 +170,11 @@ impl Parts {
                     Ok(request) => PeerReply::Join { reply: encode(&self.doorkeeper.admit(&self.raft, request).await) },
                     Err(_) => PeerReply::Join { reply: encode(&JoinReply::Refused(JoinRefusal::BadRequest)) },
                 }
+            }
+            PeerRequest::Whispers { whispers } => {
+                // Where the service does not keep up nothing is lost that matters.
+                let _ = self.whispered.try_send((from, whispers));
+                PeerReply::Done
             }
             PeerRequest::Remove { node, by } => {
                 if !self.leads() {

@@ -1,56 +1,50 @@
-//! The chat service, in the dialect of the original's clients: requests in, replies out.
+//! The chat service: requests in, replies and events out, in two dialects.
 //!
-//! One task owns all client sessions. It is woken by turns of the poll thread, by outcomes of writes, and by jobs that
-//! have ended; whatever one wake-up yields goes back to the poll thread as one batch. Idle connections have no task and
-//! no timer.
+//! One task owns all client sessions. It is woken by turns of the poll thread, by outcomes of writes, by jobs that have
+//! ended, by what was applied, by other nodes, and by deadlines; whatever one wake-up yields goes back to the poll thread
+//! as one batch. Idle connections have no task and no timer.
 //!
 //! Reading order:
 //!
-//! * [`session`]: the order of requests and replies of one connection, and who is logged in on it.
-//! * [`dispatch`]: what each action is and who may ask for it.
-//! * [`job`]: requests that take their time: reads, logins, and writes that depend on a read.
-//! * [`page`]: what an open chat page of the original's client shows, which follows from what it was sent.
-//! * [`history`], [`lists`], [`reply`]: what replies hold, within the bytes such a client can read.
+//! * [`backend`]: what both dialects stand on.
+//! * [`chat`]: our own dialect, in SAMIRA/2 and JSON/2: pipelined requests, and events that are pushed.
+//! * [`legacy`]: the dialect of the original's clients.
 //! * [`passwords`]: Argon2id on a thread of its own.
 //!
-//! What a client may do follows from who is logged in on its connection. The original let any connection act for
-//! anybody; here a request in somebody else's name is refused in words. A successful signup also logs in, if nobody is
-//! logged in yet, because the original's client goes on after it without a login. A failed login changes nothing.
+//! What a client may do follows from who is logged in on its connection, in both.
 
-mod dispatch;
-mod history;
-mod job;
-mod lists;
-mod page;
+mod backend;
+mod chat;
+mod legacy;
 mod passwords;
-mod reply;
-mod session;
 #[cfg(test)]
 mod tests;
-mod timestamp;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
-use wire::legacy::reply::{HelloReply, Shown, Status};
-use wire::legacy::text;
-use wire::replication::command::{Chat, Command, Outcome, Refusal};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use wire::codec::Codec;
+use wire::frame;
+use wire::replication::command::Command;
+use wire::replication::rpc::Whisper;
 
-use self::dispatch::Plan;
-use self::job::{Backend, Cluster, Done, Job, Update};
+use self::backend::{Backend, Cluster, NodeAddress};
 use self::passwords::Passwords;
-use self::session::{Session, Stage, Waiting};
-use crate::bridge::{ConnId, Event, Outgoing, Replies, Turn};
+use crate::bridge::{ConnId, Event, Outgoing, Replies, Security, Turn};
+use crate::chat::effect::{Applied, Audience, Listener};
 use crate::env::Clock;
-use crate::limits::SERVICE_QUEUE_BYTES_MAX;
+use crate::limits::EFFECTS_MAX;
+use crate::raft::leader::Leadership;
 use crate::raft::propose::{Completion, ProposeError, Proposer, Ticket};
 use crate::raft::read::{Freshness, Reads};
+use crate::raft::whisper::{Heard, Whispers};
 use crate::storage::Queries;
-
-/// Characters of a client's own name that are told back to it.
-const CLIENT_ID_CHARS_MAX: usize = 64;
 
 /// What the service works with.
 #[derive(Debug)]
@@ -63,24 +57,72 @@ pub struct Parts {
     pub queries: Queries,
     /// Where replies go.
     pub replies: Replies,
+    /// Who leads, and who else there is.
+    pub leadership: Leadership,
+    /// What other nodes are told in passing.
+    pub whispers: Whispers,
+    /// Who we are.
+    pub whom: Whom,
     /// Whether strangers may make accounts.
     pub signup_open: bool,
 }
 
-/// Starts the service as a task of the running runtime. It ends when one of its two inputs does.
+/// What clients are told about this node.
+#[derive(Debug, Clone)]
+pub struct Whom {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Name of this node.
+    pub node: String,
+}
+
+/// What wakes the service.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What clients send.
+    pub turns: mpsc::Receiver<Turn>,
+    /// Outcomes of writes.
+    pub completions: mpsc::Receiver<Vec<Completion>>,
+    /// What was applied.
+    pub applied: AppliedQueue,
+    /// What other nodes say in passing.
+    pub whispered: mpsc::Receiver<Heard>,
+}
+
+/// What was applied, on its way from the apply thread to the service. Where the service does not keep up, something is
+/// left out, and it is told that.
+#[derive(Debug)]
+pub struct AppliedQueue {
+    audience: Audience,
+    queue: mpsc::Receiver<Applied>,
+    left_out: Arc<Notify>,
+}
+
+/// Makes the way from the apply thread to the service.
+pub fn applied_queue() -> (Listener, AppliedQueue) {
+    let (sender, queue) = mpsc::channel(EFFECTS_MAX);
+    let (audience, left_out) = (Audience::default(), Arc::new(Notify::new()));
+    let noticed = left_out.clone();
+    let tell = Box::new(move |applied| {
+        if sender.try_send(applied).is_err() {
+            noticed.notify_one();
+        }
+    });
+    (Listener { audience: audience.clone(), tell }, AppliedQueue { audience, queue, left_out })
+}
+
+/// Starts the service as a task of the running runtime. It ends when the transport or the proposer does.
 ///
 /// # Errors
 /// The thread for passwords cannot be started.
-pub fn start(
-    parts: Parts,
-    turns: mpsc::Receiver<Turn>,
-    completions: mpsc::Receiver<Vec<Completion>>,
-) -> io::Result<AbortHandle> {
-    let Parts { proposer, reads, queries, replies, signup_open } = parts;
+pub fn start(parts: Parts, inputs: Inputs) -> io::Result<AbortHandle> {
+    let Parts { proposer, reads, queries, replies, leadership, whispers, whom, signup_open } = parts;
     let passwords = Passwords::start()?;
-    let backend = Backend { cluster: Consensus { proposer, reads }, queries, passwords };
-    let service = Service::new(backend, signup_open, move |batch| replies.send(batch));
-    Ok(tokio::spawn(service.run(turns, completions)).abort_handle())
+    let cluster = Consensus { proposer, reads, leadership: leadership.clone(), whispers };
+    let backend = Backend { cluster, queries, passwords };
+    let service =
+        Service::new(backend, whom, signup_open, inputs.applied.audience.clone(), move |batch| replies.send(batch));
+    Ok(tokio::spawn(service.run(inputs, Some(leadership))).abort_handle())
 }
 
 /// The real cluster.
@@ -88,6 +130,8 @@ pub fn start(
 struct Consensus {
     proposer: Proposer,
     reads: Reads,
+    leadership: Leadership,
+    whispers: Whispers,
 }
 
 impl Cluster for Consensus {
@@ -98,44 +142,75 @@ impl Cluster for Consensus {
     async fn barrier(&self) -> Freshness {
         self.reads.barrier().await
     }
+
+    fn nodes(&self) -> Vec<NodeAddress> {
+        let leader = self.leadership.leader();
+        let members = self.leadership.members().into_iter();
+        members
+            .map(|(member, _)| NodeAddress {
+                leader: leader == Some(member.id),
+                name: member.name,
+                address: member.address,
+            })
+            .collect()
+    }
+
+    fn whisper(&self, whispers: Vec<Whisper>) {
+        self.whispers.send(whispers);
+    }
 }
 
-/// All sessions, and what they share.
+/// All sessions of both dialects.
 struct Service<C, S> {
-    sessions: HashMap<ConnId, Session>,
-    shared: Shared<C>,
+    backend: Backend<C>,
+    /// Connections that speak JSON and have not shown yet in which dialect.
+    undecided: HashMap<ConnId, Undecided>,
+    legacy: legacy::Clients<C>,
+    chat: chat::Clients<C>,
     send: S,
 }
 
-/// What a session needs while one of its requests is handled.
-struct Shared<C> {
-    backend: Backend<C>,
-    signup_open: bool,
-    jobs: JoinSet<(ConnId, u64, Done)>,
-    /// Who waits for which write.
-    writes: HashMap<u64, (ConnId, u64)>,
-    next_ticket: u64,
-    /// Bytes of requests that wait, over all sessions.
-    waiting_bytes: usize,
-    out: Vec<Outgoing>,
+#[derive(Debug, Clone, Copy)]
+struct Undecided {
+    secure: bool,
+    own_dialect: bool,
+}
+
+/// Numbers under which one dialect waits for its writes.
+#[derive(Debug)]
+struct Tickets {
+    next: u64,
+}
+
+impl Tickets {
+    /// The even ones.
+    const LEGACY: Tickets = Tickets { next: 0 };
+    /// The odd ones.
+    const CHAT: Tickets = Tickets { next: 1 };
+
+    fn next(&mut self) -> u64 {
+        let ticket = self.next;
+        self.next += 2;
+        ticket
+    }
 }
 
 impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
-    fn new(backend: Backend<C>, signup_open: bool, send: S) -> Self {
-        let shared = Shared {
+    fn new(backend: Backend<C>, whom: Whom, signup_open: bool, audience: Audience, send: S) -> Self {
+        Service {
+            undecided: HashMap::new(),
+            legacy: legacy::Clients::new(backend.clone(), signup_open, Tickets::LEGACY),
+            chat: chat::Clients::new(backend.clone(), whom, signup_open, audience),
             backend,
-            signup_open,
-            jobs: JoinSet::new(),
-            writes: HashMap::new(),
-            next_ticket: 0,
-            waiting_bytes: 0,
-            out: Vec::new(),
-        };
-        Service { sessions: HashMap::new(), shared, send }
+            send,
+        }
     }
 
-    async fn run(mut self, mut turns: mpsc::Receiver<Turn>, mut completions: mpsc::Receiver<Vec<Completion>>) {
+    async fn run(mut self, inputs: Inputs, mut leadership: Option<Leadership>) {
+        let Inputs { mut turns, mut completions, applied, mut whispered } = inputs;
+        let AppliedQueue { mut queue, left_out, .. } = applied;
         loop {
+            let deadline = self.chat.deadline();
             tokio::select! {
                 // What is done first: it makes room for what is new.
                 biased;
@@ -143,17 +218,30 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                     Some(completed) => completed.into_iter().for_each(|one| self.written(one)),
                     None => return,
                 },
-                Some(ended) = self.shared.jobs.join_next() => match ended {
-                    Ok((conn, number, done)) => self.job_done(conn, number, done),
-                    // Nothing aborts a job, so it panicked; the bug must not be swallowed.
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                },
+                Some(applied) = queue.recv() => {
+                    self.chat.applied(&applied);
+                    while let Ok(more) = queue.try_recv() {
+                        self.chat.applied(&more);
+                    }
+                }
+                () = left_out.notified() => self.chat.missed(|_| true),
+                Some(ended) = self.legacy.next_ended() => self.legacy.job_done(ended),
+                Some(ended) = self.chat.next_ended() => self.chat.job_done(ended),
+                () = changed(&mut leadership) => self.chat.cluster_changed(),
+                () = until(deadline) => self.chat.due(Clock.monotonic()),
                 turn = turns.recv() => match turn {
                     Some(turn) => self.turn(turn),
                     None => return,
                 },
+                Some((node, whispers)) = whispered.recv() => self.chat.heard(node, &whispers),
             }
-            let batch = std::mem::take(&mut self.shared.out);
+            let whispers = self.chat.take_whispers();
+            if !whispers.is_empty() {
+                self.backend.cluster.whisper(whispers);
+            }
+            let mut batch = Vec::new();
+            self.legacy.take_outgoing(&mut batch);
+            self.chat.take_outgoing(&mut batch);
             (self.send)(batch);
         }
     }
@@ -162,193 +250,80 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         let Turn { mut bytes, events } = turn;
         for event in events {
             match event {
-                Event::Opened { conn, codec, peer: _ } => {
-                    self.sessions.insert(conn, Session::new(codec));
-                }
-                Event::Frame { conn, range } => {
-                    let Some(session) = self.sessions.get_mut(&conn) else { continue };
-                    let frame = &mut bytes[range];
-                    if session.is_free() && !session.has_waiting() {
-                        self.shared.frame(conn, session, frame);
-                        self.shared.flush(conn, session);
-                    } else {
-                        let room = SERVICE_QUEUE_BYTES_MAX.saturating_sub(self.shared.waiting_bytes);
-                        self.shared.waiting_bytes += session.keep(frame, room);
+                Event::Opened { conn, codec, secure, own_dialect, peer: _ } => {
+                    let secure = secure != Security::Plain;
+                    match codec {
+                        Codec::Json => drop(self.undecided.insert(conn, Undecided { secure, own_dialect })),
+                        Codec::Samira1 => self.legacy.opened(conn, codec),
+                        Codec::Json2 | Codec::Samira2 => self.chat.opened(conn, codec, secure),
                     }
                 }
+                Event::Frame { conn, range } => self.frame(conn, &mut bytes[range]),
                 Event::Malformed { conn, error } => {
-                    let Some(session) = self.sessions.get_mut(&conn) else { continue };
-                    session.keep_malformed(error);
-                    self.shared.proceed(conn, session);
+                    self.decide(conn, None);
+                    self.chat.malformed(conn, error);
+                    self.legacy.malformed(conn, error);
                 }
                 Event::Closed { conn } => {
-                    if let Some(session) = self.sessions.remove(&conn) {
-                        self.shared.waiting_bytes -= session.waiting_bytes();
-                    }
+                    self.undecided.remove(&conn);
+                    self.legacy.closed(conn);
+                    self.chat.closed(conn);
                 }
             }
+        }
+    }
+
+    fn frame(&mut self, conn: ConnId, bytes: &mut [u8]) {
+        self.decide(conn, Some(bytes));
+        match self.chat.codec(conn) {
+            Some(codec) => self.chat.frame(conn, frame::body(codec, bytes)),
+            None => self.legacy.frame(conn, bytes),
+        }
+    }
+
+    /// The first message of a connection in JSON tells its dialect.
+    fn decide(&mut self, conn: ConnId, first: Option<&[u8]>) {
+        let Some(Undecided { secure, own_dialect }) = self.undecided.remove(&conn) else { return };
+        if own_dialect || first.is_some_and(says_hello) {
+            self.chat.opened(conn, Codec::Json2, secure);
+        } else {
+            self.legacy.opened(conn, Codec::Json);
         }
     }
 
     fn written(&mut self, Completion { ticket, result }: Completion) {
-        let Some((conn, number)) = self.shared.writes.remove(&ticket) else { return };
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.writes -= 1;
-        if session.writes == 0 && session.has_pages() {
-            session.pages_go_on(Clock.monotonic());
-        }
-        if let Ok(Outcome::Refused(Refusal::NoSuchUser)) = result {
-            session.change_identity(None);
-        }
-        session.finish(number, reply::of_write(session.codec, &result));
-        self.shared.proceed(conn, session);
-    }
-
-    fn job_done(&mut self, conn: ConnId, number: u64, done: Done) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.busy = false;
-        if done.fresh
-            && let Some(who) = &mut session.who
-        {
-            who.read_only = false;
-        }
-        match done.update {
-            Update::Nothing => {}
-            Update::LoggedIn(who) => session.change_identity(Some(who)),
-            Update::SignedUp(who) if session.who.is_none() => session.change_identity(Some(who)),
-            Update::SignedUp(_) => {}
-            Update::LoggedOut => session.change_identity(None),
-            Update::Shown { chat, page } => session.remember(&chat, page, Clock.monotonic()),
-            Update::Opening { chat } => session.close_page(&chat),
-        }
-        session.finish(number, done.reply);
-        self.shared.proceed(conn, session);
-    }
-}
-
-impl<C: Cluster> Shared<C> {
-    /// Goes on with a session after something it waited for.
-    fn proceed(&mut self, conn: ConnId, session: &mut Session) {
-        if session.writes == 0
-            && let Some((number, job)) = session.parked.take()
-        {
-            self.spawn(conn, session, number, job);
-        }
-        while let Some(next) = session.next() {
-            match next {
-                Waiting::Frame(mut frame) => {
-                    self.waiting_bytes -= frame.len();
-                    self.frame(conn, session, &mut frame);
-                }
-                Waiting::Crowded => {
-                    let reply = reply::refused(session.codec, text::BUSY);
-                    answer(session, reply);
-                }
-                Waiting::Malformed(error) => malformed(session, error),
-            }
-        }
-        self.flush(conn, session);
-    }
-
-    /// Begins the request in `frame`.
-    fn frame(&mut self, conn: ConnId, session: &mut Session, frame: &mut [u8]) {
-        match session.stage {
-            Stage::Ending => {}
-            Stage::Hello => hello(session, frame),
-            Stage::Open => match session.codec.decode_request(frame) {
-                Err(error) => malformed(session, error),
-                Ok(request) => match dispatch::plan(session, &request, self.signup_open) {
-                    Err(said) => answer(session, reply::refused(session.codec, &said)),
-                    Ok(Plan::Reply(reply)) => answer(session, reply),
-                    Ok(Plan::Write(command)) => {
-                        if let Command::DeleteMessages { chat: Chat::Id(conversation), numbers, .. } = &command {
-                            session.ask_deletion(*conversation, numbers);
-                        }
-                        if session.who.as_ref().is_some_and(|who| who.read_only) {
-                            self.begin(conn, session, job::deferred(&command));
-                        } else {
-                            self.write(conn, session, &command);
-                        }
-                    }
-                    Ok(Plan::Job(job)) => self.begin(conn, session, job),
-                },
-            },
-        }
-    }
-
-    fn write(&mut self, conn: ConnId, session: &mut Session, command: &Command<'_>) {
-        let (ticket, number) = (self.next_ticket, session.begin());
-        self.next_ticket += 1;
-        match self.backend.cluster.submit(command, Ticket::Service(ticket)) {
-            Ok(()) => {
-                self.writes.insert(ticket, (conn, number));
-                session.writes += 1;
-                if session.has_pages() {
-                    session.pages_wait(Clock.monotonic());
-                }
-            }
-            Err(error) => session.finish(number, reply::of_write(session.codec, &Err(error))),
-        }
-    }
-
-    /// Begins a job, or lets it wait for the writes before it.
-    fn begin(&mut self, conn: ConnId, session: &mut Session, job: Job) {
-        let number = session.begin();
-        if session.writes == 0 {
-            self.spawn(conn, session, number, job);
+        if ticket % 2 == Tickets::LEGACY.next {
+            self.legacy.written(ticket, &result);
         } else {
-            session.parked = Some((number, job));
-        }
-    }
-
-    fn spawn(&mut self, conn: ConnId, session: &mut Session, number: u64, mut job: Job) {
-        session.busy = true;
-        if let Job::Messages { chat, open } = &mut job {
-            *open = session.open_page(chat, Clock.monotonic());
-        }
-        let run = self.backend.clone().run(job, session.who.clone(), session.codec);
-        self.jobs.spawn(async move { (conn, number, run.await) });
-    }
-
-    /// Collects the replies whose turn it is.
-    fn flush(&mut self, conn: ConnId, session: &mut Session) {
-        while let Some((bytes, close)) = session.ready() {
-            self.out.push(Outgoing { conn, bytes, close });
+            self.chat.written(ticket, &result);
         }
     }
 }
 
-/// Answers the first message of a connection.
-fn hello(session: &mut Session, frame: &mut [u8]) {
-    let codec = session.codec;
-    let hello = match codec.decode_hello(frame) {
-        Ok(hello) => hello,
-        Err(error) => return malformed(session, error),
-    };
-    match hello.client_id {
-        Some(id) => {
-            let end = id.char_indices().nth(CLIENT_ID_CHARS_MAX).map_or(id.len(), |(end, _)| end);
-            let message = Shown(text::Welcome(&id[..end]));
-            session.stage = Stage::Open;
-            answer(session, reply::encode(codec, &HelloReply { status: Status::Connected, message }));
-        }
-        None => {
-            session.stage = Stage::Ending;
-            let refusal = HelloReply { status: Status::Error, message: text::CLIENT_ID_REQUIRED };
-            answer(session, reply::encode(codec, &refusal));
-        }
+/// Whether the first message of a connection is one of our own dialect.
+fn says_hello(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Probe {
+        hello: Option<IgnoredAny>,
+    }
+
+    // Decoding JSON changes it, and this message is decoded again.
+    let mut copy = message.to_vec();
+    Codec::Json.decode::<Probe>(&mut copy).is_ok_and(|probe| probe.hello.is_some())
+}
+
+/// Returns when leader or members have changed; never without a cluster that could.
+async fn changed(leadership: &mut Option<Leadership>) {
+    match leadership {
+        Some(leadership) => leadership.changed().await,
+        None => std::future::pending().await,
     }
 }
 
-/// Says what is wrong, as the last thing on this connection.
-fn malformed(session: &mut Session, error: wire::DecodeError) {
-    if session.stage != Stage::Ending {
-        session.stage = Stage::Ending;
-        answer(session, reply::malformed(session.codec, error));
+/// Returns at `deadline`; never without one.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
-}
-
-fn answer(session: &mut Session, reply: Vec<u8>) {
-    let number = session.begin();
-    session.finish(number, reply);
 }

@@ -15,6 +15,7 @@
 
 pub mod apply;
 mod checkpoints;
+mod device_rows;
 pub mod entry;
 pub mod log;
 pub mod query;
@@ -28,6 +29,7 @@ mod state_copy;
 mod state_tx;
 pub mod trouble;
 mod wal;
+mod writers;
 
 pub use query_pool::Queries;
 

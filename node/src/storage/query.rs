@@ -2,6 +2,15 @@
 //!
 //! A reader sees the last committed transaction. How fresh that is, the caller has settled before
 //! (by a read barrier).
+//!
+//! Here is what the original's dialect asks; what ours asks is in [`people`], [`devices`], [`conversations`], [`timeline`]
+//! and [`sync`].
+
+pub mod conversations;
+pub mod devices;
+pub mod people;
+pub mod sync;
+pub mod timeline;
 
 use std::path::Path;
 use std::rc::Rc;

@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 
-use crate::chat::state::{Conversation, User};
+use crate::chat::state::{Conversation, Standing, User};
 
 /// A u64 as SQLite stores it: the same 64 bits.
 pub(super) fn sql(value: u64) -> i64 {
@@ -29,7 +29,7 @@ pub(super) fn postcard_at<T: for<'a> Deserialize<'a>>(row: &Row<'_>, column: usi
     postcard::from_bytes(row.get_ref(column)?.as_blob()?).map_err(|error| damaged(column, error))
 }
 
-fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
 }
 
@@ -50,16 +50,16 @@ pub(super) fn user_named(connection: &Connection, name: &str) -> rusqlite::Resul
 /// A conversation and its last message number.
 pub(super) fn conversation(connection: &Connection, id: u64) -> rusqlite::Result<Option<(Conversation, u64)>> {
     let found = connection
-        .prepare_cached("SELECT legacy_id, last_number FROM conversations WHERE id = ?1")?
-        .query_row([sql(id)], |row| Ok((row.get(0)?, u64_at(row, 1)?)))
+        .prepare_cached("SELECT legacy_id, last_number, changed FROM conversations WHERE id = ?1")?
+        .query_row([sql(id)], |row| Ok((row.get(0)?, u64_at(row, 1)?, u64_at(row, 2)?)))
         .optional()?;
-    let Some((legacy_id, last_number)) = found else { return Ok(None) };
+    let Some((legacy_id, last_number, changed)) = found else { return Ok(None) };
     let mut members = connection
         .prepare_cached("SELECT user FROM members WHERE conversation = ?1")?
         .query_map([sql(id)], |row| u64_at(row, 0))?
         .collect::<rusqlite::Result<Vec<u64>>>()?;
     members.sort_unstable();
-    Ok(Some((Conversation { legacy_id, members }, last_number)))
+    Ok(Some((Conversation { legacy_id, members, changed }, last_number)))
 }
 
 pub(super) fn direct(connection: &Connection, one: u64, other: u64) -> rusqlite::Result<Option<u64>> {
@@ -76,9 +76,24 @@ pub(super) fn labelled(connection: &Connection, legacy_id: &str) -> rusqlite::Re
         .optional()
 }
 
-pub(super) fn read_mark(connection: &Connection, conversation: u64, user: u64) -> rusqlite::Result<Option<u64>> {
+/// How far a member has come; `None` for somebody else.
+pub(super) fn standing(connection: &Connection, conversation: u64, user: u64) -> rusqlite::Result<Option<Standing>> {
     connection
-        .prepare_cached("SELECT read_mark FROM members WHERE conversation = ?1 AND user = ?2")?
-        .query_row(params![sql(conversation), sql(user)], |row| u64_at(row, 0))
+        .prepare_cached("SELECT delivered_mark, read_mark, cleared FROM members WHERE conversation = ?1 AND user = ?2")?
+        .query_row(params![sql(conversation), sql(user)], |row| {
+            Ok(Standing { delivered: u64_at(row, 0)?, read: u64_at(row, 1)?, cleared: u64_at(row, 2)? })
+        })
         .optional()
+}
+
+/// Everybody who is in a conversation with a user, the user included, by rising id.
+pub(super) fn acquaintances(connection: &Connection, user: u64) -> rusqlite::Result<Vec<u64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT others.user FROM members AS own JOIN members AS others ON others.conversation = own.conversation
+         WHERE own.user = ?1 UNION SELECT ?1",
+    )?;
+    let found = statement.query_map([sql(user)], |row| u64_at(row, 0))?;
+    let mut users = found.collect::<rusqlite::Result<Vec<u64>>>()?;
+    users.sort_unstable();
+    Ok(users)
 }

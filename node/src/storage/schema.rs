@@ -15,8 +15,11 @@ const APPLICATION_ID: i32 = 0x536d_7261;
 
 /// One step per format version, in order; `PRAGMA user_version` counts the steps a file has taken. Released steps
 /// never change.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_removed_nodes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_removed_nodes.sql"),
+    include_str!("migrations/0003_changes.sql"),
+];
 
 /// Newest format this build knows.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -142,7 +145,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
              PRAGMA cache_size = -{READER_CACHE_KIB};"
         ))
         .map_err(sqlite)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
@@ -264,6 +267,34 @@ mod tests {
             new.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
         };
         assert_eq!((count("writers"), count("removed_nodes")), (1, 0));
+    }
+
+    #[test]
+    fn what_was_there_before_changes_were_numbered_gets_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let mut old = Connection::open(&path).unwrap();
+        migrate(&mut old, &MIGRATIONS[..2]).unwrap();
+        old.execute_batch(
+            "INSERT INTO progress VALUES (0, NULL, NULL, x'01', x'00', 3, 3, 12);
+             INSERT INTO users VALUES (1, 'a', 'A', 'h', 6, 0, NULL), (2, 'b', 'B', 'h', 6, 0, NULL);
+             INSERT INTO conversations VALUES (1, 'a_b', 1, 2, 3, 0), (2, 'a_a', 1, 1, 0, 0);
+             INSERT INTO members VALUES (1, 1, 0), (1, 2, 2), (2, 1, 0);
+             INSERT INTO messages VALUES (7, 1, 1, 1, 0, 1, 9, 1, 1, ''), (8, 1, 2, 1, 0, 0, 9, 1, 2, 'x'),
+                                         (11, 1, 3, 1, 0, 0, 9, 1, 3, 'y');",
+        )
+        .unwrap();
+        drop(old);
+        let new = open_writer(&path).unwrap();
+        let numbers = |query: &str| -> Vec<i64> {
+            let mut statement = new.prepare(query).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(numbers("SELECT changed FROM conversations ORDER BY id"), [7, 0]);
+        assert_eq!(numbers("SELECT delivered_mark FROM members ORDER BY conversation, user"), [0, 2, 0]);
+        assert_eq!(numbers("SELECT changed + cleared + cleared_changed FROM members"), [0, 0, 0]);
+        assert_eq!(numbers("SELECT changed FROM messages UNION ALL SELECT changed FROM users"), [0; 5]);
+        assert_eq!(numbers("SELECT count(*) FROM devices"), [0]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::state_copy;
 use super::state_tx::{Progress, Tx};
 use super::trouble::Alarm;
 use crate::chat::apply::{self, EntryError};
+use crate::chat::effect::{Applied, Effects, Listener};
 
 pub use super::schema::OpenError;
 pub use super::state_copy::{Checkpointer, CopyError, CopyInfo, copy_to};
@@ -55,6 +56,7 @@ pub struct StateDb {
     progress: Progress,
     removals: Removals,
     observer: Option<Observer>,
+    listener: Option<Listener>,
     checkpoints: Option<Checkpoints>,
 }
 
@@ -73,7 +75,7 @@ impl StateDb {
     fn around(connection: Connection, path: PathBuf) -> rusqlite::Result<StateDb> {
         let progress = Progress::load_or_begin(&connection)?;
         let removals = Removals::load(&connection, &progress.membership)?;
-        Ok(StateDb { connection, path, progress, removals, observer: None, checkpoints: None })
+        Ok(StateDb { connection, path, progress, removals, observer: None, listener: None, checkpoints: None })
     }
 
     /// Keeps the write-ahead log short from now on, with a thread of its own. Its failures are told to `alarm`.
@@ -123,16 +125,23 @@ impl StateDb {
         self.observer = Some(Observer(Box::new(observer)));
     }
 
+    /// Tells `listener` from now on what sessions have to know of what is applied and installed.
+    pub fn tell(&mut self, listener: Listener) {
+        self.listener = Some(listener);
+    }
+
     /// Applies entries in one transaction: all of them or none.
     ///
     /// # Errors
     /// An entry is out of order, follows unknown rules or is undecodable, or SQLite failed.
     pub fn apply<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>) -> Result<Vec<AppliedEntry>, ApplyError> {
+        let present = self.listener.as_ref().map(|listener| listener.audience.present()).unwrap_or_default();
+        let mut effects = Effects::new(present.clone());
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tx = Tx::new(&transaction, self.progress.clone());
         let mut applied = Vec::new();
         for entry in entries {
-            applied.push(apply_one(&mut tx, &entry)?);
+            applied.push(apply_one(&mut tx, &entry, &mut effects)?);
         }
         let removals = tx.removals;
         let progress = tx.finish()?;
@@ -141,6 +150,17 @@ impl StateDb {
         self.progress = progress;
         if removals || members {
             self.reload_removals()?;
+        }
+        if let Some(Listener { audience, tell }) = &self.listener {
+            let effects = effects.into_vec();
+            if !effects.is_empty() {
+                tell(Applied::Effects(effects));
+            }
+            // Who came later than this reads what is committed by now.
+            let missed = audience.present().since(&present);
+            if !missed.is_empty() {
+                tell(Applied::Missed(missed));
+            }
         }
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.tend(&self.connection)?;
@@ -167,6 +187,9 @@ impl StateDb {
         state_copy::install(&mut self.connection, &self.path, copy)?;
         self.progress = Progress::load_or_begin(&self.connection).map_err(CopyError::Sqlite)?;
         self.reload_removals().map_err(CopyError::Sqlite)?;
+        if let Some(listener) = &self.listener {
+            (listener.tell)(Applied::Replaced);
+        }
         state_copy::checkpoint(&self.connection, &self.path)
     }
 
@@ -179,7 +202,7 @@ impl StateDb {
     }
 }
 
-fn apply_one(tx: &mut Tx<'_>, entry: &Entry<'_>) -> Result<AppliedEntry, ApplyError> {
+fn apply_one(tx: &mut Tx<'_>, entry: &Entry<'_>, effects: &mut Effects) -> Result<AppliedEntry, ApplyError> {
     let index = entry.log_id.index;
     let last = tx.progress.applied.map(|last| last.index);
     // Not "the next": openraft's conformance suite leaves gaps. That the log has none is asserted where it is read.
@@ -187,7 +210,7 @@ fn apply_one(tx: &mut Tx<'_>, entry: &Entry<'_>) -> Result<AppliedEntry, ApplyEr
         return Err(ApplyError::OutOfOrder { applied: last, got: index });
     }
     let mut hash = tx.progress.state_hash;
-    let applied = apply::apply_entry(tx, &mut hash, entry).map_err(|error| match error {
+    let applied = apply::apply_entry(tx, &mut hash, entry, effects).map_err(|error| match error {
         EntryError::Storage(error) => ApplyError::Sqlite(error),
         EntryError::RuleLevel { got } => ApplyError::Entry { index, reason: EntryError::RuleLevel { got } },
         EntryError::Batch(error) => ApplyError::Entry { index, reason: EntryError::Batch(error) },

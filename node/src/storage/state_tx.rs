@@ -1,18 +1,20 @@
 //! One transaction of `state.db` as the chat rules see it.
 //!
-//! Accounts and conversations that a transaction has looked at are remembered until it ends, and counters are written
-//! once at its end: a batch of five hundred messages into one conversation looks it up once and updates it once.
+//! Accounts, conversations and devices that a transaction has looked at are remembered until it ends, and counters are
+//! written once at its end: a batch of five hundred messages into one conversation looks it up once and updates it once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use wire::limits::OUTCOMES_KEPT;
 use wire::replication::entry::{LogId, Membership};
 
-use super::rows;
-use crate::chat::state::{Change, Conversation, JoinCode, KeptRun, Lookup, NextIds, Position, State, User};
+use super::writers::{Kept, Writers};
+use super::{device_rows, rows};
+use crate::chat::state::{
+    Change, Conversation, Device, JoinCode, KeptRun, Lookup, NextIds, Position, Standing, State, Token, User,
+};
 
 /// Where the state stands: the single row of table `progress`.
 #[derive(Debug, Clone)]
@@ -103,6 +105,8 @@ pub(super) struct Tx<'c> {
     users: RefCell<BTreeMap<u64, Rc<User>>>,
     labels: RefCell<BTreeMap<String, u64>>,
     conversations: RefCell<BTreeMap<u64, CachedConversation>>,
+    devices: RefCell<BTreeMap<u64, Device>>,
+    writers: Writers,
 }
 
 impl<'c> Tx<'c> {
@@ -115,6 +119,8 @@ impl<'c> Tx<'c> {
             users: RefCell::default(),
             labels: RefCell::default(),
             conversations: RefCell::default(),
+            devices: RefCell::default(),
+            writers: Writers::default(),
         }
     }
 
@@ -124,13 +130,19 @@ impl<'c> Tx<'c> {
             if conversation.unwritten {
                 execute(
                     self.connection,
-                    "UPDATE conversations SET last_number = ?2 WHERE id = ?1",
-                    params![rows::sql(id), rows::sql(conversation.last_number)],
+                    "UPDATE conversations SET last_number = ?2, changed = ?3 WHERE id = ?1",
+                    params![rows::sql(id), rows::sql(conversation.last_number), rows::sql(conversation.rules.changed)],
                 )?;
             }
         }
+        self.writers.finish(self.connection)?;
         self.progress.store(self.connection)?;
         Ok(self.progress)
+    }
+
+    /// A change has taken this number; 0: it has none.
+    fn number(&mut self, changed: u64) {
+        self.progress.next.message = self.progress.next.message.max(changed + 1);
     }
 
     /// Looks at a conversation, from memory if possible.
@@ -205,29 +217,41 @@ impl State for Tx<'_> {
             .optional()
     }
 
-    fn read_mark(&self, conversation: u64, user: u64) -> rusqlite::Result<u64> {
-        Ok(rows::read_mark(self.connection, conversation, user)?.unwrap_or(0))
+    fn standing(&self, conversation: u64, user: u64) -> rusqlite::Result<Standing> {
+        Ok(rows::standing(self.connection, conversation, user)?.unwrap_or_default())
+    }
+
+    fn acquaintances(&self, user: u64) -> rusqlite::Result<Vec<u64>> {
+        rows::acquaintances(self.connection, user)
+    }
+
+    fn device(&self, id: u64) -> rusqlite::Result<Option<Device>> {
+        if let Some(device) = self.devices.borrow().get(&id) {
+            return Ok(Some(*device));
+        }
+        let Some(device) = device_rows::device(self.connection, id)? else { return Ok(None) };
+        self.devices.borrow_mut().insert(id, device);
+        Ok(Some(device))
+    }
+
+    fn live_devices(&self, user: u64) -> rusqlite::Result<Vec<u64>> {
+        device_rows::live_devices(self.connection, user)
+    }
+
+    fn tokens(&self, device: u64) -> rusqlite::Result<Vec<Token>> {
+        device_rows::tokens(self.connection, device)
+    }
+
+    fn is_token(&self, hash: &[u8; 32]) -> rusqlite::Result<bool> {
+        device_rows::is_token(self.connection, hash)
     }
 
     fn position(&self, device: u64) -> rusqlite::Result<Option<Position>> {
-        self.connection
-            .prepare_cached("SELECT epoch, last_seq FROM writers WHERE device = ?1")?
-            .query_row([rows::sql(device)], |row| {
-                Ok(Position { epoch: rows::u64_at(row, 0)?, last_seq: rows::u64_at(row, 1)? })
-            })
-            .optional()
+        self.writers.position(self.connection, device)
     }
 
     fn kept_run(&self, device: u64, seq: u64) -> rusqlite::Result<Option<KeptRun>> {
-        self.connection
-            .prepare_cached(
-                "SELECT first_seq, outcomes FROM kept_runs WHERE device = ?1 AND first_seq <= ?2
-                 ORDER BY first_seq DESC LIMIT 1",
-            )?
-            .query_row(params![rows::sql(device), rows::sql(seq)], |row| {
-                Ok(KeptRun { first_seq: rows::u64_at(row, 0)?, outcomes: rows::postcard_at(row, 1)? })
-            })
-            .optional()
+        self.writers.kept_run(self.connection, device, seq)
     }
 
     fn join_code(&self, hash: &[u8; 32]) -> rusqlite::Result<Option<JoinCode>> {
@@ -256,19 +280,40 @@ impl State for Tx<'_> {
                 )?;
                 self.progress.next.user = id + 1;
             }
-            Change::UserDeleted { id, time_ms } => {
+            Change::UserDeleted { id, time_ms, changed } => {
                 execute(
                     self.connection,
-                    "UPDATE users SET deleted_ms = ?2, password_hash = NULL WHERE id = ?1",
-                    params![sql(id), sql(time_ms)],
+                    "UPDATE users SET deleted_ms = ?2, password_hash = NULL, changed = max(changed, ?3) WHERE id = ?1",
+                    params![sql(id), sql(time_ms), sql(changed)],
                 )?;
                 self.users.get_mut().remove(&id);
+                self.number(changed);
             }
-            Change::ViewLimitSet { id, limit } => {
-                execute(self.connection, "UPDATE users SET view_limit = ?2 WHERE id = ?1", params![sql(id), limit])?;
+            Change::ViewLimitSet { id, limit, changed } => {
+                execute(
+                    self.connection,
+                    "UPDATE users SET view_limit = ?2, changed = max(changed, ?3) WHERE id = ?1",
+                    params![sql(id), limit, sql(changed)],
+                )?;
                 self.users.get_mut().remove(&id);
+                self.number(changed);
             }
-            Change::ConversationAdded { id, legacy_id, members, time_ms } => {
+            Change::NicknameSet { id, nickname, changed } => {
+                execute(
+                    self.connection,
+                    "UPDATE users SET nickname = ?2, changed = ?3 WHERE id = ?1",
+                    params![sql(id), nickname, sql(changed)],
+                )?;
+                self.number(changed);
+            }
+            Change::PasswordSet { id, password_hash } => {
+                execute(
+                    self.connection,
+                    "UPDATE users SET password_hash = ?2 WHERE id = ?1",
+                    params![sql(id), password_hash],
+                )?;
+            }
+            Change::ConversationAdded { id, legacy_id, members, time_ms, changed } => {
                 // One member is a notebook: a pair of the same person.
                 let pair = match *members {
                     [one] => Some((one, one)),
@@ -277,9 +322,16 @@ impl State for Tx<'_> {
                 };
                 execute(
                     self.connection,
-                    "INSERT INTO conversations (id, legacy_id, low, high, last_number, created_ms)
-                     VALUES (?1, ?2, ?3, ?4, 0, ?5)",
-                    params![sql(id), legacy_id, pair.map(|p| sql(p.0)), pair.map(|p| sql(p.1)), sql(time_ms)],
+                    "INSERT INTO conversations (id, legacy_id, low, high, last_number, created_ms, changed)
+                     VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)",
+                    params![
+                        sql(id),
+                        legacy_id,
+                        pair.map(|p| sql(p.0)),
+                        pair.map(|p| sql(p.1)),
+                        sql(time_ms),
+                        sql(changed)
+                    ],
                 )?;
                 for &member in members {
                     execute(
@@ -289,6 +341,7 @@ impl State for Tx<'_> {
                     )?;
                 }
                 self.progress.next.conversation = id + 1;
+                self.number(changed);
             }
             Change::MessageAdded { id, conversation, number, sender, time_ms, text, writer, seq } => {
                 execute(
@@ -307,25 +360,49 @@ impl State for Tx<'_> {
                         sql(seq),
                     ],
                 )?;
-                self.progress.next.message = id + 1;
+                self.number(id);
                 self.with_conversation(conversation, |found| {
                     found.last_number = number;
                     found.unwritten = true;
+                    // From before changes were numbered: it comes into sight now.
+                    if number == 1 && found.rules.changed == 0 {
+                        Rc::make_mut(&mut found.rules).changed = id;
+                    }
                 })?;
             }
-            Change::MessageDeleted { conversation, number } => {
+            Change::MessageDeleted { conversation, number, changed } => {
                 execute(
                     self.connection,
-                    "UPDATE messages SET text = '', deleted = 1 WHERE conversation = ?1 AND number = ?2 AND deleted = 0",
-                    params![sql(conversation), sql(number)],
+                    "UPDATE messages SET text = '', deleted = 1, changed = ?3
+                     WHERE conversation = ?1 AND number = ?2 AND deleted = 0",
+                    params![sql(conversation), sql(number), sql(changed)],
                 )?;
+                self.number(changed);
             }
             Change::ReadMarkRaised { conversation, user, upto } => {
                 execute(
                     self.connection,
-                    "UPDATE members SET read_mark = ?3 WHERE conversation = ?1 AND user = ?2",
+                    "UPDATE members SET read_mark = ?3, delivered_mark = max(delivered_mark, ?3)
+                     WHERE conversation = ?1 AND user = ?2",
                     params![sql(conversation), sql(user), sql(upto)],
                 )?;
+            }
+            Change::MarksRaised { conversation, user, delivered, read, changed } => {
+                execute(
+                    self.connection,
+                    "UPDATE members SET delivered_mark = ?3, read_mark = ?4, changed = ?5
+                     WHERE conversation = ?1 AND user = ?2",
+                    params![sql(conversation), sql(user), sql(delivered), sql(read), sql(changed)],
+                )?;
+                self.number(changed);
+            }
+            Change::ViewCleared { conversation, user, upto, changed } => {
+                execute(
+                    self.connection,
+                    "UPDATE members SET cleared = ?3, cleared_changed = ?4 WHERE conversation = ?1 AND user = ?2",
+                    params![sql(conversation), sql(user), sql(upto), sql(changed)],
+                )?;
+                self.number(changed);
             }
             Change::CodeAdded { hash, expires_ms } => {
                 execute(
@@ -350,31 +427,38 @@ impl State for Tx<'_> {
                 )?;
             }
             Change::WriterMoved { writer, last_seq, kept, kept_first, kept_count } => {
-                let device = sql(writer.device);
-                let forget_below = if self.position(writer.device)?.is_some_and(|was| was.epoch != writer.epoch) {
-                    i64::MAX
-                } else {
-                    sql(last_seq.saturating_sub(OUTCOMES_KEPT as u64))
-                };
+                let kept = Kept { first: kept_first, count: kept_count, outcomes: kept };
+                self.writers.moved(self.connection, writer, last_seq, kept)?;
+            }
+            Change::DeviceAdded { id, user, name, time_ms } => {
                 execute(
                     self.connection,
-                    "INSERT INTO writers (device, epoch, last_seq) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (device) DO UPDATE SET epoch = ?2, last_seq = ?3",
-                    params![device, sql(writer.epoch), sql(last_seq)],
+                    "INSERT INTO devices (id, user, name, created_ms, seen_ms) VALUES (?1, ?2, ?3, ?4, ?4)",
+                    params![sql(id), sql(user), name, sql(time_ms)],
                 )?;
-                // A run goes when its last number does.
+            }
+            Change::DeviceSeen { id, name, time_ms } => {
                 execute(
                     self.connection,
-                    "DELETE FROM kept_runs WHERE device = ?1 AND first_seq <= ?2 AND first_seq + count - 1 <= ?2",
-                    params![device, forget_below],
+                    "UPDATE devices SET name = coalesce(?2, name), seen_ms = ?3 WHERE id = ?1",
+                    params![sql(id), name, sql(time_ms)],
                 )?;
-                if kept_count > 0 {
-                    execute(
-                        self.connection,
-                        "INSERT INTO kept_runs (device, first_seq, count, outcomes) VALUES (?1, ?2, ?3, ?4)",
-                        params![device, sql(kept_first), kept_count, kept],
-                    )?;
-                }
+            }
+            Change::DeviceRevoked { id, time_ms, .. } => {
+                execute(
+                    self.connection,
+                    "UPDATE devices SET revoked_ms = ?2 WHERE id = ?1",
+                    params![sql(id), sql(time_ms)],
+                )?;
+                execute(self.connection, "DELETE FROM device_tokens WHERE device = ?1", [sql(id)])?;
+                self.writers.drop(self.connection, id)?;
+                self.devices.get_mut().remove(&id);
+            }
+            Change::TokenSet { device, hash, role, rank } => {
+                device_rows::set_token(self.connection, device, hash, role, rank)?;
+            }
+            Change::TokenDropped { hash } => {
+                execute(self.connection, "DELETE FROM device_tokens WHERE hash = ?1", [hash])?;
             }
             Change::NodeRemoved { node, name, by, time_ms } => {
                 execute(

@@ -1,4 +1,4 @@
-//! One client connection: socket, splitter, input and output. Pumps bytes; knows nothing of what they mean.
+//! One client connection: socket, TLS, splitter, input and output. Pumps bytes; knows nothing of what they mean.
 //!
 //! ```text
 //! Sniffing ──first bytes──▶ Open ──bad bytes──▶ Answering
@@ -10,14 +10,17 @@
 //! Lingering ──end of input, or a second──▶ gone
 //! ```
 //!
-//! A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side ends.
+//! A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side ends. TLS lies
+//! beneath all this: a connection that begins with it is still Sniffing until its handshake is done and the first bytes
+//! inside have told who it is. A failed handshake goes to Draining behind its alert.
 //!
 //! Invariants: an idle connection holds no buffer; `input` holds at most one incomplete frame, or what one turn has read
 //! behind a full pipeline; readiness seen but not used up stays noted in `readable` and `writable`, because the poller
 //! reports each edge once.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::event::Event as Readiness;
@@ -25,13 +28,17 @@ use mio::net::TcpStream;
 use wire::DecodeError;
 use wire::codec::Codec;
 use wire::frame::Splitter;
+use wire::samira2::PREFACE;
 
+use super::deadlines::Deadlines;
 use super::listener::{Admission, Standing};
 use super::outbox::{Outbox, Overflow};
-use super::sniff::{Sniffed, sniff};
-use crate::bridge::{ConnId, Event, Turn};
+use super::sniff::{Layer, Sniffed, sniff};
+use super::tls::Tls;
+use crate::bridge::{ConnId, Event, Kind, Outgoing, Security, Turn};
 use crate::limits::{
-    FRAME_TIMEOUT, LINGER, OUTBOX_BYTES_PAUSE, PIPELINE_FRAMES_MAX, PIPELINE_FRAMES_RESUME, READ_BYTES_PER_TURN,
+    FRAME_TIMEOUT, LINGER, OUTBOX_BYTES_PAUSE, OUTBOX_PUSH_BYTES_MAX, PIPELINE_FRAMES_MAX, PIPELINE_FRAMES_RESUME,
+    READ_BYTES_PER_TURN,
 };
 
 /// What a connection works with while it has its turn.
@@ -46,6 +53,10 @@ pub(super) struct Io<'a> {
     pub(super) admission: &'a mut Admission,
     /// How long a client may leave its replies lying.
     pub(super) stall_timeout: Duration,
+    /// What TLS connections are made with.
+    pub(super) tls: &'a Arc<rustls::ServerConfig>,
+    /// Handshakes that may still go on in this turn of the loop.
+    pub(super) handshakes_left: &'a mut usize,
 }
 
 /// What a turn left behind.
@@ -68,6 +79,8 @@ pub(super) enum Why {
     Reset,
     /// Its first byte is nobody's.
     Unrecognised,
+    /// TLS cannot be set up; no client can cause that.
+    Tls,
     /// We said goodbye.
     Finished,
     /// More waits for it than may.
@@ -78,6 +91,8 @@ pub(super) enum Why {
     FrameTimeout,
     /// It did not take its replies.
     Stalled,
+    /// It said nothing for longer than its dialect allows.
+    Silent,
     /// All clients together hold too many bytes.
     MemoryFull,
     /// The server stops.
@@ -105,7 +120,8 @@ pub(super) struct Connection {
     peer: SocketAddr,
     standing: Standing,
     phase: Phase,
-    /// Bytes read and not yet handed on. Empty means unallocated.
+    tls: Option<Box<Tls>>,
+    /// Bytes read (and decrypted) and not yet handed on. Empty means unallocated.
     input: Vec<u8>,
     /// `input` may begin with whole frames: the pipeline was full when they were read.
     input_ready: bool,
@@ -116,6 +132,7 @@ pub(super) struct Connection {
     paused: bool,
     readable: bool,
     writable: bool,
+    /// Nothing more comes: the end of the stream, or its TLS has said so.
     read_closed: bool,
     reset: bool,
     /// The service knows it.
@@ -126,10 +143,11 @@ pub(super) struct Connection {
     pub(super) noted_deadline: Option<Instant>,
     /// Heap bytes the loop has counted for it.
     pub(super) noted_bytes: usize,
-    handshake_by: Option<Instant>,
-    frame_by: Option<Instant>,
-    taken_by: Option<Instant>,
-    linger_until: Option<Instant>,
+    deadlines: Deadlines,
+    /// When something was last read.
+    heard: Instant,
+    /// How long it may say nothing; `None` for as long as it likes.
+    silence_max: Option<Duration>,
 }
 
 impl Connection {
@@ -139,7 +157,8 @@ impl Connection {
         socket: TcpStream,
         peer: SocketAddr,
         standing: Standing,
-        handshake_by: Instant,
+        now: Instant,
+        handshake_timeout: Duration,
     ) -> Self {
         Self {
             id,
@@ -147,6 +166,7 @@ impl Connection {
             peer,
             standing,
             phase: Phase::Sniffing,
+            tls: None,
             input: Vec::new(),
             input_ready: false,
             outbox: Outbox::default(),
@@ -160,10 +180,9 @@ impl Connection {
             scheduled: false,
             noted_deadline: None,
             noted_bytes: 0,
-            handshake_by: Some(handshake_by),
-            frame_by: None,
-            taken_by: None,
-            linger_until: None,
+            deadlines: Deadlines { handshake: Some(now + handshake_timeout), ..Deadlines::default() },
+            heard: now,
+            silence_max: None,
         }
     }
 
@@ -190,7 +209,8 @@ impl Connection {
 
     /// Bytes held for it on the heap.
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.input.capacity() + self.outbox.bytes()
+        let records = self.tls.as_ref().map_or(0, |tls| tls.buffered_bytes());
+        records + self.input.capacity() + self.outbox.bytes()
     }
 
     /// Whether requests wait for their replies, or replies for the client.
@@ -206,23 +226,30 @@ impl Connection {
         self.reset || event.is_readable() || event.is_read_closed() || !self.outbox.is_empty()
     }
 
-    /// Queues one reply. Replies to a connection that is already ending are dropped.
+    /// Queues what the service says. What comes for a connection that is already ending is dropped.
     ///
     /// # Errors
     /// [`Overflow`] when the client has left too much lying; it is to be removed.
-    pub(super) fn handle_reply(
+    pub(super) fn handle_outgoing(
         &mut self,
-        bytes: Vec<u8>,
-        close: bool,
+        outgoing: Outgoing,
         now: Instant,
         stall_timeout: Duration,
     ) -> Result<(), Overflow> {
         if matches!(self.phase, Phase::Draining | Phase::Lingering) {
             return Ok(());
         }
-        self.unanswered = self.unanswered.saturating_sub(1);
-        self.queue(bytes, now, stall_timeout)?;
-        if close {
+        match outgoing.kind {
+            Kind::Reply => self.unanswered = self.unanswered.saturating_sub(1),
+            Kind::Push if self.outbox.bytes() + outgoing.bytes.len() > OUTBOX_PUSH_BYTES_MAX => return Err(Overflow),
+            Kind::Push => {}
+        }
+        if let Some(silence_max) = outgoing.silence_max {
+            self.silence_max = Some(silence_max);
+            self.deadlines.silence = Some(now + silence_max);
+        }
+        self.queue(outgoing.bytes, now, stall_timeout)?;
+        if outgoing.close {
             self.drain();
         }
         Ok(())
@@ -253,22 +280,36 @@ impl Connection {
 
     /// When it wants to be looked at although nothing happened.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.handshake_by, self.frame_by, self.taken_by, self.linger_until].into_iter().flatten().min()
+        self.deadlines.next()
     }
 
-    /// Which of its deadlines has passed.
-    pub(super) fn expired(&self, now: Instant) -> Option<Why> {
-        let passed = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
-        if passed(self.handshake_by) {
-            Some(Why::HandshakeTimeout)
-        } else if passed(self.frame_by) {
-            Some(Why::FrameTimeout)
-        } else if passed(self.taken_by) {
-            Some(Why::Stalled)
-        } else if passed(self.linger_until) {
-            Some(Why::Finished)
-        } else {
-            None
+    /// One of its deadlines may have passed: whether it is to be removed, and why.
+    ///
+    /// The deadline for silence is not moved with every byte that comes, which would cost two changes of the loop's set
+    /// each. It is compared with the time of the last byte when it has passed, and set anew from there.
+    pub(super) fn handle_deadline(&mut self, now: Instant) -> Option<Why> {
+        let why = self.deadlines.passed(now)?;
+        if why == Why::Silent
+            && let Some(silence_max) = self.silence_max
+        {
+            // While nothing is read it is us who do not listen.
+            let heard = if self.paused { now } else { self.heard };
+            if heard + silence_max > now {
+                self.deadlines.silence = Some(heard + silence_max);
+                return None;
+            }
+        }
+        Some(why)
+    }
+
+    /// About to be closed: tells a client inside TLS that this is the end and no attacker's cut, if that can be said
+    /// without waiting.
+    pub(super) fn farewell(&mut self) {
+        if let Some(tls) = &mut self.tls
+            && self.outbox.is_empty()
+        {
+            // Nobody is left to whom an error would matter.
+            let _ = self.socket.write(&tls.close());
         }
     }
 
@@ -286,7 +327,7 @@ impl Connection {
                 return Pumped::Gone(Why::Finished);
             }
             self.phase = Phase::Lingering;
-            self.linger_until = Some(io.now + LINGER);
+            self.deadlines.linger = Some(io.now + LINGER);
             return Pumped::More;
         }
         if self.read_closed {
@@ -315,9 +356,9 @@ impl Connection {
         let flushed = self.outbox.flush(&mut self.socket).map_err(|_| Why::Reset)?;
         self.writable = !flushed.blocked;
         if self.outbox.is_empty() {
-            self.taken_by = None;
+            self.deadlines.taken = None;
         } else if flushed.written > 0 {
-            self.taken_by = Some(io.now + io.stall_timeout);
+            self.deadlines.taken = Some(io.now + io.stall_timeout);
         }
         Ok(())
     }
@@ -337,22 +378,28 @@ impl Connection {
         let mut budget = READ_BYTES_PER_TURN;
         loop {
             self.update_pause();
-            if self.paused || !self.readable || matches!(self.phase, Phase::Answering | Phase::Draining) {
+            let deaf = self.paused || self.read_closed || matches!(self.phase, Phase::Answering | Phase::Draining);
+            if deaf || !self.readable {
                 return Ok(false);
             }
-            if budget == 0 {
+            // Who has not said anything yet may be about to ask for a handshake.
+            let must_wait = *io.handshakes_left == 0 && matches!(self.phase, Phase::Sniffing);
+            if budget == 0 || must_wait {
                 return Ok(true);
             }
-            match self.socket.read(io.scratch) {
+            // Room for the beginning of a record, so that it becomes whole in one piece.
+            let held = self.tls.as_ref().map_or(0, |tls| tls.pending_len());
+            match self.socket.read(&mut io.scratch[held..]) {
                 Ok(0) => {
                     self.read_closed = true;
                     self.readable = false;
                 }
                 Ok(count) => {
+                    self.heard = io.now;
                     budget = budget.saturating_sub(count);
                     // Taken out so that the connection may look at it and at the rest of `io`; put back below.
                     let scratch = std::mem::take(&mut io.scratch);
-                    let result = self.ingest(&scratch[..count], io);
+                    let result = self.take_in(&mut scratch[..held + count], io);
                     io.scratch = scratch;
                     result?;
                 }
@@ -363,14 +410,45 @@ impl Connection {
         }
     }
 
+    /// Takes in bytes as they came from the socket, behind the room for what TLS holds.
+    fn take_in(&mut self, bytes: &mut [u8], io: &mut Io<'_>) -> Result<(), Why> {
+        if matches!(self.phase, Phase::Watching | Phase::Lingering) {
+            return Ok(());
+        }
+        let is_first = matches!(self.phase, Phase::Sniffing) && self.tls.is_none() && self.input.is_empty();
+        if is_first && sniff(bytes, Layer::Outside) == Sniffed::Tls {
+            self.tls = Some(Tls::new(io.tls.clone()).map_err(|error| {
+                tracing::error!(%error, "no TLS for clients");
+                Why::Tls
+            })?);
+        }
+        let Some(tls) = &mut self.tls else { return self.ingest(bytes, io) };
+        let was_established = tls.is_established();
+        let received = tls.receive(bytes);
+        if !received.answer.is_empty() {
+            if !was_established {
+                *io.handshakes_left = io.handshakes_left.saturating_sub(1);
+            }
+            self.queue_raw(received.answer, io.now, io.stall_timeout).map_err(|_| Why::OutboxFull)?;
+        }
+        self.read_closed |= received.closed;
+        if !received.plain.is_empty() {
+            self.ingest(&received.plain, io)?;
+        }
+        if let Some(error) = received.failed {
+            tracing::debug!(peer = %self.peer, %error, "TLS failed");
+            self.drain();
+        }
+        Ok(())
+    }
+
     /// Takes in bytes just read (none: those left lying while the pipeline was full).
     fn ingest(&mut self, fresh: &[u8], io: &mut Io<'_>) -> Result<(), Why> {
-        if matches!(self.phase, Phase::Sniffing) {
-            self.open(fresh, io)?;
-        }
+        let preface = if matches!(self.phase, Phase::Sniffing) { self.open(fresh, io)? } else { 0 };
         if !matches!(self.phase, Phase::Open(_)) {
             return Ok(());
         }
+        let fresh = &fresh[preface..];
         let before = self.unanswered;
         let result = if self.input.is_empty() {
             self.split(fresh, io.turn).map(|used| self.input = fresh[used..].to_vec())
@@ -390,28 +468,55 @@ impl Connection {
             return Ok(());
         }
         if self.unanswered > before {
-            self.handshake_by = None;
-            self.frame_by = None;
+            self.deadlines.handshake = None;
+            self.deadlines.frame = None;
         }
         Ok(())
     }
 
-    /// Decides what it speaks and whether it is served.
-    fn open(&mut self, first: &[u8], io: &mut Io<'_>) -> Result<(), Why> {
-        let sniffed =
-            if self.input.is_empty() { sniff(first) } else { sniff(&[self.input.as_slice(), first].concat()) };
+    /// Decides what it speaks and whether it is served. Returns how many bytes of `first` have said so and are not part of
+    /// a frame.
+    fn open(&mut self, first: &[u8], io: &mut Io<'_>) -> Result<usize, Why> {
+        let (layer, secure) = match &self.tls {
+            Some(tls) => (Layer::Inside { own_dialect: tls.has_alpn() }, Security::Tls),
+            None if self.peer.ip().to_canonical().is_loopback() => (Layer::Outside, Security::Loopback),
+            None => (Layer::Outside, Security::Plain),
+        };
+        let mut preface = 0;
+        let sniffed = if self.input.is_empty() {
+            sniff(first, layer)
+        } else {
+            sniff(&[self.input.as_slice(), first].concat(), layer)
+        };
         match sniffed {
             Sniffed::NeedMore => self.input.extend_from_slice(first),
-            Sniffed::Refused => return Err(Why::Unrecognised),
+            // TLS is begun before its bytes come here.
+            Sniffed::Refused | Sniffed::Tls => return Err(Why::Unrecognised),
             Sniffed::Watcher => {
                 self.standing = io.admission.watch(self.standing).ok_or(Why::Unrecognised)?;
                 self.phase = Phase::Watching;
                 self.forget_input();
             }
             Sniffed::Codec(codec) => {
-                self.standing = io.admission.reconsider(self.standing);
+                self.standing = io.admission.decide(self.standing, secure).ok_or(Why::Unrecognised)?;
+                if codec == Codec::Samira2 {
+                    // Some of it may have come before.
+                    preface = PREFACE.len() - std::mem::take(&mut self.input).len();
+                    self.queue(PREFACE.to_vec(), io.now, io.stall_timeout).map_err(|_| Why::OutboxFull)?;
+                }
                 match self.standing {
-                    Standing::Client | Standing::Watcher => self.announce(codec, io.turn),
+                    Standing::Client | Standing::Watcher => {
+                        let own_dialect = layer == Layer::Inside { own_dialect: true };
+                        io.turn.events.push(Event::Opened {
+                            conn: self.id,
+                            codec,
+                            peer: self.peer,
+                            secure,
+                            own_dialect,
+                        });
+                        self.announced = true;
+                        self.phase = Phase::Open(Splitter::new(codec));
+                    }
                     Standing::Refused(refusal) => {
                         self.queue(refusal.encode(codec), io.now, io.stall_timeout).map_err(|_| Why::OutboxFull)?;
                         self.drain();
@@ -419,13 +524,7 @@ impl Connection {
                 }
             }
         }
-        Ok(())
-    }
-
-    fn announce(&mut self, codec: Codec, turn: &mut Turn) {
-        turn.events.push(Event::Opened { conn: self.id, codec, peer: self.peer });
-        self.announced = true;
-        self.phase = Phase::Open(Splitter::new(codec));
+        Ok(preface)
     }
 
     /// Hands on the whole frames at the start of `bytes` as far as the pipeline has room, and returns their length.
@@ -466,31 +565,49 @@ impl Connection {
     fn forget_input(&mut self) {
         self.input = Vec::new();
         self.input_ready = false;
-        self.handshake_by = None;
-        self.frame_by = None;
+        self.deadlines.handshake = None;
+        self.deadlines.frame = None;
     }
 
+    /// Queues what the client is to read.
     fn queue(&mut self, bytes: Vec<u8>, now: Instant, stall_timeout: Duration) -> Result<(), Overflow> {
+        // Records are made at once, not when the socket takes them: their order is part of their encryption, and the
+        // outbox's order is the only one there is.
+        let bytes = match &mut self.tls {
+            Some(tls) => tls.encrypt(&bytes),
+            None => bytes,
+        };
+        self.queue_raw(bytes, now, stall_timeout)
+    }
+
+    /// Queues what goes out as it is.
+    fn queue_raw(&mut self, bytes: Vec<u8>, now: Instant, stall_timeout: Duration) -> Result<(), Overflow> {
         self.outbox.push(bytes)?;
-        if self.taken_by.is_none() && !self.outbox.is_empty() {
-            self.taken_by = Some(now + stall_timeout);
+        if self.deadlines.taken.is_none() && !self.outbox.is_empty() {
+            self.deadlines.taken = Some(now + stall_timeout);
         }
         Ok(())
     }
 
     fn drain(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            // Where not even this fits the client has stopped reading, and will not miss it.
+            let _ = self.outbox.push(tls.close());
+        }
         self.phase = Phase::Draining;
         self.unanswered = 0;
+        self.deadlines.silence = None;
         self.forget_input();
     }
 
-    /// An incomplete frame has a deadline, unless it is us who do not read on.
+    /// An incomplete frame, or record, has a deadline, unless it is us who do not read on.
     fn update_frame_deadline(&mut self, now: Instant) {
-        let owed = matches!(self.phase, Phase::Open(_)) && !self.input.is_empty() && !self.paused && !self.read_closed;
+        let begun = !self.input.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.pending_len() > 0);
+        let owed = matches!(self.phase, Phase::Open(_)) && begun && !self.paused && !self.read_closed;
         if !owed {
-            self.frame_by = None;
-        } else if self.frame_by.is_none() {
-            self.frame_by = Some(now + FRAME_TIMEOUT);
+            self.deadlines.frame = None;
+        } else if self.deadlines.frame.is_none() {
+            self.deadlines.frame = Some(now + FRAME_TIMEOUT);
         }
     }
 

@@ -1,19 +1,21 @@
 //! Accepting: who may come in, and what to do when the system has no more room.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::refusal::Refusal;
+use crate::bridge::Security;
 use crate::config::args::Plaintext;
 use crate::limits::{ACCEPT_QUEUE, FILES_RESERVED, REFUSED_WAITING_MAX, WATCHERS_MAX};
 
 /// Counts who is in, and decides who may come in. Pure.
 ///
-/// A connection is a *client* and counts against `clients_max`, or it is *refused* and waits only to show its codec;
-/// those have a bound of their own, so that strangers never take a client's place.
+/// A connection is a *client* and counts against `clients_max`, or it is *refused* and waits only to show its codec, or
+/// to take what it is told; those have a bound of their own. Who comes over the network without TLS is known only by its
+/// first byte: until then, at most for the time of a handshake, it has a client's place.
 #[derive(Debug)]
 pub(super) struct Admission {
     plaintext: Plaintext,
@@ -50,35 +52,46 @@ impl Admission {
     }
 
     /// Takes in a new connection, or `None` when it is to be closed without a word.
-    pub(super) fn enter(&mut self, peer: SocketAddr) -> Option<Standing> {
-        let local = peer.ip().to_canonical().is_loopback();
-        let refusal = match self.plaintext {
-            Plaintext::Off => Some(Refusal::PlaintextOff),
-            Plaintext::Loopback if !local => Some(Refusal::PlaintextRemote),
-            _ if self.clients >= self.clients_max => Some(Refusal::Capacity),
-            _ => None,
-        };
-        match refusal {
-            None => {
-                self.clients += 1;
-                Some(Standing::Client)
-            }
-            Some(refusal) if self.refused < REFUSED_WAITING_MAX => {
-                self.refused += 1;
-                Some(Standing::Refused(refusal))
-            }
-            Some(_) => None,
+    pub(super) fn enter(&mut self) -> Option<Standing> {
+        if self.clients < self.clients_max {
+            self.clients += 1;
+            Some(Standing::Client)
+        } else {
+            self.refuse(Refusal::Capacity)
         }
     }
 
-    /// Asked when a refused connection has shown its codec: a place may have become free meanwhile.
-    pub(super) fn reconsider(&mut self, standing: Standing) -> Standing {
-        if standing == Standing::Refused(Refusal::Capacity) && self.clients < self.clients_max {
-            self.leave(standing);
-            self.clients += 1;
-            return Standing::Client;
+    /// Asked when a connection has shown its codec, and so whether it is encrypted. `None` when it is to be closed without
+    /// a word; it then counts as what it was. A place may have become free for one that was refused before.
+    pub(super) fn decide(&mut self, standing: Standing, security: Security) -> Option<Standing> {
+        let refusal = match (security, self.plaintext) {
+            (Security::Tls, _) => None,
+            (_, Plaintext::Off) => Some(Refusal::PlaintextOff),
+            (Security::Plain, Plaintext::Loopback) => Some(Refusal::PlaintextRemote),
+            (Security::Plain, Plaintext::Any) | (Security::Loopback, _) => None,
+        };
+        match (standing, refusal) {
+            (Standing::Client, Some(refusal)) => {
+                let refused = self.refuse(refusal)?;
+                self.leave(standing);
+                Some(refused)
+            }
+            (Standing::Refused(_), Some(refusal)) => Some(Standing::Refused(refusal)),
+            (Standing::Refused(_), None) if self.clients < self.clients_max => {
+                self.leave(standing);
+                self.clients += 1;
+                Some(Standing::Client)
+            }
+            (standing, None) | (standing @ Standing::Watcher, _) => Some(standing),
         }
-        standing
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Option<Standing> {
+        if self.refused >= REFUSED_WAITING_MAX {
+            return None;
+        }
+        self.refused += 1;
+        Some(Standing::Refused(refusal))
     }
 
     /// Asked when a connection turns out to be a node's: it leaves the clients, whatever the policy for them, and is
@@ -169,28 +182,25 @@ pub(super) fn clients_within(file_limit: Option<u64>, wanted: usize) -> usize {
 mod tests {
     use super::*;
 
-    const LOCAL: &str = "127.0.0.1:1000";
-    const MAPPED: &str = "[::ffff:127.0.0.1]:1000";
-    const REMOTE: &str = "192.0.2.1:1000";
-
-    fn enter(admission: &mut Admission, peer: &str) -> Option<Standing> {
-        admission.enter(peer.parse().unwrap())
-    }
+    const BY_POLICY: Standing = Standing::Refused(Refusal::PlaintextRemote);
+    const FULL: Standing = Standing::Refused(Refusal::Capacity);
 
     #[test]
-    fn plaintext_policy_looks_at_the_peer() {
-        let check = |plaintext, peer, expected| {
-            assert_eq!(enter(&mut Admission::new(plaintext, 9), peer), Some(expected), "{plaintext:?} {peer}");
+    fn plaintext_policy_looks_at_what_protects_the_connection() {
+        let check = |plaintext, security, expected| {
+            let mut admission = Admission::new(plaintext, 9);
+            let standing = admission.enter().unwrap();
+            assert_eq!(admission.decide(standing, security), Some(expected), "{plaintext:?} {security:?}");
+            assert_eq!(admission.clients(), usize::from(expected == Standing::Client));
         };
-        for peer in [LOCAL, MAPPED, "[::1]:1000", "127.8.8.8:1"] {
-            check(Plaintext::Loopback, peer, Standing::Client);
-            check(Plaintext::Any, peer, Standing::Client);
-            check(Plaintext::Off, peer, Standing::Refused(Refusal::PlaintextOff));
-        }
-        for peer in [REMOTE, "[2001:db8::1]:1000", "[::ffff:192.0.2.1]:1000"] {
-            check(Plaintext::Loopback, peer, Standing::Refused(Refusal::PlaintextRemote));
-            check(Plaintext::Any, peer, Standing::Client);
-            check(Plaintext::Off, peer, Standing::Refused(Refusal::PlaintextOff));
+        check(Plaintext::Loopback, Security::Loopback, Standing::Client);
+        check(Plaintext::Loopback, Security::Plain, BY_POLICY);
+        check(Plaintext::Any, Security::Loopback, Standing::Client);
+        check(Plaintext::Any, Security::Plain, Standing::Client);
+        check(Plaintext::Off, Security::Loopback, Standing::Refused(Refusal::PlaintextOff));
+        check(Plaintext::Off, Security::Plain, Standing::Refused(Refusal::PlaintextOff));
+        for plaintext in [Plaintext::Loopback, Plaintext::Any, Plaintext::Off] {
+            check(plaintext, Security::Tls, Standing::Client);
         }
     }
 
@@ -198,10 +208,10 @@ mod tests {
     fn watchers_take_nobodys_place_and_are_bounded() {
         let mut admission = Admission::new(Plaintext::Loopback, 1);
         for _ in 0..WATCHERS_MAX {
-            let standing = enter(&mut admission, REMOTE).unwrap();
+            let standing = admission.enter().unwrap();
             assert_eq!(admission.watch(standing), Some(Standing::Watcher));
         }
-        let standing = enter(&mut admission, LOCAL).unwrap();
+        let standing = admission.enter().unwrap();
         assert_eq!((standing, admission.clients()), (Standing::Client, 1));
         assert_eq!(admission.watch(standing), None, "too many");
         assert_eq!(admission.clients(), 1, "it still counts as what it was");
@@ -211,26 +221,31 @@ mod tests {
     }
 
     #[test]
-    fn strangers_never_take_a_clients_place() {
+    fn strangers_give_a_clients_place_back_when_they_have_shown_what_they_are() {
         let mut admission = Admission::new(Plaintext::Loopback, 1);
         for _ in 0..REFUSED_WAITING_MAX {
-            assert_eq!(enter(&mut admission, REMOTE), Some(Standing::Refused(Refusal::PlaintextRemote)));
+            let stranger = admission.enter().unwrap();
+            assert_eq!(admission.decide(stranger, Security::Plain), Some(BY_POLICY));
         }
-        assert_eq!(enter(&mut admission, REMOTE), None);
-        assert_eq!(enter(&mut admission, LOCAL), Some(Standing::Client));
-        assert_eq!(enter(&mut admission, LOCAL), None, "full, and no room to wait for the refusal");
-        admission.leave(Standing::Refused(Refusal::PlaintextRemote));
-        assert_eq!(enter(&mut admission, LOCAL), Some(Standing::Refused(Refusal::Capacity)));
+        let stranger = admission.enter().unwrap();
+        assert_eq!(admission.decide(stranger, Security::Plain), None, "too many are being told already");
+        assert_eq!(admission.clients(), 1, "it still counts as what it was");
+        admission.leave(stranger);
+        assert_eq!(admission.enter(), Some(Standing::Client));
+        assert_eq!(admission.enter(), None, "full, and no room to wait for the refusal");
+        admission.leave(BY_POLICY);
+        assert_eq!(admission.enter(), Some(FULL));
+        assert_eq!(admission.decide(FULL, Security::Plain), Some(BY_POLICY), "the reason that stays");
     }
 
     #[test]
     fn a_place_that_became_free_is_given_to_who_waits() {
-        let mut admission = Admission::new(Plaintext::Any, 1);
-        let first = enter(&mut admission, REMOTE).unwrap();
-        let second = enter(&mut admission, REMOTE).unwrap();
-        assert_eq!(admission.reconsider(second), Standing::Refused(Refusal::Capacity));
+        let mut admission = Admission::new(Plaintext::Loopback, 1);
+        let first = admission.enter().unwrap();
+        let second = admission.enter().unwrap();
+        assert_eq!(admission.decide(second, Security::Tls), Some(FULL));
         admission.leave(first);
-        let second = admission.reconsider(second);
+        let second = admission.decide(second, Security::Tls).unwrap();
         assert_eq!((second, admission.clients()), (Standing::Client, 1));
         admission.leave(second);
         assert_eq!((admission.clients(), admission.refused), (0, 0));

@@ -1,8 +1,9 @@
 //! The client side of the server: one thread, one poller, every client socket.
 //!
-//! In reading order: [`poll_loop`](self) waits and gives turns; `connection` moves the bytes of one socket; `sniff` says
-//! what the first bytes mean; `listener` decides who may come in; `refusal` is what the others are told; `outbox` is the
-//! bounded send queue; `table` finds a connection by slot and generation.
+//! In reading order: [`poll_loop`](self) waits and gives turns; `connection` moves the bytes of one socket, `tls` through
+//! records where the client wants that; `sniff` says what the first bytes mean; `listener` decides who may come in;
+//! `refusal` is what the others are told; `outbox` is the bounded send queue; `deadlines` are a connection's;
+//! `table` finds a connection by slot and generation.
 //!
 //! What comes in leaves as [`bridge::Turn`]s, one per pass of the loop; replies come back through [`bridge::Replies`].
 //! The transport knows frames, not messages: it never looks inside one.
@@ -10,6 +11,7 @@
 //! Every bound is in [`crate::limits`].
 
 mod connection;
+mod deadlines;
 mod listener;
 mod outbox;
 mod poll_loop;
@@ -18,6 +20,7 @@ mod sniff;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,22 +44,26 @@ pub struct Config {
     pub max_clients: usize,
     /// Which unencrypted connections are served.
     pub plaintext: Plaintext,
-    /// Time for the first whole frame of a connection.
+    /// Time for the first whole frame of a connection, the TLS handshake before it included.
     pub handshake_timeout: Duration,
     /// Time a client may leave its replies lying.
     pub stall_timeout: Duration,
     /// What the deadlines are measured on.
     pub clock: Clock,
+    /// Certificate, key and protocols for clients that begin with TLS.
+    pub tls: Arc<rustls::ServerConfig>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    /// With what an operator gets who says nothing.
+    pub fn new(tls: Arc<rustls::ServerConfig>) -> Self {
         Self {
             max_clients: MAX_CLIENTS_DEFAULT,
             plaintext: Plaintext::Loopback,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             stall_timeout: STALL_TIMEOUT,
             clock: Clock,
+            tls,
         }
     }
 }

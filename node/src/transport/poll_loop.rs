@@ -22,8 +22,11 @@ use super::connection::{Connection, Io, Pumped, Why};
 use super::listener::{Admission, AfterError, after_accept_error};
 use super::table::Table;
 use super::{Config, Shared};
-use crate::bridge::{Event, Outgoing, Replies, Turn};
-use crate::limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, BUFFERED_BYTES_MAX, READ_BYTES_PER_TURN, TURN_BYTES_MAX};
+use crate::bridge::{Event, Outgoing, Queue, Replies, Turn};
+use crate::limits::{
+    ACCEPT_PAUSE, ACCEPTS_PER_TURN, BUFFERED_BYTES_MAX, HANDSHAKES_PER_TURN, READ_BYTES_PER_TURN, TLS_RECORD_BYTES_MAX,
+    TURN_BYTES_MAX,
+};
 
 pub(super) const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
@@ -52,6 +55,8 @@ pub(super) struct PollLoop {
     ready: VecDeque<u32>,
     deadlines: BTreeSet<(Instant, u32)>,
     scratch: Box<[u8]>,
+    /// TLS handshakes that may still go on in this turn.
+    handshakes_left: usize,
     /// Heap bytes held for clients.
     buffered_bytes: usize,
     turn: Turn,
@@ -91,7 +96,8 @@ impl PollLoop {
             table: Table::default(),
             ready: VecDeque::new(),
             deadlines: BTreeSet::new(),
-            scratch: vec![0; READ_BYTES_PER_TURN].into_boxed_slice(),
+            scratch: vec![0; READ_BYTES_PER_TURN + TLS_RECORD_BYTES_MAX].into_boxed_slice(),
+            handshakes_left: 0,
             buffered_bytes: 0,
             turn: Turn::default(),
             to_service,
@@ -120,10 +126,17 @@ impl PollLoop {
         let now = self.config.clock.monotonic();
         self.note_readiness();
         self.note_stop(now);
-        for reply in self.replies.take() {
-            self.deliver(reply, now);
+        let Queue { outgoing, lost, .. } = self.replies.take();
+        for outgoing in outgoing {
+            self.deliver(outgoing, now);
+        }
+        for conn in lost {
+            if self.table.get(conn).is_some() {
+                self.remove(conn.slot, Why::OutboxFull);
+            }
         }
         self.accept(now);
+        self.handshakes_left = HANDSHAKES_PER_TURN;
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
             self.serve(slot, now);
@@ -174,17 +187,18 @@ impl PollLoop {
         }
     }
 
-    fn deliver(&mut self, reply: Outgoing, now: Instant) {
+    fn deliver(&mut self, outgoing: Outgoing, now: Instant) {
         let stopping = self.stop_at.is_some();
-        let Some(connection) = self.table.get(reply.conn) else { return };
-        match connection.handle_reply(reply.bytes, reply.close, now, self.config.stall_timeout) {
+        let slot = outgoing.conn.slot;
+        let Some(connection) = self.table.get(outgoing.conn) else { return };
+        match connection.handle_outgoing(outgoing, now, self.config.stall_timeout) {
             Ok(()) => {
                 if stopping {
                     connection.drain_if_answered();
                 }
-                self.schedule(reply.conn.slot);
+                self.schedule(slot);
             }
-            Err(_) => self.remove(reply.conn.slot, Why::OutboxFull),
+            Err(_) => self.remove(slot, Why::OutboxFull),
         }
     }
 
@@ -199,13 +213,13 @@ impl PollLoop {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok((socket, peer)) => {
-                    let Some(standing) = self.admission.enter(peer) else {
+                    let Some(standing) = self.admission.enter() else {
                         tracing::debug!(%peer, "refused without a word: too many refused connections wait already");
                         continue;
                     };
                     let id = self.table.next_id();
-                    let handshake_by = now + self.config.handshake_timeout;
-                    let mut connection = Connection::new(id, socket, peer, standing, handshake_by);
+                    let handshake_timeout = self.config.handshake_timeout;
+                    let mut connection = Connection::new(id, socket, peer, standing, now, handshake_timeout);
                     if let Err(error) = self.register(&mut connection) {
                         tracing::warn!(%peer, %error, "connection could not be registered");
                         self.admission.leave(standing);
@@ -250,6 +264,8 @@ impl PollLoop {
             turn: &mut self.turn,
             admission: &mut self.admission,
             stall_timeout: self.config.stall_timeout,
+            tls: &self.config.tls,
+            handshakes_left: &mut self.handshakes_left,
         };
         match connection.pump(&mut io) {
             Pumped::Idle => self.after_change(slot),
@@ -287,6 +303,7 @@ impl PollLoop {
     fn remove(&mut self, slot: u32, why: Why) {
         let Some(mut connection) = self.table.remove(slot) else { return };
         tracing::debug!(peer = %connection.peer(), ?why, "connection closed");
+        connection.farewell();
         // Closing the socket deregisters it as well; an error here changes nothing.
         let _ = self.poll.registry().deregister(connection.socket());
         if let Some(at) = connection.noted_deadline {
@@ -308,8 +325,10 @@ impl PollLoop {
         while let Some(&(at, slot)) = self.deadlines.first()
             && at <= now
         {
-            match self.table.at(slot).and_then(|connection| connection.expired(now)) {
-                Some(why) => self.remove(slot, why),
+            match self.table.at(slot).map(|connection| connection.handle_deadline(now)) {
+                Some(Some(why)) => self.remove(slot, why),
+                // It has a later one now.
+                Some(None) => self.after_change(slot),
                 // Not reachable while notes and connections agree; dropping the entry keeps this loop finite.
                 None => drop(self.deadlines.pop_first()),
             }

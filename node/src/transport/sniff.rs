@@ -1,22 +1,42 @@
-//! Who is calling: the first bytes of a connection tell, once and for all.
-//!
-//! [`Codec::sniff`] knows the codecs; [`WATCH_PREFACE`] is another node that wants to notice when this one dies. Dialects that are known but not served yet are refused here by having no arm;
-//! they will be told by:
+//! Who is calling: the first bytes of a connection tell, once and for all, and once more inside TLS.
 //!
 //! | first bytes | dialect |
 //! |---|---|
-//! | `16` | TLS; what is inside is sniffed once more, and TLS inside TLS refused |
-//! | `a2` | preface of SAMIRA/2 |
-//! | `PRI ` | HTTP/2, for gRPC |
+//! | `7b`, or spacing | JSON: an object |
+//! | `07` | SAMIRA/1: a dictionary |
+//! | `16` | TLS: a handshake record; what is inside is sniffed once more |
+//! | `a1` | another node that wants to notice when this one dies ([`WATCH_PREFACE`]) |
+//! | `a2 53 4d 32` | SAMIRA/2 ([`samira2::PREFACE`]); frames follow |
+//!
+//! Everything else is refused: so are TLS and nodes inside TLS, and `PRI `, the beginning of HTTP/2 on which gRPC would
+//! come, in both places.
 
 use wire::codec::Codec;
 use wire::limits::WATCH_PREFACE;
+use wire::samira2;
 
-/// What the first bytes say.
+/// First byte of TLS: the content type of a handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Where bytes were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// On the socket.
+    Outside,
+    /// Within TLS.
+    Inside {
+        /// The client has asked for our own dialect by name, and so must not speak the original's.
+        own_dialect: bool,
+    },
+}
+
+/// What the first bytes say. All but those of SAMIRA/2 are already part of what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sniffed {
     /// This is what it speaks.
     Codec(Codec),
+    /// TLS begins.
+    Tls,
     /// A node that says nothing more and waits for the connection to break.
     Watcher,
     /// So far it may become several things.
@@ -25,14 +45,22 @@ pub(super) enum Sniffed {
     Refused,
 }
 
-/// Looks at everything a connection has sent so far. One byte is enough for the codecs served today.
-pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
-    match bytes.first() {
-        None => Sniffed::NeedMore,
-        Some(&WATCH_PREFACE) => Sniffed::Watcher,
-        Some(&first) => match Codec::sniff(first) {
-            Some(codec @ (Codec::Json | Codec::Samira1)) => Sniffed::Codec(codec),
-            _ => Sniffed::Refused,
+/// Looks at everything a connection has sent so far. One byte is enough for all but SAMIRA/2.
+pub(super) fn sniff(bytes: &[u8], layer: Layer) -> Sniffed {
+    match (bytes.first(), layer) {
+        (None, _) => Sniffed::NeedMore,
+        (Some(&WATCH_PREFACE), Layer::Outside) => Sniffed::Watcher,
+        (Some(&TLS_HANDSHAKE), Layer::Outside) => Sniffed::Tls,
+        (Some(&first), _) => match Codec::sniff(first) {
+            Some(Codec::Samira2) => match samira2::strip_preface(bytes) {
+                Ok(Some(_)) => Sniffed::Codec(Codec::Samira2),
+                Ok(None) => Sniffed::NeedMore,
+                Err(_) => Sniffed::Refused,
+            },
+            // Which dialect an object of JSON belongs to is in its keys.
+            Some(Codec::Samira1) if layer == (Layer::Inside { own_dialect: true }) => Sniffed::Refused,
+            Some(codec) => Sniffed::Codec(codec),
+            None => Sniffed::Refused,
         },
     }
 }
@@ -41,25 +69,45 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
 mod tests {
     use super::*;
 
+    const INSIDE: Layer = Layer::Inside { own_dialect: false };
+    const BY_NAME: Layer = Layer::Inside { own_dialect: true };
+
     #[test]
     fn first_bytes_decide() {
-        let check = |bytes: &[u8], expected| assert_eq!(sniff(bytes), expected, "{bytes:02x?}");
-        check(b"", Sniffed::NeedMore);
-        check(b"{", Sniffed::Codec(Codec::Json));
-        check(b"{\"client_id\"", Sniffed::Codec(Codec::Json));
-        check(b" \n{", Sniffed::Codec(Codec::Json));
-        check(&[WATCH_PREFACE], Sniffed::Watcher);
-        check(&[0x07], Sniffed::Codec(Codec::Samira1));
-        check(&[0x07, 0, 0, 0, 2], Sniffed::Codec(Codec::Samira1));
+        let check = |bytes: &[u8], expected: [Sniffed; 3]| {
+            assert_eq!([Layer::Outside, INSIDE, BY_NAME].map(|layer| sniff(bytes, layer)), expected, "{bytes:02x?}");
+        };
+        check(b"", [Sniffed::NeedMore; 3]);
+        for bytes in [b"{".as_slice(), b"{\"client_id\"", b" \n{"] {
+            check(bytes, [Sniffed::Codec(Codec::Json); 3]);
+        }
+        for bytes in [&[0x07][..], &[0x07, 0, 0, 0, 2]] {
+            let samira = Sniffed::Codec(Codec::Samira1);
+            check(bytes, [samira, samira, Sniffed::Refused]);
+        }
+        for length in 1..4 {
+            check(&samira2::PREFACE[..length], [Sniffed::NeedMore; 3]);
+            let mut wrong = samira2::PREFACE;
+            wrong[length] ^= 1;
+            check(&wrong[..=length], [Sniffed::Refused; 3]);
+        }
+        check(&samira2::PREFACE, [Sniffed::Codec(Codec::Samira2); 3]);
+        check(b"\xa2SM2\x01\x00", [Sniffed::Codec(Codec::Samira2); 3]);
+        check(&[WATCH_PREFACE], [Sniffed::Watcher, Sniffed::Refused, Sniffed::Refused]);
+        check(&[0x16, 3, 1], [Sniffed::Tls, Sniffed::Refused, Sniffed::Refused]);
     }
 
     #[test]
     fn every_other_first_byte_is_refused() {
         for byte in 0..=u8::MAX {
-            if !b"{ \t\r\n\x07".contains(&byte) && byte != WATCH_PREFACE {
-                assert_eq!(sniff(&[byte]), Sniffed::Refused, "{byte:#04x}");
+            if !b"{ \t\r\n\x07\x16\xa2".contains(&byte) && byte != WATCH_PREFACE {
+                for layer in [Layer::Outside, INSIDE, BY_NAME] {
+                    assert_eq!(sniff(&[byte], layer), Sniffed::Refused, "{byte:#04x}");
+                }
             }
         }
-        assert_eq!(sniff(b"PRI * HTTP/2.0\r\n"), Sniffed::Refused);
+        for layer in [Layer::Outside, INSIDE, BY_NAME] {
+            assert_eq!(sniff(b"PRI * HTTP/2.0\r\n", layer), Sniffed::Refused);
+        }
     }
 }

@@ -1,19 +1,27 @@
 //! Real sockets on loopback against an echo in place of the service.
 
+mod push;
+mod tls;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Instant;
 
+use rustls::pki_types::CertificateDer;
+use wire::chat::{self, FromClient, FromNode};
 use wire::codec::Codec;
+use wire::samira2::PREFACE;
 
 use super::connection::Connection;
 use super::poll_loop::PollLoop;
 use super::refusal::Refusal;
 use super::*;
 use crate::bridge::{ConnId, Event, Outgoing, Turn};
+use crate::cluster::identity::{DataDir, Names};
 use crate::limits::{FRAME_TIMEOUT, OUTBOX_BYTES_MAX, PIPELINE_FRAMES_MAX, REFUSED_WAITING_MAX};
+use crate::quic::tls::client_server;
 
 /// Far more than anything here takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,7 +35,26 @@ fn now() -> Instant {
 }
 
 fn config() -> Config {
-    Config { handshake_timeout: PATIENCE, stall_timeout: PATIENCE, ..Config::default() }
+    Config { handshake_timeout: PATIENCE, stall_timeout: PATIENCE, ..Config::new(authority().server.clone()) }
+}
+
+/// A cluster's certificates, made once for all tests.
+struct Cluster {
+    ca: CertificateDer<'static>,
+    id: String,
+    server: Arc<rustls::ServerConfig>,
+}
+
+fn authority() -> &'static Cluster {
+    static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::open(directory.path()).unwrap();
+        let names = Names { node: "a", cluster: "lab", address: "h:1".into(), advertise: None };
+        let credentials = data.credentials(&data.found(names).unwrap()).unwrap();
+        let server = client_server(&credentials).unwrap();
+        Cluster { ca: credentials.ca, id: credentials.cluster_id, server }
+    });
+    &CLUSTER
 }
 
 /// What the echo does with a frame.
@@ -77,11 +104,11 @@ fn echo(mut turns: mpsc::Receiver<Turn>, replies: &Replies, answer: Answer) -> V
                 Event::Opened { .. } => seen.push("opened"),
                 Event::Frame { conn, range } => {
                     seen.push("frame");
-                    batch.push(Outgoing { conn, bytes: answer(&turn.bytes[range]), close: false });
+                    batch.push(Outgoing::reply(conn, answer(&turn.bytes[range])));
                 }
                 Event::Malformed { conn, .. } => {
                     seen.push("malformed");
-                    batch.push(Outgoing { conn, bytes: b"bad".to_vec(), close: true });
+                    batch.push(Outgoing::reply(conn, b"bad".to_vec()).closing(true));
                 }
                 Event::Closed { .. } => seen.push("closed"),
             }
@@ -152,6 +179,63 @@ fn a_request_split_into_single_bytes_is_one_request() {
     assert_eq!(frames, 4);
 }
 
+/// A frame of SAMIRA/2.
+fn samira2_request() -> Vec<u8> {
+    let mut request = Vec::new();
+    Codec::Samira2.encode_frame_to_vec(&FromClient { id: 7, request: None }, &mut request).unwrap();
+    request
+}
+
+#[test]
+fn samira_2_begins_with_a_preface_on_both_sides() {
+    let server = Server::start(config());
+    let request = samira2_request();
+    let all = [&PREFACE[..], &request, &request].concat();
+    let mut client = server.client();
+    client.write_all(&all).unwrap();
+    expect(&mut client, &all);
+    round_trip(&mut client, &request);
+    for cut in 1..all.len() {
+        let mut client = server.client();
+        client.write_all(&all[..cut]).unwrap();
+        if cut >= PREFACE.len() {
+            // It is answered before there is a frame.
+            expect(&mut client, &PREFACE);
+        }
+        client.write_all(&all[cut..]).unwrap();
+        expect(&mut client, &all[if cut >= PREFACE.len() { PREFACE.len() } else { 0 }..]);
+    }
+    let mut client = server.client();
+    for byte in &all {
+        client.write_all(&[*byte]).unwrap();
+    }
+    expect(&mut client, &all);
+    wait_until("the pieces are freed", || server.stats.buffered_bytes() == 0);
+    // Half a preface is no frame, and so its time is bounded.
+    let server = Server::start(Config { handshake_timeout: Duration::from_millis(100), ..config() });
+    for part in [&PREFACE[..3], &PREFACE] {
+        let mut client = server.client();
+        client.write_all(part).unwrap();
+        assert_eq!(rest(&mut client), if part.len() == PREFACE.len() { part } else { b"" });
+    }
+}
+
+#[test]
+fn a_refused_client_of_samira_2_is_told_in_it() {
+    let server = Server::start(Config { plaintext: Plaintext::Off, ..config() });
+    let mut client = server.client();
+    client.write_all(&PREFACE).unwrap();
+    let said = rest(&mut client);
+    let (preface, frame) = said.split_at(PREFACE.len());
+    assert_eq!(preface, PREFACE);
+    let mut frame = frame.to_vec();
+    let body = wire::frame::body(Codec::Samira2, &mut frame);
+    match Codec::Samira2.decode(body).unwrap() {
+        FromNode::Event(Some(chat::Event::Bye(bye))) => assert_eq!(bye.code, chat::Code::PlaintextRefused),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_line_feed_behind_a_request_begins_nothing() {
     let mut rig = Rig::new();
@@ -208,7 +292,7 @@ fn a_client_that_shuts_its_sending_side_still_gets_its_replies() {
 #[test]
 fn an_unknown_first_byte_is_closed_without_a_word() {
     let server = Server::start(config());
-    for first in [b"GET / HTTP/1.1\r\n".as_slice(), b"\x16\x03\x01", b"\xa2", b"PRI * HTTP/2.0", b"\0"] {
+    for first in [b"GET / HTTP/1.1\r\n".as_slice(), b"\xa2SM1", b"PRI * HTTP/2.0", b"\0"] {
         let mut client = server.client();
         client.write_all(first).unwrap();
         assert_eq!(rest(&mut client), b"", "{first:02x?}");
@@ -394,7 +478,7 @@ fn an_idle_server_sleeps_without_a_timeout() {
     });
     client.write_all(b"}").unwrap();
     rig.turn_until(frame);
-    rig.replies.send(vec![Outgoing { conn, bytes: vec![1], close: false }]);
+    rig.replies.send(vec![Outgoing::reply(conn, vec![1])]);
     rig.poll_loop.turn().unwrap();
     rig.settle();
     assert_eq!(rig.poll_loop.timeout(), None);
@@ -415,7 +499,7 @@ fn nodes_that_watch_see_the_end_only_when_the_last_client_is_gone() {
     assert_eq!(rig.poll_loop.turn().unwrap(), poll_loop::Flow::Continue);
     watcher.set_nonblocking(true).unwrap();
     assert!(watcher.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "still watching");
-    rig.replies.send(vec![Outgoing { conn, bytes: b"bye".to_vec(), close: false }]);
+    rig.replies.send(vec![Outgoing::reply(conn, b"bye".to_vec())]);
     rig.poll_loop.turn().unwrap();
     assert_eq!(rest(&mut client), b"bye");
     drop(client);
@@ -479,7 +563,7 @@ fn a_full_pipeline_stops_reading_and_goes_on_when_half_is_answered() {
     };
     let conn = rig.turn_until(|event| if let Event::Opened { conn, .. } = event { Some(*conn) } else { None });
     let answer = |rig: &mut Rig, replies: usize| {
-        rig.replies.send((0..replies).map(|_| Outgoing { conn, bytes: vec![b'x'], close: false }).collect());
+        rig.replies.send((0..replies).map(|_| Outgoing::reply(conn, vec![b'x'])).collect());
         rig.poll_loop.turn().unwrap();
         count(rig)
     };
@@ -501,16 +585,14 @@ fn a_late_reply_never_reaches_the_next_user_of_the_slot() {
     drop(first);
     rig.poll_loop.turn().unwrap();
     // Half a close with an unanswered request is no end yet; the reply finds nobody.
-    rig.replies.send(vec![Outgoing { conn: late, bytes: b"first".to_vec(), close: true }]);
+    rig.replies.send(vec![Outgoing::reply(late, b"first".to_vec()).closing(true)]);
     rig.turn_until(|event| matches!(event, Event::Closed { .. }).then_some(()));
     let mut second = TcpStream::connect(rig.address).unwrap();
     second.write_all(b"{}").unwrap();
     let next = rig.turn_until(frame);
     assert_eq!((late.slot, late.generation + 1), (next.slot, next.generation));
-    rig.replies.send(vec![
-        Outgoing { conn: late, bytes: b"first".to_vec(), close: true },
-        Outgoing { conn: next, bytes: b"second".to_vec(), close: false },
-    ]);
+    rig.replies
+        .send(vec![Outgoing::reply(late, b"first".to_vec()).closing(true), Outgoing::reply(next, b"second".to_vec())]);
     rig.poll_loop.turn().unwrap();
     expect(&mut second, b"second");
 }
@@ -522,7 +604,7 @@ fn a_large_request_does_not_hold_up_a_small_one() {
         let mut client = TcpStream::connect(rig.address).unwrap();
         client.write_all(b"{}").unwrap();
         let conn = rig.turn_until(frame);
-        rig.replies.send(vec![Outgoing { conn, bytes: vec![b'x'], close: false }]);
+        rig.replies.send(vec![Outgoing::reply(conn, vec![b'x'])]);
         expect_while(rig, &mut client);
         (client, conn)
     };
@@ -553,7 +635,7 @@ fn more_than_the_outbox_holds_closes_the_connection() {
     let mut client = TcpStream::connect(rig.address).unwrap();
     client.write_all(b"{}").unwrap();
     let conn = rig.turn_until(frame);
-    let half = || Outgoing { conn, bytes: vec![0; OUTBOX_BYTES_MAX / 2 + 1], close: false };
+    let half = || Outgoing::reply(conn, vec![0; OUTBOX_BYTES_MAX / 2 + 1]);
     rig.replies.send(vec![half(), half()]);
     rig.turn_until(|event| matches!(event, Event::Closed { .. }).then_some(()));
     assert_eq!(rig.shared.buffered_bytes.load(Relaxed), 0);

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wire::dump;
-use wire::replication::command::{Batch, Chat, Command, Outcome, Refusal, Run, Writer};
+use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{AppendOutcome, Hello, PeerReply, PeerRequest, SnapshotHeader, Vote};
@@ -29,6 +29,7 @@ const LOG_ID: LogId = LogId { term: 3, node: 0x1122_3344_5566_7788, index: 300 }
 const VOTE: Vote = Vote { term: 3, node: 0x1122_3344_5566_7788, committed: true };
 const HASH: [u8; 32] = [0xab; 32];
 const WRITER: Writer = Writer { device: 77, epoch: 2 };
+const DEVICE: u64 = 0x99aa_bbcc_ddee_ff00;
 
 fn member() -> Member {
     Member { id: 0x1122_3344_5566_7788, address: "10.0.0.1:5555".into(), name: "alpha".into() }
@@ -55,6 +56,20 @@ fn commands() {
         ("command_add_join_code", Command::AddJoinCode { hash: HASH, expires_ms: 1_795_348_800_000 }),
         ("command_consume_join_code", Command::ConsumeJoinCode { hash: HASH, node: u64::MAX }),
         ("command_remove_node", Command::RemoveNode { node: 0x1122_3344_5566_7788, name: "gamma", by: "alpha" }),
+        ("command_by_device", Command::ByDevice { device: DEVICE, seq: 300, command: b"\x01\x01" }),
+        ("command_void", Command::Void),
+        ("command_send_to", Command::SendTo { user: 1, username: "bob", text: "hello" }),
+        ("command_add_device", Command::AddDevice { user: 1, device: DEVICE, name: "desk", token_hash: Some(HASH) }),
+        ("command_login_device", Command::LoginDevice { user: 1, device: DEVICE, token_hash: None, name: "desk" }),
+        ("command_resume_device", Command::ResumeDevice { device: DEVICE, old_hash: HASH, new_hash: [0xcd; 32] }),
+        ("command_revoke_device", Command::RevokeDevice { user: 1, device: DEVICE }),
+        (
+            "command_set_password",
+            Command::SetPassword { user: 1, password_hash: "$argon2id$v=19$m=9216,t=4,p=1$", keep_device: DEVICE },
+        ),
+        ("command_set_nickname", Command::SetNickname { user: 1, nickname: "Älice" }),
+        ("command_mark", Command::Mark { user: 1, marks: vec![Marks { conversation: 9, delivered: 300, read: 0 }] }),
+        ("command_clear_view", Command::ClearView { user: 1, conversation: 9, upto: 300 }),
     ] {
         golden(name, &command, &mut Vec::new());
     }
@@ -77,6 +92,8 @@ fn outcomes() {
         ("outcome_conversation", Outcome::Conversation { id: 9, legacy_id: "alice_bob".into() }),
         ("outcome_sent", Outcome::Sent { conversation: 9, number: 300, id: 70_000 }),
         ("outcome_deleted", Outcome::Deleted { count: 2 }),
+        ("outcome_device_added", Outcome::DeviceAdded { device: DEVICE }),
+        ("outcome_resumed", Outcome::Resumed { user: 1 }),
     ] {
         owned(name, &outcome);
     }
@@ -98,6 +115,10 @@ fn refusals() {
         ("refusal_stale_epoch", Refusal::StaleEpoch),
         ("refusal_already_applied", Refusal::AlreadyApplied),
         ("refusal_node_removed", Refusal::NodeRemoved),
+        ("refusal_device_gone", Refusal::DeviceGone),
+        ("refusal_device_exists", Refusal::DeviceExists),
+        ("refusal_token_unknown", Refusal::TokenUnknown),
+        ("refusal_token_reused", Refusal::TokenReused),
     ] {
         owned(name, &Outcome::Refused(refusal));
     }

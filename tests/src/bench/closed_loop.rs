@@ -6,19 +6,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
-use wire::codec::Codec;
 use wire::frame::Splitter;
-use wire::legacy::Request;
-use wire::legacy::reply::Outcome;
 
+use super::Protocol;
+use super::speaker::{self, Speaker};
 use super::usage::{Meter, Usage, round};
-use super::{CONVERSATIONS, Protocol, TEXT_BYTES, receiver, sender};
 use crate::cluster::Node;
-use crate::legacy_client::{CallError, Client};
 use crate::now;
 
 /// Longest time without any reply before the measurement is given up.
@@ -67,17 +64,16 @@ pub struct Row {
 /// # Errors
 /// When a message is refused or a connection fails: a figure with holes would not be comparable.
 pub fn run(protocol: Protocol, target: SocketAddr, nodes: &[Node], plan: Plan) -> Result<Row> {
-    let codec = protocol.codec();
-    accounts(target, codec, plan.connections)?;
+    speaker::accounts(target, protocol, plan.connections)?;
     let mut connections: Vec<_> = (0..plan.connections)
-        .map(|place| Connection::open(target, codec, place, plan.window))
+        .map(|place| Connection::open(target, protocol, place, plan.window))
         .collect::<Result<_>>()?;
     let disk = nodes.first().map_or(Path::new("."), |node| &node.dir);
     let meter = || Meter::start(nodes.iter().filter(|node| node.is_running()), disk);
     let mut recorder = Recorder::new(plan);
     let mut usage = None;
     for connection in &mut connections {
-        connection.fill(plan.window);
+        connection.fill(plan.window)?;
         connection.write()?;
     }
     let mut scratch = vec![0; READ_BYTES];
@@ -85,7 +81,7 @@ pub fn run(protocol: Protocol, target: SocketAddr, nodes: &[Node], plan: Plan) -
         let ready = wait(&connections)?;
         for (connection, _) in connections.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
             let answered = connection.read(&mut scratch, &mut recorder)?;
-            connection.fill(answered);
+            connection.fill(answered)?;
             connection.write()?;
         }
         match (&usage, recorder.last) {
@@ -111,23 +107,6 @@ fn wait(connections: &[Connection]) -> Result<Vec<bool>> {
         bail!("no reply for {} s", SILENCE_MAX.as_secs());
     }
     Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect())
-}
-
-/// Makes the accounts that are missing.
-fn accounts(target: SocketAddr, codec: Codec, connections: usize) -> Result<()> {
-    let mut founder = Client::connect(target, codec).map_err(failed("connecting"))?;
-    for name in (0..CONVERSATIONS).map(receiver).chain((0..connections).map(sender)) {
-        match founder.signup(&name) {
-            Err(CallError::Refused(text)) if text.contains("taken") => {}
-            other => other.map_err(failed("making an account"))?,
-        }
-    }
-    Ok(())
-}
-
-/// Turns a client's error into one that says what was being done.
-fn failed(doing: &'static str) -> impl Fn(CallError) -> anyhow::Error {
-    move |error| anyhow!("{doing}: {error}")
 }
 
 /// Latencies within the measured window.
@@ -177,11 +156,7 @@ impl Recorder {
 struct Connection {
     stream: TcpStream,
     splitter: Splitter,
-    /// One whole request for each conversation; they take turns.
-    requests: Vec<Vec<u8>>,
-    turn: usize,
-    /// How an acknowledgement looks.
-    stored: Vec<u8>,
+    speaker: Speaker,
     input: Vec<u8>,
     output: Vec<u8>,
     /// When those outstanding were sent; answers come in this order.
@@ -189,30 +164,13 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(target: SocketAddr, codec: Codec, place: usize, window: usize) -> Result<Self> {
-        let me = sender(place);
-        let mut client = Client::logged_in(target, codec, &me).map_err(failed("logging in"))?;
-        let text = "x".repeat(TEXT_BYTES);
-        let mut requests = Vec::with_capacity(CONVERSATIONS);
-        // Several connections do not all begin with the same conversation.
-        for conversation in (0..CONVERSATIONS).map(|i| receiver((i + place) % CONVERSATIONS)) {
-            let chat = client.start_chat(&me, &conversation).map_err(failed("opening a conversation"))?;
-            let request = Request::SendChatMessage {
-                chat_id: chat.as_str().into(),
-                sender: me.as_str().into(),
-                content: text.as_str().into(),
-            };
-            requests.push(client.encode(&request));
-        }
-        let stored = client.encode(&Outcome { success: true, error_message: "" });
-        let stream = client.into_stream();
+    fn open(target: SocketAddr, protocol: Protocol, place: usize, window: usize) -> Result<Self> {
+        let (speaker, stream, splitter) = Speaker::open(target, protocol, place)?;
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
-            splitter: Splitter::new(codec),
-            requests,
-            turn: 0,
-            stored,
+            splitter,
+            speaker,
             input: Vec::with_capacity(READ_BYTES),
             output: Vec::new(),
             outstanding: VecDeque::with_capacity(window),
@@ -224,13 +182,13 @@ impl Connection {
     }
 
     /// Queues further messages.
-    fn fill(&mut self, messages: usize) {
+    fn fill(&mut self, messages: usize) -> Result<()> {
         let started = now();
         for _ in 0..messages {
-            self.output.extend_from_slice(&self.requests[self.turn]);
-            self.turn = (self.turn + 1) % self.requests.len();
+            self.speaker.say(&mut self.output)?;
             self.outstanding.push_back(started);
         }
+        Ok(())
     }
 
     /// Writes what the socket takes.
@@ -262,10 +220,7 @@ impl Connection {
             recorder.last = now();
             let mut taken = 0;
             while let Some(end) = self.splitter.push(&self.input[taken..])? {
-                let reply = &self.input[taken..taken + end];
-                if reply != self.stored {
-                    bail!("instead of an acknowledgement: {}", String::from_utf8_lossy(reply));
-                }
+                self.speaker.hear(&mut self.input[taken..taken + end])?;
                 taken += end;
                 answered += 1;
                 recorder.done(self.outstanding.pop_front().context("a reply to nothing")?);

@@ -9,6 +9,7 @@
 
 pub mod closed_loop;
 pub mod failover;
+mod speaker;
 pub mod usage;
 
 use wire::codec::Codec;
@@ -26,11 +27,15 @@ pub enum Protocol {
     Json1,
     /// The original's binary dialect.
     Samira1,
+    /// Our own dialect, in lines of JSON.
+    Json2,
+    /// Our own dialect, in its binary form.
+    Samira2,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Json1, Self::Samira1];
+    pub const ALL: [Self; 4] = [Self::Json1, Self::Samira1, Self::Json2, Self::Samira2];
 
     /// As it is written on the command line and in results.
     #[must_use]
@@ -38,6 +43,8 @@ impl Protocol {
         match self {
             Self::Json1 => "json1",
             Self::Samira1 => "samira1",
+            Self::Json2 => "json2",
+            Self::Samira2 => "samira2",
         }
     }
 
@@ -47,7 +54,15 @@ impl Protocol {
         match self {
             Self::Json1 => Codec::Json,
             Self::Samira1 => Codec::Samira1,
+            Self::Json2 => Codec::Json2,
+            Self::Samira2 => Codec::Samira2,
         }
+    }
+
+    /// Whether it is the original's dialect.
+    #[must_use]
+    pub const fn is_legacy(self) -> bool {
+        matches!(self, Self::Json1 | Self::Samira1)
     }
 }
 

@@ -81,7 +81,7 @@ struct Speaks(Protocol);
 
 impl ValueEnum for Speaks {
     fn value_variants<'a>() -> &'a [Self] {
-        const { &[Self(Protocol::Json1), Self(Protocol::Samira1)] }
+        const { &[Self(Protocol::Json1), Self(Protocol::Samira1), Self(Protocol::Json2), Self(Protocol::Samira2)] }
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

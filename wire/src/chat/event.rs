@@ -1,11 +1,11 @@
 //! What is pushed. Each is a dictionary under its own name: `{"message": {"conversation": 3, "number": 9, ...}}`. Those that
-//! happen in the replicated state carry their change number as `id`, rising over the events of a connection: once it is
-//! kept, it is the device's new cursor.
+//! happen in the replicated state carry their change number as `id` (an update: as `cursor`), rising over the events of a
+//! connection: once all up to it is kept, it is the device's new cursor.
 
 use serde::{Deserialize, Serialize};
 
-use super::item::{Conversation as Summary, Deleted as Gone, Mark, Message as Item, Node, Person as Somebody};
-use super::reply::Account as Own;
+use super::item::{Deleted as Gone, Mark, Message as Item, Node};
+use super::reply::Changes;
 use super::request::messages;
 use super::{Code, List, is_default};
 
@@ -18,20 +18,15 @@ super::frame::bodies! {
         deleted: Deleted(Gone),
         /// A mark has moved.
         mark: Mark(Moved),
-        /// A conversation is new, or its summary has changed in a way that the device cannot work out.
-        conversation: Conversation(Changed<'a>),
-        /// Somebody has another nickname, or is gone.
-        person: Person(Person<'a>),
-        /// One's own account has changed.
-        account: Account(Account<'a>),
+        /// Several changes at once, as [`super::Reply::Changes`] tells them: where something happened that single events do not
+        /// tell (a new conversation, a nickname, a conversation that is behind), or where a session fell behind.
+        update: Update(Changes<'a>),
         /// Somebody types, or does not any more. Never stored.
         typing: Typing(Typing),
         /// Somebody came or went. Never stored.
         presence: Presence(Presence),
         /// The members of the cluster or its leader have changed.
         nodes: Nodes(Nodes<'a>),
-        /// The push was interrupted: ask `sync` again from the device's cursor.
-        lagged: Lagged(super::request::Nothing),
         /// The connection ends, and why.
         bye: Bye(Bye<'a>),
     }
@@ -44,30 +39,6 @@ messages! {
         id: u64,
         /// What it is now.
         mark: Mark,
-    }
-
-    /// See [`Event::Conversation`].
-    Changed<'a> {
-        /// Change number.
-        id: u64,
-        /// What it is now.
-        summary: Summary<'a>,
-    }
-
-    /// See [`Event::Person`].
-    Person<'a> {
-        /// Change number.
-        id: u64,
-        /// What they are now.
-        person: Somebody<'a>,
-    }
-
-    /// See [`Event::Account`].
-    Account<'a> {
-        /// Change number.
-        id: u64,
-        /// What it is now.
-        account: Own<'a>,
     }
 
     /// See [`Event::Typing`].

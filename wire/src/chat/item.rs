@@ -9,7 +9,7 @@ use super::is_default;
 use crate::limits::TOKEN_BYTES;
 
 /// A message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Message<'a> {
     /// Its change number.
@@ -33,6 +33,20 @@ pub struct Message<'a> {
     /// Its sequence number, on the device that wrote it and nowhere else.
     #[serde(skip_serializing_if = "is_default")]
     pub seq: u64,
+}
+
+/// Without the text, which belongs in no log.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("conversation", &self.conversation)
+            .field("number", &self.number)
+            .field("sender", &self.sender)
+            .field("seq", &self.seq)
+            .field("bytes", &self.text.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A conversation, as one of its members sees it.
@@ -229,5 +243,31 @@ impl Visitor<'_> for TokenVisitor {
             *byte = high << 4 | low;
         }
         Ok(Token(token))
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::format;
+
+    use super::*;
+    use crate::chat::request::{DeleteAccount, Login, Password, Send, Signup};
+
+    #[test]
+    fn nothing_private_is_in_the_debug_form() {
+        let secret = "a secret";
+        let message = Message { text: secret, ..Message::default() };
+        let shown = [
+            format!("{:?}", Signup { password: secret, ..Signup::default() }),
+            format!("{:?}", Login { password: secret, ..Login::default() }),
+            format!("{:?}", Password { password: secret, new_password: secret }),
+            format!("{:?}", DeleteAccount { password: secret, confirm: true }),
+            format!("{:?}", Send { text: secret, ..Send::default() }),
+            format!("{:?}", Conversation { newest: Some(message), ..Conversation::default() }),
+            format!("{:?}", Token([0xab; TOKEN_BYTES])),
+        ];
+        for shown in shown {
+            assert!(!shown.contains(secret) && !shown.contains("ab"), "{shown}");
+        }
     }
 }

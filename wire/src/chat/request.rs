@@ -11,7 +11,7 @@ macro_rules! messages {
     ($($(#[$doc:meta])+ $name:ident $(<$life:lifetime>)? { $($(#[$field_doc:meta])+ $field:ident: $type:ty,)* })+) => {
         $(
             $(#[$doc])+
-            #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+            #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
             #[serde(default)]
             // Lists borrow from the frame too, which the derive sees in plain references only.
             $(#[serde(bound(deserialize = "'de: 'a"))] #[cfg_attr(any(), borrows($life))])?
@@ -22,10 +22,30 @@ macro_rules! messages {
                     pub $field: $type,
                 )*
             }
+
+            /// Without what belongs in no log: passwords, and what people write.
+            impl $(<$life>)? core::fmt::Debug for $name $(<$life>)? {
+                fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                    let mut shown = f.debug_struct(stringify!($name));
+                    $(
+                        if $crate::chat::request::is_private(stringify!($name), stringify!($field)) {
+                            shown.field(stringify!($field), &format_args!(".."));
+                        } else {
+                            shown.field(stringify!($field), &self.$field);
+                        }
+                    )*
+                    shown.finish()
+                }
+            }
         )+
     };
 }
 pub(crate) use messages;
+
+/// Whether a key of a message is left out when the message is shown for debugging.
+pub(crate) fn is_private(message: &str, key: &str) -> bool {
+    matches!((message, key), (_, "password" | "new_password") | ("Send", "text"))
+}
 
 super::frame::bodies! {
     /// What a client asks for.
@@ -133,6 +153,8 @@ messages! {
         cursor: u64,
         /// Changes at most; 0: as many as the node likes.
         limit: u64,
+        /// Conversations that the device knows to be behind: their messages are not handed over, their summaries are told anew.
+        behind: List<u64>,
     }
 
     /// See [`Request::Conversations`].

@@ -11,8 +11,13 @@ use serde::{Deserialize, Serialize};
 /// The newest rule level this build can apply. An entry of a higher level stops the node: a replica that does not
 /// know the rules must not guess.
 ///
-/// Level 2 added [`Command::RemoveNode`].
-pub const RULE_LEVEL: u16 = 2;
+/// Level 2 added [`Command::RemoveNode`]. Level 3 added devices, marks of delivery, cleared views and nicknames, and gives
+/// every change that a user may come to see a number.
+pub const RULE_LEVEL: u16 = 3;
+
+/// The rule level from which on changes are numbered. Entries below it are applied as they always were, so that a replica
+/// that applies an old log late comes out like those that applied it in its time.
+pub const RULE_LEVEL_NUMBERED: u16 = 3;
 
 /// Content of one log entry: the runs of several writers, applied in order under one timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +137,131 @@ pub enum Command<'a> {
         /// Name of the server on which an operator asked for it, with the same bound.
         by: &'a str,
     },
+    /// A write of a client's device, under the device's own number: applied once, however often it comes and over
+    /// whichever nodes.
+    ByDevice {
+        /// Which.
+        device: u64,
+        /// Its number; the first one of a device is 1.
+        seq: u64,
+        /// The write, postcard: [`Command::Void`], [`Command::Send`], [`Command::SendTo`], [`Command::DeleteMessages`],
+        /// [`Command::ClearView`], [`Command::SetNickname`] or [`Command::SetViewLimit`], of the device's user.
+        #[serde(borrow)]
+        command: &'a [u8],
+    },
+    /// Nothing; refused as malformed. With it a service uses up the number of a write that it cannot hand over.
+    Void,
+    /// Store a message for somebody, in the direct conversation that is made if there is none.
+    SendTo {
+        /// Who sends.
+        user: u64,
+        /// Name of the other one (or the same: a notebook).
+        username: &'a str,
+        /// As in [`Command::Send`].
+        text: &'a str,
+    },
+    /// Log a device in. Where the user has [`crate::limits::DEVICES_PER_USER_MAX`] already, the one that has been silent
+    /// longest is logged out.
+    AddDevice {
+        /// Whose.
+        user: u64,
+        /// Its id, random, never used again.
+        device: u64,
+        /// What it calls itself, at most [`crate::limits::DEVICE_NAME_BYTES_MAX`].
+        name: &'a str,
+        /// SHA-256 of its first token; none where a token would travel in the clear.
+        token_hash: Option<[u8; 32]>,
+    },
+    /// Log in with a password as a device that is there already. Its former tokens are dropped.
+    LoginDevice {
+        /// Whose it must be.
+        user: u64,
+        /// Which.
+        device: u64,
+        /// As in [`Command::AddDevice`].
+        token_hash: Option<[u8; 32]>,
+        /// What it calls itself now.
+        name: &'a str,
+    },
+    /// Log in with a token. The token is good until its successor is used: which is how the cluster learns that the reply
+    /// with the successor has arrived.
+    ResumeDevice {
+        /// Which.
+        device: u64,
+        /// SHA-256 of the token shown.
+        old_hash: [u8; 32],
+        /// SHA-256 of its successor.
+        new_hash: [u8; 32],
+    },
+    /// Log a device out for good.
+    RevokeDevice {
+        /// Whose it must be.
+        user: u64,
+        /// Which.
+        device: u64,
+    },
+    /// Set the password, and log all other devices out.
+    SetPassword {
+        /// Whose.
+        user: u64,
+        /// Argon2id in PHC text form.
+        password_hash: &'a str,
+        /// The device that stays.
+        keep_device: u64,
+    },
+    /// Set the nickname.
+    SetNickname {
+        /// Whose.
+        user: u64,
+        /// Shown to others; validated before proposing.
+        nickname: &'a str,
+    },
+    /// Raise marks. Those that would not rise, and those in conversations the user is not in, are passed over.
+    Mark {
+        /// Whose.
+        user: u64,
+        /// At most [`crate::limits::ITEMS_PER_REQUEST_MAX`].
+        marks: Vec<Marks>,
+    },
+    /// Empty one's own view of a conversation; what goes from it counts as read.
+    ClearView {
+        /// Whose view.
+        user: u64,
+        /// Of which conversation.
+        conversation: u64,
+        /// Number of the last message that goes.
+        upto: u64,
+    },
+}
+
+/// How far somebody has come in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Which.
+    pub conversation: u64,
+    /// Messages up to this number are on a device.
+    pub delivered: u64,
+    /// Messages up to this number were read, and so delivered.
+    pub read: u64,
+}
+
+impl Command<'_> {
+    /// The rule level that brought it. In an entry of a lower level it means nothing.
+    pub const fn rule_level(&self) -> u16 {
+        match self {
+            Command::Signup { .. }
+            | Command::DeleteAccount { .. }
+            | Command::SetViewLimit { .. }
+            | Command::OpenConversation { .. }
+            | Command::Send { .. }
+            | Command::DeleteMessages { .. }
+            | Command::MarkRead { .. }
+            | Command::AddJoinCode { .. }
+            | Command::ConsumeJoinCode { .. } => 1,
+            Command::RemoveNode { .. } => 2,
+            _ => 3,
+        }
+    }
 }
 
 /// How a command names a conversation.
@@ -174,8 +304,18 @@ pub enum Outcome {
         /// How many.
         count: u32,
     },
-    /// Nothing was changed.
+    /// Nothing was changed, except as [`Refusal::TokenReused`] says.
     Refused(Refusal),
+    /// The device is logged in.
+    DeviceAdded {
+        /// Its id.
+        device: u64,
+    },
+    /// The token was good.
+    Resumed {
+        /// The device's user.
+        user: u64,
+    },
 }
 
 /// Why a command changed nothing.
@@ -210,4 +350,12 @@ pub enum Refusal {
     AlreadyApplied,
     /// The node was removed from the cluster; its id never comes back.
     NodeRemoved,
+    /// No such device (any more), or somebody else's.
+    DeviceGone,
+    /// The device id is taken.
+    DeviceExists,
+    /// The token is none of the device's.
+    TokenUnknown,
+    /// A token was used whose successor has been used: two hold it, and the device was logged out.
+    TokenReused,
 }

@@ -93,6 +93,42 @@ pub enum PeerRequest<'a> {
         /// The leader whose process is known to have died, if that is why.
         dead: Option<u64>,
     },
+    /// Presence and typing, in passing: nothing of it is stored, and nothing depends on its arrival.
+    Whispers {
+        /// In order.
+        whispers: Vec<Whisper>,
+    },
+}
+
+/// Something about people that is never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whisper {
+    /// Everybody who is connected to the speaker, at most [`crate::limits::WHISPERED_USERS_MAX`].
+    Everybody {
+        /// User ids.
+        users: Vec<u64>,
+    },
+    /// Somebody has connected to the speaker.
+    Came {
+        /// User id.
+        user: u64,
+    },
+    /// Somebody has left the speaker, and stayed away for a while.
+    Left {
+        /// User id.
+        user: u64,
+    },
+    /// Somebody types, or does not any more.
+    Typing {
+        /// In which conversation.
+        conversation: u64,
+        /// User id.
+        user: u64,
+        /// False: not any more.
+        on: bool,
+        /// Who is in the conversation.
+        audience: Vec<u64>,
+    },
 }
 
 /// What the other answers.

@@ -239,7 +239,7 @@ impl<const COUNT: usize, const BYTES: usize> Candidates<COUNT, BYTES> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 

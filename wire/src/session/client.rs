@@ -422,5 +422,5 @@ impl<const PENDING: usize> Client<PENDING> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests;

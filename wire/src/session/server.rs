@@ -199,6 +199,13 @@ impl Server {
         }
     }
 
+    /// A majority answers again: a session that may only read may write from now on.
+    pub fn majority_is_back(&mut self) {
+        if let State::LoggedIn(identity) = &mut self.state {
+            identity.read_only = false;
+        }
+    }
+
     /// The device was logged out, by itself or from elsewhere. The client may log in again.
     pub fn logged_out(&mut self) {
         if matches!(self.state, State::LoggedIn(_)) {

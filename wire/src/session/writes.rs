@@ -346,5 +346,5 @@ const fn uses_number(code: Code) -> bool {
     !matches!(code, Code::Malformed | Code::UnknownRequest | Code::Version | Code::PlaintextRefused | Code::OutOfPlace)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests;

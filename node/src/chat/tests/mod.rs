@@ -1,6 +1,9 @@
 //! The chat machine on an in-memory database.
 
+mod devices;
+mod effects;
 mod exactly_once;
+mod marks;
 mod replicas;
 mod rules;
 
@@ -35,6 +38,13 @@ pub(crate) fn encode_batch(time_ms: u64, runs: &[(Writer, u64, &[Command<'_>])])
         })
         .collect();
     encode(&Batch { rule_level: RULE_LEVEL, time_ms, runs })
+}
+
+/// A batch of one run from number 1, under a rule level of its own.
+pub(crate) fn encode_run(rule_level: u16, time_ms: u64, writer: Writer, commands: &[Command<'_>]) -> Vec<u8> {
+    let encoded = encode_commands(commands);
+    let run = Run { writer, first_seq: 1, count: commands.len() as u32, commands: &encoded };
+    encode(&Batch { rule_level, time_ms, runs: vec![run] })
 }
 
 pub(crate) fn log_id(index: u64) -> LogId {

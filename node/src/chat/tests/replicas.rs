@@ -1,11 +1,11 @@
 //! Same log, same state: whatever the commands, however the entries are grouped.
 
 use proptest::prelude::*;
-use wire::replication::command::{Batch, Chat, Command, RULE_LEVEL, Run, Writer};
+use wire::replication::command::{Batch, Chat, Command, Marks, RULE_LEVEL, Run, Writer};
 use wire::replication::entry::{Entry, Member, Membership, Payload};
 use wire::replication::{decode, encode};
 
-use super::{Machine, encode_batch, log_id};
+use super::{Machine, encode_batch, encode_commands, log_id};
 use crate::storage::state::{AppliedEntry, ApplyError, StateDb};
 
 /// Owned form of a command, drawn from few names and ids so that they meet.
@@ -21,6 +21,18 @@ enum Draw {
     AddCode(u8, u64),
     ConsumeCode(u8, u64),
     RemoveNode(u64, String),
+    /// With the command inside encoded.
+    ByDevice(u64, u64, Vec<u8>),
+    Void,
+    SendTo(u64, String, String),
+    AddDevice(u64, u64, Option<u8>),
+    LoginDevice(u64, u64, Option<u8>),
+    ResumeDevice(u64, u8, u8),
+    RevokeDevice(u64, u64),
+    SetPassword(u64, u64),
+    SetNickname(u64, String),
+    Mark(u64, Vec<(u64, u64, u64)>),
+    ClearView(u64, u64, u64),
 }
 
 impl Draw {
@@ -46,6 +58,37 @@ impl Draw {
             Draw::AddCode(hash, expires_ms) => Command::AddJoinCode { hash: [*hash; 32], expires_ms: *expires_ms },
             Draw::ConsumeCode(hash, node) => Command::ConsumeJoinCode { hash: [*hash; 32], node: *node },
             Draw::RemoveNode(node, name) => Command::RemoveNode { node: *node, name, by: name },
+            Draw::ByDevice(device, seq, command) => Command::ByDevice { device: *device, seq: *seq, command },
+            Draw::Void => Command::Void,
+            Draw::SendTo(user, username, text) => Command::SendTo { user: *user, username, text },
+            Draw::AddDevice(user, device, token) => Command::AddDevice {
+                user: *user,
+                device: *device,
+                name: "d",
+                token_hash: token.map(|token| [token; 32]),
+            },
+            Draw::LoginDevice(user, device, token) => Command::LoginDevice {
+                user: *user,
+                device: *device,
+                token_hash: token.map(|token| [token; 32]),
+                name: "d",
+            },
+            Draw::ResumeDevice(device, old, new) => {
+                Command::ResumeDevice { device: *device, old_hash: [*old; 32], new_hash: [*new; 32] }
+            }
+            Draw::RevokeDevice(user, device) => Command::RevokeDevice { user: *user, device: *device },
+            Draw::SetPassword(user, keep_device) => {
+                Command::SetPassword { user: *user, password_hash: "new", keep_device: *keep_device }
+            }
+            Draw::SetNickname(user, nickname) => Command::SetNickname { user: *user, nickname },
+            Draw::Mark(user, marks) => {
+                let marks =
+                    marks.iter().map(|&(conversation, delivered, read)| Marks { conversation, delivered, read });
+                Command::Mark { user: *user, marks: marks.collect() }
+            }
+            Draw::ClearView(user, conversation, upto) => {
+                Command::ClearView { user: *user, conversation: *conversation, upto: *upto }
+            }
         }
     }
 }
@@ -70,6 +113,17 @@ fn chats() -> impl Strategy<Value = Result<u64, String>> {
 }
 
 fn draws() -> impl Strategy<Value = Draw> {
+    let write = (ids(), ids(), plain());
+    prop_oneof![
+        12 => plain(),
+        6 => write.prop_map(|(device, seq, draw)| Draw::ByDevice(device, seq, encode_commands(&[draw.command()]))),
+        1 => (ids(), ids(), prop::collection::vec(any::<u8>(), 0..5)).prop_map(|(d, s, b)| Draw::ByDevice(d, s, b)),
+    ]
+}
+
+fn plain() -> impl Strategy<Value = Draw> {
+    let token = || prop::option::of(0..9u8);
+    let marks = prop::collection::vec((ids(), ids(), ids()), 0..4);
     prop_oneof![
         3 => names().prop_map(Draw::Signup),
         1 => ids().prop_map(Draw::DeleteAccount),
@@ -81,6 +135,16 @@ fn draws() -> impl Strategy<Value = Draw> {
         1 => (0..3u8, ids()).prop_map(|(hash, expires)| Draw::AddCode(hash, expires)),
         1 => (0..3u8, ids()).prop_map(|(hash, node)| Draw::ConsumeCode(hash, node)),
         1 => (ids(), names()).prop_map(|(node, name)| Draw::RemoveNode(node, name)),
+        1 => Just(Draw::Void),
+        3 => (ids(), names(), ".{0,20}").prop_map(|(user, to, text)| Draw::SendTo(user, to, text)),
+        4 => (ids(), ids(), token()).prop_map(|(user, device, token)| Draw::AddDevice(user, device, token)),
+        1 => (ids(), ids(), token()).prop_map(|(user, device, token)| Draw::LoginDevice(user, device, token)),
+        3 => (ids(), 0..9u8, 0..9u8).prop_map(|(device, old, new)| Draw::ResumeDevice(device, old, new)),
+        1 => (ids(), ids()).prop_map(|(user, device)| Draw::RevokeDevice(user, device)),
+        1 => (ids(), ids()).prop_map(|(user, keep)| Draw::SetPassword(user, keep)),
+        1 => (ids(), names()).prop_map(|(user, nickname)| Draw::SetNickname(user, nickname)),
+        2 => (ids(), marks).prop_map(|(user, marks)| Draw::Mark(user, marks)),
+        1 => (ids(), ids(), ids()).prop_map(|(user, conversation, upto)| Draw::ClearView(user, conversation, upto)),
     ]
 }
 
@@ -232,4 +296,31 @@ fn what_must_not_be_applied_stops_the_machine_and_changes_nothing() {
 
     assert_eq!((machine.db.state_hash(), machine.db.applied()), (hash, applied));
     assert!(machine.db.apply([entry(1, &good)]).is_ok());
+}
+
+/// Entries from before changes were numbered do what they did: replicas that apply them late come out alike. The hash is
+/// that of the release before.
+#[test]
+fn entries_of_rule_level_2_are_applied_as_they_always_were() {
+    let mut machine = Machine::new();
+    let commands = [
+        Command::Signup { username: "alice", nickname: "Alice", password_hash: "hash" },
+        Command::Signup { username: "bob", nickname: "Bob", password_hash: "hash" },
+        Command::Signup { username: "carol", nickname: "Carol", password_hash: "hash" },
+        Command::OpenConversation { user: 1, other: "carol" },
+        Command::Send { user: 1, chat: Chat::Legacy("alice_bob"), text: "one" },
+        Command::Send { user: 2, chat: Chat::Id(2), text: "two" },
+        Command::DeleteMessages { user: 1, chat: Chat::Id(2), numbers: vec![1] },
+        Command::MarkRead { user: 1, conversation: 2, upto: 9 },
+        Command::SetViewLimit { user: 1, limit: 9 },
+        Command::DeleteAccount { user: 3 },
+        Command::Send { user: 2, chat: Chat::Id(2), text: "three" },
+        Command::AddJoinCode { hash: [1; 32], expires_ms: 10 },
+        Command::ConsumeJoinCode { hash: [1; 32], node: 7 },
+        Command::RemoveNode { node: 9, name: "gamma", by: "alpha" },
+    ];
+    let batch = super::encode_run(2, 5, Writer { device: 77, epoch: 1 }, &commands);
+    machine.payload(Payload::Batch(&batch)).unwrap();
+    let hash = data_encoding::HEXLOWER.encode(&machine.db.state_hash());
+    assert_eq!(hash, "PINNED");
 }

@@ -179,8 +179,7 @@ fn the_first_message_is_a_handshake() {
         for (slot, (request, expected, closes)) in cases.into_iter().enumerate() {
             let conn = ConnId { slot: 100 + slot as u32, generation: 1 };
             let client = Client { conn, codec: Codec::Json };
-            let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-            server.turn(vec![Event::Opened { conn, codec: Codec::Json, peer }], Vec::new()).await;
+            server.turn(vec![opened(conn, Codec::Json)], Vec::new()).await;
             server.send(client, &[request]).await;
             let mut out = server.receive(client).await;
             assert_eq!(out.close, closes);

@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use wire::codec::Codec;
-use wire::replication::command::Writer;
+use wire::replication::command::{Chat, Outcome, Writer};
 
 use super::*;
+use crate::bridge::{ConnId, Security};
 use crate::chat::tests::Machine;
 use crate::storage::query::{Page, StateReader};
 use crate::storage::state::StateDb;
@@ -25,6 +26,12 @@ use crate::storage::trouble::Alarm;
 
 /// What the tests use for the hexadecimal SHA-256 of a password.
 const PASSWORD: &str = "03ac674216f3e15c761ee1a5e255f067953623c8b388b4459e13f978d7c846f4";
+
+/// A connection of this machine that begins.
+fn opened(conn: ConnId, codec: Codec) -> Event {
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    Event::Opened { conn, codec, peer, secure: Security::Loopback, own_dialect: false }
+}
 
 /// A cluster that applies at once, or when it is told to.
 #[derive(Clone)]
@@ -81,6 +88,12 @@ impl Cluster for FakeCluster {
     async fn barrier(&self) -> Freshness {
         self.inner.lock().unwrap().freshness
     }
+
+    fn nodes(&self) -> Vec<NodeAddress> {
+        vec![NodeAddress { name: "alpha".into(), address: "127.0.0.1:5555".into(), leader: true }]
+    }
+
+    fn whisper(&self, _: Vec<Whisper>) {}
 }
 
 /// A running service and what its clients have received.
@@ -102,8 +115,11 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         let (completed, completions) = mpsc::channel(4096);
+        let (told, applied) = applied_queue();
+        let mut state = StateDb::open(&path).unwrap();
+        state.tell(told);
         let inner = Inner {
-            machine: Machine::on(StateDb::open(&path).unwrap()),
+            machine: Machine::on(state),
             next_seq: 1,
             completions: completed,
             held: None,
@@ -115,13 +131,16 @@ impl Server {
         let backend = backend(&cluster, &path);
         let (turns, turned) = mpsc::channel(16);
         let (send, outgoing) = mpsc::channel(65_536);
-        let service = Service::new(backend, signup_open, move |batch: Vec<Outgoing>| {
+        let whom = Whom { cluster: "cluster".into(), node: "alpha".into() };
+        let audience = applied.audience.clone();
+        let service = Service::new(backend, whom, signup_open, audience, move |batch: Vec<Outgoing>| {
             if !batch.is_empty() {
                 // The test may have ended.
                 let _ = send.try_send(batch);
             }
         });
-        tokio::spawn(service.run(turned, completions));
+        let (_, whispered) = mpsc::channel(1);
+        tokio::spawn(service.run(Inputs { turns: turned, completions, applied, whispered }, None));
         Server { cluster, turns, outgoing, received: HashMap::new(), next_slot: 0, directory }
     }
 
@@ -189,8 +208,7 @@ impl Server {
         let conn = ConnId { slot: self.next_slot, generation: 0 };
         self.next_slot += 1;
         let client = Client { conn, codec };
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        self.turn(vec![Event::Opened { conn, codec, peer }], Vec::new()).await;
+        self.turn(vec![opened(conn, codec)], Vec::new()).await;
         let hello = json!({"client_id": "test", "message": "connection_request"});
         let welcome = json!({"status": "connected", "message": "Successfully connected as test"});
         assert_eq!(self.ask(client, hello).await, welcome);

@@ -157,8 +157,7 @@ fn a_connection_that_goes_takes_its_requests_along() {
         server.turn(vec![Event::Closed { conn: alice.conn }], Vec::new()).await;
         // The place is used again; nothing of the old connection reaches the new one.
         let conn = ConnId { generation: 1, ..alice.conn };
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        server.turn(vec![Event::Opened { conn, codec: Codec::Json, peer }], Vec::new()).await;
+        server.turn(vec![opened(conn, Codec::Json)], Vec::new()).await;
         // Once another connection is answered, the service has seen all of that.
         server.ask(bob, chats("bob")).await;
         server.release();

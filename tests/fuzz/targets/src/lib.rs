@@ -7,12 +7,14 @@
 //! * [`json`], [`samira`]: what decodes can be encoded again, and says the same; JSON is held against `serde_json`.
 //! * [`replication`]: what nodes say to each other and store.
 //! * [`sniffer`]: a whole connection, from the first byte on.
+//! * [`session`]: both sides of a connection in our own dialect, behind their codecs.
 //! * [`seeds`]: what fuzzing starts from, made of the goldens and recordings.
 
 pub mod json;
 pub mod replication;
 pub mod samira;
 pub mod seeds;
+pub mod session;
 pub mod sniffer;
 pub mod splitter;
 
@@ -62,5 +64,11 @@ pub const TARGETS: &[Target] = &[
         about: "a whole connection: first byte, handshake, requests",
         run: sniffer::run,
         seeds: sniffer::seeds,
+    },
+    Target {
+        name: "session",
+        about: "both sides of a connection in our own dialect, whatever the other side sends",
+        run: session::run,
+        seeds: session::seeds,
     },
 ];

@@ -67,6 +67,11 @@ fn sniffer() {
     seeds_of("sniffer");
 }
 
+#[test]
+fn session() {
+    seeds_of("session");
+}
+
 proptest! {
     #[test]
     fn noise(input in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -279,7 +279,7 @@ fn every_input_in_every_state() {
         Some(Reply::Sent(reply::Sent::default())),
     ];
     let mut frames = std::vec![FromNode::Event(None), bye(Code::Stopping)];
-    frames.push(FromNode::Event(Some(Event::Lagged(Nothing {}))));
+    frames.push(FromNode::Event(Some(Event::Update(reply::Changes::default()))));
     for re in [0, 1, 2, 3, 4, u64::MAX] {
         frames.extend(replies.iter().map(|reply| FromNode::Reply { re, reply: reply.clone() }));
     }

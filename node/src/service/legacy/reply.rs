@@ -59,7 +59,11 @@ pub(super) fn refusal_text(refusal: &Refusal) -> Said {
         | Refusal::SequenceGap
         | Refusal::StaleEpoch
         | Refusal::AlreadyApplied
-        | Refusal::NodeRemoved => text::REFUSED.into(),
+        | Refusal::NodeRemoved
+        | Refusal::DeviceGone
+        | Refusal::DeviceExists
+        | Refusal::TokenUnknown
+        | Refusal::TokenReused => text::REFUSED.into(),
     }
 }
 

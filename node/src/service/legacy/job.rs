@@ -1,9 +1,6 @@
 //! Requests that take their time: reads, logins, and writes that depend on a read. Each runs as one task; its
 //! connection does nothing else meanwhile.
 
-use std::future::Future;
-
-use tokio::sync::oneshot;
 use wire::codec::Codec;
 use wire::legacy::reply::{LoginReply, StartChatReply};
 use wire::legacy::text;
@@ -13,25 +10,16 @@ use super::dispatch::limit_reply;
 use super::history::{View, history};
 use super::lists::{self, Selection};
 use super::page::{Ambiguous, Page};
-use super::passwords::{PasswordError, Passwords};
 use super::reply::{self, Said};
 use super::session::Who;
 use crate::chat::resolve::canonical_id;
 use crate::chat::state::Lookup;
 use crate::limits::STALE_AFTER;
-use crate::raft::propose::{ProposeError, Ticket};
+use crate::raft::propose::ProposeError;
 use crate::raft::read::Freshness;
-use crate::storage::Queries;
-use crate::storage::query::{QueryError, StateReader};
-
-/// The cluster, as the service needs it: tests put their own in place of consensus.
-pub(super) trait Cluster: Clone + Send + Sync + 'static {
-    /// Queues one write; see [`crate::raft::propose::Proposer::submit`].
-    fn submit(&self, command: &Command<'_>, ticket: Ticket) -> Result<(), ProposeError>;
-
-    /// Waits until reads see everything acknowledged before; see [`crate::raft::read::Reads::barrier`].
-    fn barrier(&self) -> impl Future<Output = Freshness> + Send;
-}
+use crate::service::backend::{Backend, Cluster, Read, ReadError};
+use crate::service::passwords::PasswordError;
+use crate::storage::query::QueryError;
 
 /// One request that takes its time.
 #[derive(Debug, Clone)]
@@ -101,20 +89,21 @@ pub(super) enum Update {
     },
 }
 
-/// What a job works with.
-#[derive(Debug, Clone)]
-pub(super) struct Backend<C> {
-    pub(super) cluster: C,
-    pub(super) queries: Queries,
-    pub(super) passwords: Passwords,
-}
-
 /// Why a job has no proper reply.
 enum Failure {
     /// The account does not exist any more.
     Gone,
     /// To be told.
     Said(Said),
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        match error {
+            ReadError::Gone => Failure::Gone,
+            ReadError::Query(error) => error.into(),
+        }
+    }
 }
 
 impl From<QueryError> for Failure {
@@ -165,24 +154,22 @@ impl<C: Cluster> Backend<C> {
             Job::DeleteOther { name } => self.delete_other(who, codec, name).await,
             Job::Chats => {
                 let user = who.id;
-                self.read(who, move |reader, stale| {
+                let read = self.read(user, move |reader, stale| {
                     Ok(lists::chats(codec, &reader.chats(user, lists::CHATS_MAX)?, stale))
-                })
-                .await
-                .map(Read::into_done)
+                });
+                Ok(read.await?.into_done())
             }
-            Job::Users(selection) => self
-                .read(who, move |reader, stale| lists::users(reader, codec, &selection, stale))
-                .await
-                .map(Read::into_done),
+            Job::Users(selection) => {
+                let read = self.read(who.id, move |reader, stale| lists::users(reader, codec, &selection, stale));
+                Ok(read.await?.into_done())
+            }
             Job::ViewLimit => {
                 let user = who.id;
-                self.read(who, move |reader, stale| {
+                let read = self.read(user, move |reader, stale| {
                     let limit = reader.user(user)?.map_or(wire::limits::VIEW_LIMIT_DEFAULT, |user| user.view_limit);
                     Ok(limit_reply(codec, limit, stale))
-                })
-                .await
-                .map(Read::into_done)
+                });
+                Ok(read.await?.into_done())
             }
             Job::StartChat { other } => self.start_chat(who, codec, other).await,
             Job::Messages { chat, open } => self.messages(who, codec, chat, open).await,
@@ -244,7 +231,7 @@ impl<C: Cluster> Backend<C> {
 
     async fn delete_other(&self, who: &Who, codec: Codec, name: String) -> Finished {
         let not_you = text::NotYou(&who.name).to_string();
-        let read = self.read(who, move |reader, _| Ok(reader.account(&name)?.is_some())).await?;
+        let read = self.read(who.id, move |reader, _| Ok(reader.account(&name)?.is_some())).await?;
         if read.value {
             return Err(Failure::Said(not_you.into()));
         }
@@ -256,7 +243,7 @@ impl<C: Cluster> Backend<C> {
     async fn start_chat(&self, who: &Who, codec: Codec, other: String) -> Finished {
         let (user, wanted) = (who.id, other.clone());
         let read = self
-            .read(who, move |reader, _| {
+            .read(who.id, move |reader, _| {
                 let Some(other) = reader.user_named(&wanted)? else { return Ok(Known::Nobody) };
                 let Some(id) = reader.direct(user, other)? else { return Ok(Known::Person) };
                 Ok(reader.conversation(id)?.map_or(Known::Person, |known| Known::Chat(known.legacy_id.clone())))
@@ -281,7 +268,7 @@ impl<C: Cluster> Backend<C> {
     async fn messages(&self, who: &Who, codec: Codec, chat: String, open: Option<Page>) -> Finished {
         let (user, name, wanted) = (who.id, who.name.clone(), chat.clone());
         let read = self
-            .read(who, move |reader, stale| {
+            .read(who.id, move |reader, stale| {
                 history(reader, &View { user, name: &name, chat: &wanted, codec, stale }, open)
             })
             .await?;
@@ -303,7 +290,7 @@ impl<C: Cluster> Backend<C> {
         self.ensure_writable(who).await?;
         let (user, name) = (who.id, who.name.clone());
         let read = self
-            .read(who, move |reader, stale| {
+            .read(who.id, move |reader, stale| {
                 history(reader, &View { user, name: &name, chat: &chat, codec, stale }, None)
             })
             .await?;
@@ -328,38 +315,10 @@ impl<C: Cluster> Backend<C> {
 
     /// A session that was logged in without a quorum may write from the moment on when one vouches for its account.
     async fn ensure_writable(&self, who: &Who) -> Result<(), Failure> {
-        if who.read_only && self.read(who, |_, _| Ok(())).await?.stale {
+        if who.read_only && self.read(who.id, |_, _| Ok(())).await?.stale {
             return Err(Failure::Said(text::READ_ONLY.into()));
         }
         Ok(())
-    }
-
-    /// Reads as `who`, who must still have an account.
-    async fn read<T: Send + 'static>(
-        &self,
-        who: &Who,
-        query: impl FnOnce(&StateReader, bool) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<Read<T>, Failure> {
-        let stale = self.cluster.barrier().await == Freshness::Stale;
-        let user = who.id;
-        let value = self
-            .queries
-            .run(move |reader| {
-                let gone = match reader.user(user)? {
-                    Some(account) => !account.live,
-                    // Without a quorum this node may not have heard of the account yet.
-                    None => !stale,
-                };
-                if gone { Ok(None) } else { query(reader, stale).map(Some) }
-            })
-            .await?;
-        Ok(Read { value: value.ok_or(Failure::Gone)?, stale })
-    }
-
-    async fn write(&self, command: &Command<'_>) -> Result<Outcome, ProposeError> {
-        let (done, outcome) = oneshot::channel();
-        self.cluster.submit(command, Ticket::Waiter(done))?;
-        outcome.await.unwrap_or(Err(ProposeError::Stopping))
     }
 
     fn written(&self, codec: Codec, result: &Result<Outcome, ProposeError>) -> Done {
@@ -374,18 +333,6 @@ enum Known {
     Nobody,
     Person,
     Chat(String),
-}
-
-/// What was read, and how far it can be trusted.
-struct Read<T> {
-    value: T,
-    stale: bool,
-}
-
-impl<T> Read<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Read<U> {
-        Read { value: change(self.value), stale: self.stale }
-    }
 }
 
 impl Read<Vec<u8>> {

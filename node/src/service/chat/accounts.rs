@@ -1,0 +1,311 @@
+//! Accounts and devices: signing up, logging in, coming back, passwords, deletion.
+
+use sha2::{Digest, Sha256};
+use wire::chat::item::Token;
+use wire::chat::reply::{Count, Session};
+use wire::chat::{Code, Reply};
+use wire::codec::Codec;
+use wire::limits::{DEVICE_NAME_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES};
+use wire::replication::command::{Command, Outcome, Refusal};
+use wire::session::server::Identity;
+
+use super::answer::{self, No};
+use super::job::{Done, Update};
+use super::render;
+use crate::chat::names;
+use crate::chat::state::{Lookup, TokenRole};
+use crate::raft::read::Freshness;
+use crate::service::backend::{Backend, Cluster};
+
+/// Device ids stay below this: every program that reads JSON can hold them without rounding.
+const DEVICE_ID_BITS: u32 = 53;
+
+/// A way in. Secrets in it are never shown.
+pub(super) enum Enter {
+    SignUp { username: String, nickname: String, password: String, device_name: String, open: bool },
+    LogIn { username: String, password: String, device: u64, device_name: String },
+    Resume { device: u64, token: Option<Token> },
+}
+
+impl std::fmt::Debug for Enter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Enter::SignUp { .. } => "SignUp",
+            Enter::LogIn { .. } => "LogIn",
+            Enter::Resume { .. } => "Resume",
+        })
+    }
+}
+
+/// What somebody who is logged in does about the account.
+pub(super) enum Job {
+    LogOut,
+    Show,
+    Devices,
+    Revoke { device: u64 },
+    Password { old: String, new: String },
+    Delete { password: String, confirm: bool },
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Job::LogOut => "LogOut",
+            Job::Show => "Show",
+            Job::Devices => "Devices",
+            Job::Revoke { .. } => "Revoke",
+            Job::Password { .. } => "Password",
+            Job::Delete { .. } => "Delete",
+        })
+    }
+}
+
+/// Lets somebody in. Where the connection is not `secure` no token is given out: it would travel in the clear.
+pub(super) async fn enter<C: Cluster>(
+    backend: &Backend<C>,
+    enter: Enter,
+    secure: bool,
+    (codec, id): (Codec, u64),
+) -> Result<Done, No> {
+    let entered = match enter {
+        Enter::SignUp { username, nickname, password, device_name, open } => {
+            if !open {
+                return Err(No::new(Code::SignupClosed, "accounts are not made here: ask who runs this server"));
+            }
+            let user = sign_up(backend, &username, &nickname, password).await?;
+            add_device(backend, user, &device_name, secure).await?
+        }
+        Enter::LogIn { username, password, device, device_name } => {
+            log_in(backend, (username, password), device, &device_name, secure).await?
+        }
+        Enter::Resume { device, token } => resume(backend, device, token).await?,
+    };
+    let Entered { user, device, token, stale } = entered;
+    let read = backend.queries.run(move |reader| Ok((reader.profile(user)?, reader.last_seq(device)?))).await;
+    let (account, last_seq) = read?;
+    let account = account.ok_or(No::from(&Refusal::NoSuchUser))?;
+    let session = Session {
+        user,
+        username: &account.username,
+        nickname: &account.nickname,
+        view_limit: u64::from(account.view_limit),
+        device,
+        token,
+        last_seq,
+        stale,
+    };
+    Ok(Done {
+        frame: Some(answer::reply(codec, id, Reply::Session(session))),
+        update: Update::LoggedIn(Identity { user, device, read_only: stale }),
+    })
+}
+
+/// Who was let in, as what.
+struct Entered {
+    user: u64,
+    /// 0 where none could be made: without a majority.
+    device: u64,
+    token: Option<Token>,
+    stale: bool,
+}
+
+async fn sign_up<C: Cluster>(
+    backend: &Backend<C>,
+    username: &str,
+    nickname: &str,
+    password: String,
+) -> Result<u64, No> {
+    let nickname = if nickname.is_empty() { username } else { nickname };
+    for (which, value) in [("user name", username), ("nickname", nickname)] {
+        check_name(which, value)?;
+    }
+    check_password(&password)?;
+    let hash = backend.passwords.hash(password).await?;
+    match backend.write(&Command::Signup { username, nickname, password_hash: &hash }).await? {
+        Outcome::UserCreated { user } => Ok(user),
+        Outcome::Refused(refusal) => Err(No::from(&refusal)),
+        _ => Err(No::new(Code::Malformed, "that is no account")),
+    }
+}
+
+async fn log_in<C: Cluster>(
+    backend: &Backend<C>,
+    (username, password): (String, String),
+    device: u64,
+    device_name: &str,
+    secure: bool,
+) -> Result<Entered, No> {
+    check_password(&password)?;
+    let stale = backend.cluster.barrier().await == Freshness::Stale;
+    let account = backend.queries.run(move |reader| reader.account(&username)).await?;
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let right = backend.passwords.verify(password, hash).await?;
+    let Some(account) = account.filter(|_| right) else {
+        return Err(No::new(Code::BadCredentials, "unknown user name or wrong password"));
+    };
+    let user = account.id;
+    if stale {
+        let known = backend.queries.run(move |reader| reader.device(device)).await?;
+        let known = known.is_some_and(|known| known.user == user && !known.revoked);
+        return Ok(Entered { user, device: if known { device } else { 0 }, token: None, stale });
+    }
+    if device != 0 {
+        let (token, token_hash) = token_where(secure)?;
+        let name = device_name_of(device_name)?;
+        let command = Command::LoginDevice { user, device, token_hash, name };
+        match backend.write(&command).await? {
+            // Not this user's, or logged out: it goes on as a new one.
+            Outcome::Refused(Refusal::DeviceGone) => {}
+            Outcome::Refused(refusal) => return Err(No::from(&refusal)),
+            _ => return Ok(Entered { user, device, token, stale }),
+        }
+    }
+    add_device(backend, user, device_name, secure).await
+}
+
+async fn add_device<C: Cluster>(
+    backend: &Backend<C>,
+    user: u64,
+    device_name: &str,
+    secure: bool,
+) -> Result<Entered, No> {
+    let name = device_name_of(device_name)?;
+    let (token, token_hash) = token_where(secure)?;
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(no_randomness)?;
+    let device = (u64::from_le_bytes(random) >> (64 - DEVICE_ID_BITS)).max(1);
+    match backend.write(&Command::AddDevice { user, device, name, token_hash }).await? {
+        Outcome::Refused(refusal) => Err(No::from(&refusal)),
+        _ => Ok(Entered { user, device, token, stale: false }),
+    }
+}
+
+async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Token>) -> Result<Entered, No> {
+    let old_hash = hash(&token.ok_or(No::from(&Refusal::TokenUnknown))?);
+    if backend.cluster.barrier().await == Freshness::Stale {
+        let known = backend.queries.run(move |reader| {
+            let role = reader.token_role(device, &old_hash)?;
+            let valid = matches!(role, Some(TokenRole::Current | TokenRole::Pending));
+            Ok(reader.device(device)?.filter(|device| valid && !device.revoked))
+        });
+        let known = known.await?.ok_or(No::from(&Refusal::TokenUnknown))?;
+        return Ok(Entered { user: known.user, device, token: None, stale: true });
+    }
+    let (token, new_hash) = new_token()?;
+    match backend.write(&Command::ResumeDevice { device, old_hash, new_hash }).await? {
+        Outcome::Resumed { user } => Ok(Entered { user, device, token: Some(token), stale: false }),
+        // Whoever shows a token of a device that is gone learns no more than with a wrong one.
+        Outcome::Refused(Refusal::DeviceGone) => Err(No::from(&Refusal::TokenUnknown)),
+        Outcome::Refused(refusal) => Err(No::from(&refusal)),
+        _ => Err(No::from(&Refusal::TokenUnknown)),
+    }
+}
+
+/// Does what somebody who is logged in wants done about the account.
+pub(super) async fn run<C: Cluster>(
+    backend: &Backend<C>,
+    job: Job,
+    who: Identity,
+    (codec, id): (Codec, u64),
+) -> Result<Done, No> {
+    let reply = |reply: Reply<'_>| Done::reply(answer::reply(codec, id, reply));
+    let Identity { user, device, .. } = who;
+    match job {
+        Job::LogOut => {
+            written(&backend.write(&Command::RevokeDevice { user, device }).await?)?;
+            Ok(Done { update: Update::LoggedOut, ..reply(answer::done()) })
+        }
+        Job::Revoke { device } => match backend.write(&Command::RevokeDevice { user, device }).await? {
+            Outcome::Refused(Refusal::DeviceGone) => Err(No::new(Code::NoSuchDevice, "you have no such device")),
+            outcome => written(&outcome).map(|()| reply(answer::done())),
+        },
+        Job::Show => {
+            let account = backend.read(user, move |reader, _| reader.profile(user)).await?.value;
+            let account = account.ok_or(No::from(&Refusal::NoSuchUser))?;
+            Ok(reply(Reply::Profile(render::account(&account))))
+        }
+        Job::Devices => {
+            let devices = backend.read(user, move |reader, _| reader.devices(user)).await?.value;
+            Ok(reply(Reply::Devices(render::devices(&devices, device))))
+        }
+        Job::Password { old, new } => {
+            check_password(&new)?;
+            prove(backend, user, old).await?;
+            let hash = backend.passwords.hash(new).await?;
+            let command = Command::SetPassword { user, password_hash: &hash, keep_device: device };
+            written(&backend.write(&command).await?)?;
+            Ok(reply(answer::done()))
+        }
+        Job::Delete { password, confirm } => {
+            prove(backend, user, password).await?;
+            let count = backend.read(user, move |reader, _| reader.unread_total(user)).await?.value;
+            if confirm {
+                written(&backend.write(&Command::DeleteAccount { user }).await?)?;
+            }
+            let update = if confirm { Update::LoggedOut } else { Update::Nothing };
+            Ok(Done { update, ..reply(Reply::Lost(Count { count })) })
+        }
+    }
+}
+
+/// Checks the password of who is logged in.
+async fn prove<C: Cluster>(backend: &Backend<C>, user: u64, password: String) -> Result<(), No> {
+    check_password(&password)?;
+    let account = backend.read(user, move |reader, _| {
+        // The name was read with the user, in the same state.
+        let Some(user) = reader.user(user)? else { return Ok(None) };
+        reader.account(&user.name)
+    });
+    let account = account.await?.value;
+    if backend.passwords.verify(password, account.map(|account| account.password_hash)).await? {
+        Ok(())
+    } else {
+        Err(No::new(Code::WrongPassword, "this is not your password"))
+    }
+}
+
+fn written(outcome: &Outcome) -> Result<(), No> {
+    answer::of_outcome(outcome).map(|_| ())
+}
+
+/// A fresh token and what is stored of it, where it may travel.
+fn token_where(secure: bool) -> Result<(Option<Token>, Option<[u8; 32]>), No> {
+    Ok(if secure { new_token().map(|(token, hash)| (Some(token), Some(hash)))? } else { (None, None) })
+}
+
+/// A fresh token and what is stored of it.
+fn new_token() -> Result<(Token, [u8; 32]), No> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(no_randomness)?;
+    let token = Token(bytes);
+    let hash = hash(&token);
+    Ok((token, hash))
+}
+
+fn hash(token: &Token) -> [u8; 32] {
+    Sha256::digest(token.0).into()
+}
+
+fn no_randomness(error: getrandom::Error) -> No {
+    tracing::error!(%error, "the system has no random numbers");
+    No::new(Code::ReadFailed, "this server cannot make secrets now")
+}
+
+/// Checks a user name or a nickname.
+pub(super) fn check_name(which: &str, name: &str) -> Result<(), No> {
+    names::check(name).map_err(|reason| No::new(Code::NameRefused, format!("this {which} {reason}")))
+}
+
+fn check_password(password: &str) -> Result<(), No> {
+    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+        return Err(No::new(Code::Malformed, "a password is sent as its SHA-256, in hexadecimal"));
+    }
+    Ok(())
+}
+
+fn device_name_of(name: &str) -> Result<&str, No> {
+    if name.len() > DEVICE_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(No::new(Code::NameRefused, format!("a device's name has at most {DEVICE_NAME_BYTES_MAX} bytes")));
+    }
+    Ok(name)
+}

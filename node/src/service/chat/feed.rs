@@ -1,0 +1,227 @@
+//! What a session has been told of what happens, and how it is told the rest.
+//!
+//! ```text
+//!          sync asked               told, and there is more
+//!   Off ──────────────▶ Reading ─────────────────────────────▶ Waiting ──sync asked──▶ Reading
+//!                        ▲   │ told everything
+//!                        │   ▼
+//!   something that no    └── Live ──▶ messages, deletions and marks are pushed one by one
+//!   single event tells
+//! ```
+//!
+//! There is one source of truth, the rows: whatever a single event does not tell (a new conversation, a nickname, a
+//! conversation that is behind), and whatever was missed, is read from behind the session's cursor, as it is for a device
+//! that was away. So nothing that is applied while a read is under way needs to be kept: it is noted that there is
+//! something newer, and read next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::chat::effect::{Effect, What};
+use crate::storage::query::sync::SyncFrom;
+
+/// How a session is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It has not asked.
+    Off,
+    /// A read from behind the cursor is under way.
+    Reading {
+        /// The request it answers; none: what it finds is pushed.
+        request: Option<u64>,
+    },
+    /// The client has been told that there is more, and asks when it is ready.
+    Waiting,
+    /// Everything up to the cursor is told, and what comes is pushed.
+    Live,
+}
+
+/// What to do about something that was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tell {
+    /// Nothing.
+    Nothing,
+    /// Push it as an event of its own.
+    Event,
+    /// Read from behind the cursor, and push what is found.
+    Read,
+}
+
+/// Where a read begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct From {
+    pub(super) cursor: u64,
+    /// See [`SyncFrom::since`].
+    pub(super) since: u64,
+    /// Unread messages that it may hand over; none: as many as the user's view limit says.
+    pub(super) unread_left: Option<u32>,
+    pub(super) behind: BTreeSet<u64>,
+}
+
+/// What a read found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Where to go on.
+    pub(super) next: SyncFrom,
+    /// There is more.
+    pub(super) more: bool,
+    /// The cursor asked from was not of this history: what the session held is void.
+    pub(super) resync: bool,
+}
+
+/// One session's place in what happens.
+#[derive(Debug)]
+pub(super) struct Feed {
+    phase: Phase,
+    /// Everything up to this change number has been told.
+    cursor: u64,
+    /// Of a sync in several chunks: see [`SyncFrom`].
+    since: u64,
+    unread_left: Option<u32>,
+    /// The highest change number that was seen go by.
+    newest: u64,
+    /// Conversations whose new messages are not handed over until the old ones are, each with the change number of its
+    /// newest message that was seen go by.
+    behind: BTreeMap<u64, u64>,
+    /// The read that was to be pushed has failed, and was not begun anew.
+    to_retry: bool,
+}
+
+impl Feed {
+    pub(super) const fn new() -> Feed {
+        Feed {
+            phase: Phase::Off,
+            cursor: 0,
+            since: 0,
+            unread_left: None,
+            newest: 0,
+            behind: BTreeMap::new(),
+            to_retry: false,
+        }
+    }
+
+    /// Where the next read begins.
+    pub(super) fn from(&self) -> From {
+        From {
+            cursor: self.cursor,
+            since: self.since,
+            unread_left: self.unread_left,
+            behind: self.behind.keys().copied().collect(),
+        }
+    }
+
+    /// The client asks what happened behind `cursor`, and which conversations it knows to be behind. False while another
+    /// such request is being answered.
+    pub(super) fn ask(&mut self, request: u64, cursor: u64, behind: &[u64]) -> bool {
+        if let Phase::Reading { request: Some(_) } = self.phase {
+            return false;
+        }
+        // A client that takes up where it was left goes on with what was left of its view limit.
+        if self.phase != Phase::Waiting || self.cursor != cursor {
+            (self.since, self.unread_left) = (0, None);
+        }
+        self.phase = Phase::Reading { request: Some(request) };
+        self.cursor = cursor;
+        self.behind = behind.iter().map(|&conversation| (conversation, 0)).collect();
+        true
+    }
+
+    /// Something was applied that this session's user may see.
+    pub(super) fn applied(&mut self, effect: &Effect) -> Tell {
+        self.newest = self.newest.max(effect.id);
+        let conversation = match effect.what {
+            What::Message { conversation, .. } => {
+                if let Some(newest) = self.behind.get_mut(&conversation) {
+                    *newest = effect.id;
+                }
+                Some(conversation)
+            }
+            What::Deleted { conversation, .. } | What::Marks { conversation, .. } => Some(conversation),
+            _ => None,
+        };
+        if self.phase != Phase::Live || effect.id <= self.cursor {
+            return Tell::Nothing;
+        }
+        match conversation {
+            Some(conversation) if !self.behind.contains_key(&conversation) => {
+                self.cursor = effect.id;
+                Tell::Event
+            }
+            _ => self.read(),
+        }
+    }
+
+    /// Something may have been missed.
+    pub(super) fn missed(&mut self) -> Tell {
+        match self.phase {
+            Phase::Live => self.read(),
+            // What is read anyway is read again behind what it finds.
+            Phase::Reading { .. } => {
+                self.newest = u64::MAX;
+                Tell::Nothing
+            }
+            Phase::Off | Phase::Waiting => Tell::Nothing,
+        }
+    }
+
+    fn read(&mut self) -> Tell {
+        self.phase = Phase::Reading { request: None };
+        Tell::Read
+    }
+
+    /// A read for `request` has found something. Whether it still counts, and what to do next.
+    pub(super) fn found(&mut self, request: Option<u64>, found: &Found) -> Option<Tell> {
+        if self.phase != (Phase::Reading { request }) {
+            return None;
+        }
+        let SyncFrom { cursor, since, unread_left, behind } = &found.next;
+        self.cursor = *cursor;
+        if found.resync {
+            self.behind.clear();
+        }
+        for &conversation in behind {
+            self.behind.entry(conversation).or_insert(*cursor);
+        }
+        (self.since, self.unread_left) = if found.more { (*since, Some(*unread_left)) } else { (0, None) };
+        if found.more && request.is_some() {
+            self.phase = Phase::Waiting;
+            return Some(Tell::Nothing);
+        }
+        if found.more || self.newest > self.cursor {
+            // A newest number of a history that is gone, or that was only feared, is not waited for again.
+            self.newest = self.cursor;
+            return Some(self.read());
+        }
+        self.phase = Phase::Live;
+        Some(Tell::Nothing)
+    }
+
+    /// A read for `request` has failed. The client asks again itself if it has asked; otherwise whether to read again.
+    pub(super) fn failed(&mut self, request: Option<u64>) -> bool {
+        if self.phase != (Phase::Reading { request }) {
+            return false;
+        }
+        if request.is_some() {
+            self.phase = Phase::Waiting;
+        }
+        self.to_retry = request.is_none();
+        self.to_retry
+    }
+
+    /// Whether a read that has failed is to be begun anew now.
+    pub(super) fn retry(&mut self) -> bool {
+        std::mem::take(&mut self.to_retry) && self.phase == (Phase::Reading { request: None })
+    }
+
+    /// The unread messages of a conversation were handed over as they stood at `change`, and `left` remain. Whether there
+    /// is still more: then it stays behind.
+    pub(super) fn handed_over(&mut self, conversation: u64, change: u64, left: u64) -> bool {
+        match self.behind.get(&conversation) {
+            Some(&newest) if left > 0 || newest > change => true,
+            Some(_) => {
+                self.behind.remove(&conversation);
+                false
+            }
+            None => left > 0,
+        }
+    }
+}

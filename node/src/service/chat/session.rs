@@ -1,0 +1,50 @@
+//! One connection of our own dialect, as the service sees it. An idle one owns little more than its place in the table.
+
+use std::time::Instant;
+
+use wire::codec::Codec;
+use wire::session::server::{Identity, Server};
+
+use super::feed::Feed;
+use super::marks::Gathered;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) codec: Codec,
+    /// Nobody on a network can listen: tokens may travel.
+    pub(super) secure: bool,
+    /// What may be asked now.
+    pub(super) machine: Server,
+    /// What it was told.
+    pub(super) feed: Feed,
+    /// Marks that are not stored yet; made when the first one comes.
+    pub(super) marks: Option<Box<Gathered>>,
+    /// When the service looks at its marks next.
+    pub(super) noted_deadline: Option<Instant>,
+    /// Whose presence it wants to know.
+    pub(super) watched: Box<[u64]>,
+    /// A job finds out whether a session that may only read may write again.
+    pub(super) rechecking: bool,
+}
+
+impl Session {
+    pub(super) fn new(codec: Codec, secure: bool) -> Session {
+        Session {
+            codec,
+            secure,
+            // Whoever was let in without TLS may send passwords: the operator has said that the network is trusted.
+            machine: Server::new(true),
+            feed: Feed::new(),
+            marks: None,
+            noted_deadline: None,
+            watched: Box::default(),
+            rechecking: false,
+        }
+    }
+
+    /// Who is logged in.
+    pub(super) fn who(&self) -> Option<Identity> {
+        self.machine.identity()
+    }
+}
