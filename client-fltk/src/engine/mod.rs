@@ -19,6 +19,7 @@ use wire::chat::event::Bye;
 use wire::chat::{Code, Event, FromClient, FromNode, Reply, Request, reply, request};
 use wire::codec::Codec;
 use wire::frame::{self, Splitter};
+use wire::limits::WATCHED_MAX;
 use wire::samira2;
 use wire::session::client::{Heard, State, Why};
 use wire::session::{Candidates, Client, Writes};
@@ -388,12 +389,8 @@ impl Engine {
 
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Lagged(_) => {
-                if !self.syncing {
-                    self.sync();
-                }
-            }
             Event::Nodes(nodes) => self.learn(&nodes.nodes),
+            Event::Update(changes) => self.note_stale(changes.stale),
             _ => {}
         }
         for delta in of_event(event, self.clock.unix_ms()) {
@@ -424,7 +421,9 @@ impl Engine {
     // ---- synchronization ---------------------------------------------------------------------------------------
 
     fn sync(&mut self) {
-        let request = Request::Sync(request::Sync { cursor: self.model.cursor, limit: 0 });
+        let behind = self.model.conversations.values().filter(|found| found.is_behind()).map(|found| found.id);
+        let behind = behind.take(WATCHED_MAX).collect();
+        let request = Request::Sync(request::Sync { cursor: self.model.cursor, limit: 0, behind });
         self.syncing = self.ask(&request, Asked::Sync).is_ok();
     }
 

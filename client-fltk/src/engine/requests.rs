@@ -213,7 +213,7 @@ impl Engine {
                 return self.answer_messages(ticket, conversation, messages);
             }
             (_, Some(Reply::Opened(opened))) => {
-                self.change(Delta::Conversation(Summary::from(opened)));
+                self.change(Delta::Opened(Summary::from(opened)));
                 Answer::Opened(opened.conversation)
             }
             (_, Some(Reply::Users(users))) => {

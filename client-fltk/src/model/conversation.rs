@@ -169,7 +169,8 @@ impl Conversation {
             Way::Stream => {
                 let before = if (1..number).contains(&self.told) { self.told } else { number - 1 };
                 self.told = self.told.max(number);
-                if self.is_behind() {
+                // In a first sync a summary comes before the messages that it counts; those come in order too.
+                if self.behind {
                     self.spans.add(number, number);
                 } else {
                     self.handed = self.handed.max(number);

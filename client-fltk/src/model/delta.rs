@@ -68,8 +68,10 @@ pub enum Delta {
     Account(Account),
     /// Somebody.
     Person(Person),
-    /// A conversation, summed up.
+    /// A conversation, summed up, with what was handed over of it.
     Conversation(Summary),
+    /// A conversation that was asked for, which says nothing about what was handed over: taken if it is not known yet.
+    Opened(Summary),
     /// A message.
     Message {
         /// Where.
@@ -196,7 +198,7 @@ impl Delta {
     }
 }
 
-/// What an answer to `sync` changes. Messages come before the summaries: a summary counts them already.
+/// What an answer to `sync`, or an update, changes. Messages come before the summaries: a summary counts them already.
 #[must_use]
 pub fn of_changes(changes: &reply::Changes<'_>) -> Vec<Delta> {
     let mut deltas = Vec::new();
@@ -221,9 +223,7 @@ pub fn of_event(event: &Event<'_>, now_ms: u64) -> Vec<Delta> {
         Event::Message(message) => vec![Delta::streamed(message), cursor(message.id)],
         Event::Deleted(deleted) => vec![Delta::deleted(deleted), cursor(deleted.id)],
         Event::Mark(moved) => vec![Delta::mark(&moved.mark), cursor(moved.id)],
-        Event::Conversation(changed) => vec![Delta::Conversation((&changed.summary).into()), cursor(changed.id)],
-        Event::Person(person) => vec![Delta::Person((&person.person).into()), cursor(person.id)],
-        Event::Account(account) => vec![Delta::Account((&account.account).into()), cursor(account.id)],
+        Event::Update(changes) => of_changes(changes),
         Event::Typing(typing) => vec![Delta::Typing {
             conversation: typing.conversation,
             user: typing.user,
@@ -231,7 +231,7 @@ pub fn of_event(event: &Event<'_>, now_ms: u64) -> Vec<Delta> {
         }],
         Event::Presence(presence) => vec![Delta::Presence { user: presence.user, online: presence.online }],
         Event::Nodes(nodes) => vec![Delta::Nodes(nodes.nodes.iter().map(Node::from).collect())],
-        Event::Lagged(_) | Event::Bye(_) => Vec::new(),
+        Event::Bye(_) => Vec::new(),
     }
 }
 

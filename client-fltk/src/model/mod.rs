@@ -178,6 +178,11 @@ impl Model {
                 self.people.insert(person.user, person.clone());
             }
             Delta::Conversation(summary) => self.summary(summary),
+            Delta::Opened(summary) => {
+                if !self.conversations.contains_key(&summary.conversation) {
+                    self.summary(summary);
+                }
+            }
             Delta::Message { conversation, message, way } => self.message(*conversation, message, *way),
             Delta::Deleted { conversation, number } => {
                 let me = self.me();

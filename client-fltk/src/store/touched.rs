@@ -57,7 +57,7 @@ impl Touched {
             Delta::Person(person) => {
                 self.people.insert(person.user);
             }
-            Delta::Conversation(summary) => {
+            Delta::Conversation(summary) | Delta::Opened(summary) => {
                 self.people.extend(summary.members.iter().map(|(person, _)| person.user));
                 self.conversations.insert(summary.conversation);
                 self.seen_through = true;

@@ -366,8 +366,12 @@ impl World {
         }
         match what {
             What::Message(1) => vec![
-                Event::Conversation(event::Changed { id, summary: self.summary(conversation, to.user) }),
-                Event::Message(self.message(conversation, 1, to.device)),
+                Event::Update(reply::Changes {
+                    conversations: vec![self.summary(conversation, to.user)].into(),
+                    messages: vec![self.message(conversation, 1, to.device)].into(),
+                    cursor: id,
+                    ..Default::default()
+                }),
             ],
             What::Message(number) => vec![Event::Message(self.message(conversation, number, to.device))],
             What::Deleted(number) => vec![Event::Deleted(item::Deleted { id, conversation, number })],
