@@ -96,7 +96,8 @@ impl Profile {
     pub fn database(&self) -> Result<PathBuf, ProfileError> {
         let path = self.directory.join("profile.db");
         let failed = |source| ProfileError::Io { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
         // SQLite gives its other files the rights of this one.
         file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(path)

@@ -1,7 +1,7 @@
 //! Who this device is: the welcome, logging in with a password or a token, and being logged out.
 
-use wire::chat::reply::{Error, Session, Welcome};
 use wire::chat::code::Remedy;
+use wire::chat::reply::{Error, Session, Welcome};
 use wire::chat::{Code, request};
 use wire::session::Writes;
 use wire::session::client::{Entry, State};
@@ -98,15 +98,15 @@ impl Engine {
             Some(account) if account.username == username => identity.device,
             _ => 0,
         };
-        let login = |username: &str, password: &Password| {
-            Attempt::Login { username: username.to_owned(), password: password.clone(), device: device_for(username) }
+        let login = |username: &str, password: &Password| Attempt::Login {
+            username: username.to_owned(),
+            password: password.clone(),
+            device: device_for(username),
         };
         let attempt = match (&self.entry, identity.token, &self.login) {
-            (Some(Wanted { username, password, signup: Some(nickname), .. }), _, _) => Attempt::Signup {
-                username: username.clone(),
-                nickname: nickname.clone(),
-                password: password.clone(),
-            },
+            (Some(Wanted { username, password, signup: Some(nickname), .. }), _, _) => {
+                Attempt::Signup { username: username.clone(), nickname: nickname.clone(), password: password.clone() }
+            }
             (Some(wanted), _, _) => login(&wanted.username, &wanted.password),
             (None, Some(token), _) => Attempt::Resume(request::Resume { device: identity.device, token: Some(token) }),
             (None, None, Some((username, password))) => login(username, password),
@@ -117,9 +117,12 @@ impl Engine {
         }
         let device_name = self.device_name.clone();
         let entry = match &attempt {
-            Attempt::Signup { username, nickname, password } => {
-                Entry::Signup(request::Signup { username, nickname, password: password.wire(), device_name: &device_name })
-            }
+            Attempt::Signup { username, nickname, password } => Entry::Signup(request::Signup {
+                username,
+                nickname,
+                password: password.wire(),
+                device_name: &device_name,
+            }),
             Attempt::Login { username, password, device } => Entry::Login(request::Login {
                 username,
                 password: password.wire(),

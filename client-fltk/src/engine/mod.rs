@@ -5,9 +5,11 @@
 //! [`Engine::finish`] decides what to send, writes to disk what has changed, and only then lets go of notes and bytes: what
 //! a program was told and what a node was told is on disk.
 //!
-//! `entry` logs in and out; `requests` carries commands to the node and answers back; `outbox` has the writes that must
-//! happen once; this file holds the state and the order of things.
+//! `connection` takes in what happens to it and what the node says; `entry` logs in and out; `requests` carries commands
+//! to the node and answers back; `outbox` has the writes that must happen once; this file holds the state and the order of
+//! things.
 
+mod connection;
 mod entry;
 mod outbox;
 mod requests;
@@ -15,13 +17,12 @@ mod requests;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 
-use wire::chat::event::Bye;
-use wire::chat::{Code, Event, FromClient, FromNode, Reply, Request, reply, request};
+use wire::chat::item::{Mark, Node};
+use wire::chat::{FromClient, Request, request};
 use wire::codec::Codec;
-use wire::frame::{self, Splitter};
-use wire::limits::WATCHED_MAX;
-use wire::samira2;
-use wire::session::client::{Heard, State, Why};
+use wire::frame::Splitter;
+use wire::limits::ITEMS_PER_REQUEST_MAX;
+use wire::session::client::State;
 use wire::session::{Candidates, Client, Writes};
 use wire::time::Millis;
 
@@ -31,7 +32,6 @@ use crate::limits::{
     ADDRESSES_MAX, DELTAS_PER_NOTE_MAX, MARKS_MS, PENDING_MAX, PROGRAM, SEND_BUFFER_BYTES_MAX, STALE_MS, WRITES_MAX,
 };
 use crate::link::Address;
-use crate::model::delta::{of_changes, of_event};
 use crate::model::{Delta, Link, LinkState, Marks, Model};
 use crate::store::{Store, StoreError};
 
@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     client: Client<PENDING_MAX>,
     writes: Writes<WRITES_MAX>,
     candidates: Candidates<ADDRESSES_MAX>,
+    /// Addresses that the user gave.
+    given: Vec<String>,
     store: Store,
     model: Model,
 
@@ -125,12 +127,8 @@ pub(crate) struct Options {
 impl Engine {
     /// For what a store holds. `addresses` come first, before those the store remembers.
     pub(crate) fn new(options: Options, store: Store, model: Model, addresses: &[Address]) -> Result<Self, StoreError> {
-        let mut candidates = Candidates::new();
-        let known = store.addresses()?;
-        for address in addresses.iter().chain(&known) {
-            // What does not fit is not tried; the list is longer than anybody's cluster.
-            let _ = candidates.add(&address.to_string());
-        }
+        let given: Vec<_> = addresses.iter().map(Address::to_string).collect();
+        let known: Vec<_> = store.addresses()?.iter().map(Address::to_string).collect();
         let Options { codec, device_name, plaintext_any, clock } = options;
         let mut engine = Self {
             codec,
@@ -139,7 +137,8 @@ impl Engine {
             plaintext_any,
             client: Client::new(PROGRAM),
             writes: Writes::new(),
-            candidates,
+            candidates: places(&given, &known),
+            given,
             store,
             model,
             deltas: Vec::new(),
@@ -185,6 +184,16 @@ impl Engine {
         &mut self.candidates
     }
 
+    /// Forgets how often nodes were tried in vain: the next one is tried at once.
+    pub(crate) fn try_anew(&mut self) {
+        if self.candidates.current().is_none() {
+            let good = self.candidates.last_good();
+            let others = self.candidates.addresses().filter(|&address| Some(address) != good);
+            let known: Vec<_> = good.into_iter().chain(others).map(str::to_owned).collect();
+            self.candidates = places(&self.given, &known);
+        }
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -214,241 +223,9 @@ impl Engine {
     /// When [`Engine::tick`] is due.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         let ready = self.client.state() == State::Ready;
-        let marks = (ready && !self.marks_asked && self.model.marks_due().next().is_some()).then_some(self.marks_from);
-        let writes = if ready { self.writes.poll_timeout() } else { None };
+        let marks = (self.may_mark() && self.model.marks_due().next().is_some()).then_some(self.marks_from);
+        let writes = if self.has_room() { self.writes.poll_timeout() } else { None };
         [self.client.poll_timeout(), writes, marks, self.probe_at.filter(|_| ready)].into_iter().flatten().min()
-    }
-
-    // ---- the connection ----------------------------------------------------------------------------------------
-
-    /// An address is about to be tried.
-    pub(crate) fn dialling(&mut self, address: &str) {
-        self.set_link(LinkState::Connecting { address: address.to_owned() });
-    }
-
-    /// The current address does not answer, or not as it should. `telling`: somebody was there.
-    pub(crate) fn dial_failed(&mut self, why: String, telling: bool) {
-        self.note_trouble(why, telling);
-        let now = self.now();
-        self.candidates.failed(now);
-    }
-
-    /// All known addresses were tried in vain; the next attempt is at `retry`.
-    pub(crate) fn offline(&mut self, retry: Millis) {
-        let now_ms = self.clock.unix_ms();
-        let since_ms = *self.offline_since.get_or_insert(now_ms);
-        let retry_ms = now_ms.saturating_add(retry.since(self.now()));
-        let why = self.trouble.clone();
-        self.trouble_is_telling = false;
-        self.set_link(LinkState::Offline { since_ms, retry_ms, why: why.clone() });
-        self.fail_waiting(&Failure::Offline(why));
-    }
-
-    /// Trying further would not help.
-    pub(crate) fn stopped(&mut self, why: &str) {
-        self.set_link(LinkState::Stopped { why: why.to_owned() });
-        self.fail_waiting(&Failure::Offline(why.to_owned()));
-        self.fail_entry(Failure::Offline(why.to_owned()));
-    }
-
-    /// A connection stands, TLS included, whose certificate names this cluster.
-    pub(crate) fn connected(&mut self, encrypted: bool, certified: Option<&str>) {
-        self.certified = certified.map(str::to_owned);
-        self.incoming.clear();
-        self.splitter = Splitter::of_node(self.codec);
-        self.preface_seen = self.codec != Codec::Samira2;
-        self.out.clear();
-        if self.codec == Codec::Samira2 {
-            self.out.extend_from_slice(&samira2::PREFACE);
-        }
-        self.model.link.encrypted = encrypted;
-        self.client.connected(self.now());
-    }
-
-    /// The connection is gone. Does nothing if there was none.
-    pub(crate) fn lost(&mut self, why: String) {
-        self.client.handle_closed();
-        let was_online = matches!(self.model.link.state, LinkState::Online);
-        self.note_trouble(why, true);
-        self.hangup = None;
-        self.out.clear();
-        self.incoming.clear();
-        self.writes.handle_lost();
-        self.syncing = false;
-        self.marks_asked = false;
-        self.probe_at = None;
-        self.read_only = false;
-        let mut again = Vec::new();
-        while let Some(tag) = self.client.poll_unanswered() {
-            match self.asked.remove(&tag) {
-                Some(Asked::Command(ticket, command)) => again.push((ticket, command)),
-                Some(Asked::Next { ticket, conversation, .. }) => again.push((ticket, Command::Next { conversation })),
-                _ => {}
-            }
-        }
-        self.asked.clear();
-        self.entry_unanswered();
-        for (ticket, command) in again.into_iter().rev() {
-            self.unanswered(ticket, command);
-        }
-        let now = self.now();
-        self.candidates.failed(now);
-        if was_online {
-            self.offline_since = Some(self.clock.unix_ms());
-        }
-    }
-
-    fn note_trouble(&mut self, why: String, telling: bool) {
-        if telling || !self.trouble_is_telling {
-            self.trouble = why;
-            self.trouble_is_telling = telling;
-        }
-    }
-
-    /// The reason to close the connection, if there is one.
-    pub(crate) fn wants_hangup(&mut self) -> Option<String> {
-        if let State::Lost(why) = self.client.state() {
-            let text = match why {
-                Why::Closed => "the connection was closed",
-                Why::Bye(Code::Stopping) => "the node is being stopped",
-                Why::Bye(_) | Why::Refused(_) => "the node has ended the connection",
-                Why::Silence => "nothing was heard for too long",
-                Why::NoReply => "the node does not answer any more",
-                Why::Nonsense => "the other side speaks something else: is this a Samira server?",
-            };
-            return Some(self.hangup.take().unwrap_or_else(|| text.to_owned()));
-        }
-        self.hangup.take()
-    }
-
-    /// Bytes have arrived. They are taken.
-    pub(crate) fn received(&mut self, bytes: &mut Vec<u8>) {
-        self.client.handle_bytes(self.now());
-        self.incoming.append(bytes);
-        if !self.preface_seen {
-            match samira2::strip_preface(&self.incoming) {
-                Ok(None) => return,
-                Ok(Some(_)) => {
-                    self.incoming.drain(..samira2::PREFACE.len());
-                    self.preface_seen = true;
-                }
-                Err(_) => return self.client.handle_malformed(),
-            }
-        }
-        // Frames borrow from the buffer while the rest of the engine changes.
-        let mut buffer = mem::take(&mut self.incoming);
-        let mut taken = 0;
-        loop {
-            match self.splitter.push(&buffer[taken..]) {
-                Ok(None) => break,
-                Ok(Some(len)) => {
-                    let body = frame::body(self.codec, &mut buffer[taken..taken + len]);
-                    taken += len;
-                    match self.codec.decode::<FromNode<'_>>(body) {
-                        Ok(frame) => self.frame(frame),
-                        Err(_) => self.client.handle_malformed(),
-                    }
-                }
-                Err(_) => {
-                    self.client.handle_malformed();
-                    break;
-                }
-            }
-            if matches!(self.client.state(), State::Lost(_)) {
-                break;
-            }
-        }
-        buffer.drain(..taken);
-        self.incoming = buffer;
-    }
-
-    fn frame(&mut self, frame: FromNode<'_>) {
-        let was_ready = self.client.state() == State::Ready;
-        let now = self.now();
-        match self.client.handle_frame(frame, now) {
-            Heard::Welcome(welcome) => self.welcome(&welcome),
-            Heard::Entered(session) => self.entered(&session),
-            Heard::Refused(error) => self.entry_refused(&error),
-            Heard::Reply { tag, reply } => {
-                let code = match &reply {
-                    Some(Reply::Error(error)) => error.code,
-                    _ => Code::NotLoggedIn,
-                };
-                if let Some(asked) = self.asked.remove(&tag) {
-                    self.replied(asked, reply.as_ref());
-                }
-                if was_ready && self.client.state() == State::Greeted {
-                    self.logged_out(code);
-                }
-            }
-            Heard::Event(event) => self.event(&event),
-            Heard::Bye(bye) => self.bye(&bye),
-            Heard::Nothing => {}
-        }
-    }
-
-    fn event(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Nodes(nodes) => self.learn(&nodes.nodes),
-            Event::Update(changes) => self.note_stale(changes.stale),
-            _ => {}
-        }
-        for delta in of_event(event, self.clock.unix_ms()) {
-            self.change(delta);
-        }
-    }
-
-    fn bye(&mut self, bye: &Bye<'_>) {
-        if !bye.text.is_empty() {
-            self.hangup = Some(bye.text.to_owned());
-        }
-        if matches!(bye.code, Code::Revoked | Code::TokenReused | Code::BadToken) {
-            self.logged_out(bye.code);
-        }
-    }
-
-    /// What nodes there are: more places to go to.
-    fn learn(&mut self, nodes: &[wire::chat::item::Node<'_>]) {
-        let usable: Vec<_> = nodes
-            .iter()
-            .filter(|node| node.address.parse().is_ok_and(|address| self.may_use(&address)))
-            .copied()
-            .collect();
-        self.candidates.learn(&usable);
-        self.keep_addresses();
-    }
-
-    // ---- synchronization ---------------------------------------------------------------------------------------
-
-    fn sync(&mut self) {
-        let behind = self.model.conversations.values().filter(|found| found.is_behind()).map(|found| found.id);
-        let behind = behind.take(WATCHED_MAX).collect();
-        let request = Request::Sync(request::Sync { cursor: self.model.cursor, limit: 0, behind });
-        self.syncing = self.ask(&request, Asked::Sync).is_ok();
-    }
-
-    fn synced(&mut self, changes: &reply::Changes<'_>) {
-        self.note_stale(changes.stale);
-        for delta in of_changes(changes) {
-            self.change(delta);
-        }
-        if changes.more {
-            self.sync();
-        } else {
-            self.syncing = false;
-        }
-        if self.read_only && !changes.stale {
-            self.hangup = Some("a majority answers again".to_owned());
-        }
-    }
-
-    /// Whether a majority stands behind what the node says.
-    fn note_stale(&mut self, stale: bool) {
-        if self.model.link.stale != stale {
-            let link = Link { stale, ..self.model.link.clone() };
-            self.change(Delta::Link(link));
-        }
-        self.probe_at = (stale || self.read_only).then(|| self.now().after(STALE_MS));
     }
 
     // ---- time and order ----------------------------------------------------------------------------------------
@@ -521,24 +298,23 @@ impl Engine {
         self.pump_writes();
     }
 
+    /// Whether marks can be sent, if it is time.
+    fn may_mark(&self) -> bool {
+        self.has_room() && !self.marks_asked && !self.read_only && !self.syncing
+    }
+
     fn send_marks(&mut self) {
         let now = self.now();
-        let idle = self.client.state() == State::Ready && !self.marks_asked && now >= self.marks_from;
-        if !idle || self.read_only || self.syncing || self.client.room() == 0 {
+        if !self.may_mark() || now < self.marks_from {
             return;
         }
-        let due: Vec<_> = self.model.marks_due().take(wire::limits::ITEMS_PER_REQUEST_MAX).collect();
+        let due: Vec<_> = self.model.marks_due().take(ITEMS_PER_REQUEST_MAX).collect();
         if due.is_empty() {
             return;
         }
         let marks = due
             .iter()
-            .map(|&(conversation, marks)| wire::chat::item::Mark {
-                conversation,
-                user: 0,
-                delivered: marks.delivered,
-                read: marks.read,
-            })
+            .map(|&(conversation, marks)| Mark { conversation, user: 0, delivered: marks.delivered, read: marks.read })
             .collect();
         let request = Request::Mark(request::Marks { marks });
         self.marks_asked = self.ask(&request, Asked::Marks(due)).is_ok();
@@ -564,6 +340,7 @@ impl Engine {
         let online = matches!(state, LinkState::Online);
         if online {
             self.offline_since = None;
+            self.trouble_is_telling = false;
         }
         let link = Link { state, stale: self.model.link.stale && online, ..self.model.link.clone() };
         if link != self.model.link {
@@ -579,7 +356,7 @@ impl Engine {
     fn ask(&mut self, request: &Request<'_>, asked: Asked) -> Result<(), Asked> {
         let tag = self.next_tag;
         let Ok(id) = self.client.request(tag, self.now()) else { return Err(asked) };
-        self.next_tag = self.next_tag + 1;
+        self.next_tag += 1;
         self.asked.insert(tag, asked);
         self.encode(&FromClient { id, request: Some(request.clone()) });
         Ok(())
@@ -593,4 +370,16 @@ impl Engine {
     fn has_room(&self) -> bool {
         self.client.room() > 0 && self.out.len() < SEND_BUFFER_BYTES_MAX
     }
+}
+
+/// All places to try: those the user gave first, then those that nodes told of, which nodes may take back.
+fn places(given: &[String], told: &[String]) -> Candidates<ADDRESSES_MAX> {
+    let mut candidates = Candidates::new();
+    for address in given {
+        // What does not fit is not tried; the list is longer than anybody's cluster.
+        let _ = candidates.add(address);
+    }
+    let told: Vec<_> = told.iter().map(|address| Node { name: "", address, leader: false }).collect();
+    candidates.learn(&told);
+    candidates
 }

@@ -150,11 +150,9 @@ impl Engine {
             Some(Write::Send { to: Target::Username(username), text }) => {
                 Request::Send(request::Send { conversation: 0, username, text, seq })
             }
-            Some(Write::Delete { conversation, numbers }) => Request::Delete(request::Delete {
-                conversation: *conversation,
-                numbers: numbers.clone().into(),
-                seq,
-            }),
+            Some(Write::Delete { conversation, numbers }) => {
+                Request::Delete(request::Delete { conversation: *conversation, numbers: numbers.clone().into(), seq })
+            }
             Some(Write::Clear { conversation, upto }) => {
                 Request::Clear(request::Clear { conversation: *conversation, upto: *upto, seq })
             }
@@ -278,8 +276,5 @@ impl Engine {
 
 /// Whether a refusal comes from before the number was looked at, as [`wire::session::writes`] sees it.
 const fn is_of_the_door(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Malformed | Code::UnknownRequest | Code::Version | Code::PlaintextRefused | Code::OutOfPlace
-    )
+    matches!(code, Code::Malformed | Code::UnknownRequest | Code::Version | Code::PlaintextRefused | Code::OutOfPlace)
 }

@@ -61,11 +61,11 @@ impl Engine {
 
     fn wait_for_room(&mut self, ticket: Ticket, command: Command) {
         match &self.model.link.state {
-            LinkState::LogInNeeded { why } | LinkState::Stopped { why } => {
+            LinkState::LogInNeeded { why } => {
                 let failure = Failure::LogInNeeded(why.clone());
                 self.unreachable(ticket, command, &failure);
             }
-            LinkState::Offline { why, .. } => {
+            LinkState::Offline { why, .. } | LinkState::Stopped { why } => {
                 let failure = Failure::Offline(why.clone());
                 self.unreachable(ticket, command, &failure);
             }
@@ -101,7 +101,9 @@ impl Engine {
     fn unreachable(&mut self, ticket: Ticket, command: Command, failure: &Failure) {
         match command {
             // Old messages are shown as far as they are here.
-            Command::History { conversation, before, limit } if self.model.conversations.contains_key(&conversation) => {
+            Command::History { conversation, before, limit }
+                if self.model.conversations.contains_key(&conversation) =>
+            {
                 self.history_from_disk(ticket, conversation, before, limit, true);
             }
             _ => self.answer(ticket, Err(failure.clone())),
@@ -186,8 +188,7 @@ impl Engine {
 
     fn answer_messages(&mut self, ticket: Ticket, conversation: u64, messages: &wire::chat::reply::Messages<'_>) {
         let list = messages.messages.iter().map(Message::from).filter(|message| !message.deleted).collect();
-        let answer =
-            Answer::Messages { conversation, messages: list, more: messages.more, stale: messages.stale };
+        let answer = Answer::Messages { conversation, messages: list, more: messages.more, stale: messages.stale };
         self.answer(ticket, Ok(answer));
     }
 

@@ -1,7 +1,7 @@
 //! What can change, and how what a node says becomes that.
 
-use wire::chat::{item, reply};
 use wire::chat::Event;
+use wire::chat::{item, reply};
 use wire::limits::TYPING_TTL_MS;
 
 use super::{Account, Link, Marks, Message, Node, Outgoing, Person, Text, WriteState};
@@ -251,7 +251,13 @@ pub fn of_next(conversation: u64, after: u64, messages: &reply::Messages<'_>) ->
 /// What an answer to `history` changes. `after` and `before` are what was asked for, 0 for no bound; `newest` is the
 /// conversation's last number.
 #[must_use]
-pub fn of_history(conversation: u64, after: u64, before: u64, newest: u64, messages: &reply::Messages<'_>) -> Vec<Delta> {
+pub fn of_history(
+    conversation: u64,
+    after: u64,
+    before: u64,
+    newest: u64,
+    messages: &reply::Messages<'_>,
+) -> Vec<Delta> {
     let mut deltas: Vec<_> = messages
         .messages
         .iter()

@@ -31,7 +31,10 @@ impl Model {
                 hash.number(user);
                 hash.number(marks.delivered);
                 hash.number(marks.read);
-                if let Some(person) = self.people.get(&user) {
+                // One's own names are told with the account.
+                if user != self.me()
+                    && let Some(person) = self.people.get(&user)
+                {
                     hash.text(&person.username);
                     hash.text(&person.nickname);
                     hash.number(u64::from(person.gone));

@@ -122,12 +122,10 @@ impl Model {
     /// The name to show for somebody.
     #[must_use]
     pub fn name(&self, user: u64) -> String {
-        match self.people.get(&user) {
-            Some(person) => person.shown(),
-            None if user == self.me() => {
-                self.account.as_ref().map_or_else(String::new, |account| account.nickname.clone())
-            }
-            None => format!("user {user}"),
+        match (&self.account, self.people.get(&user)) {
+            (Some(account), _) if account.user == user => account.nickname.clone(),
+            (_, Some(person)) => person.shown(),
+            (_, None) => format!("user {user}"),
         }
     }
 
@@ -285,8 +283,7 @@ impl Model {
             *previous = 0;
         }
         if message.sender == me && message.seq != 0 {
-            self.seen_through(|stored| stored == (conversation, message.number));
-            // The reply may come later, or may have been lost.
+            // The answer may have come before, come later, or have been lost.
             let sent = |outgoing: &Outgoing| outgoing.seq == message.seq && outgoing.write.is_send();
             if let Some(key) = self.outbox.values().find(|outgoing| sent(outgoing)).map(|outgoing| outgoing.key) {
                 self.outbox.remove(&key);
@@ -306,10 +303,9 @@ impl Model {
         outgoing.state = state.clone();
         // The message itself may have come before the reply.
         if let WriteState::Stored { conversation, number } = *state {
-            let held = self
-                .conversations
-                .get(&conversation)
-                .is_some_and(|found| found.cleared >= number || found.messages.get(&number).is_some_and(|message| message.sender == me));
+            let held = self.conversations.get(&conversation).is_some_and(|found| {
+                found.cleared >= number || found.messages.get(&number).is_some_and(|message| message.sender == me)
+            });
             if held {
                 self.outbox.remove(&key);
             }

@@ -151,7 +151,8 @@ fn looking_at_the_newest_hands_nothing_over() {
     let mut model = model();
     model.apply(&streamed(1, BO));
     model.apply(&Delta::Conversation(Summary { behind: true, ..summary(&[ME, BO], 9, 9) }));
-    let messages = [9, 8].map(|number| item::Message { conversation: HERE, number, sender: BO, text: "x", ..Default::default() });
+    let messages =
+        [9, 8].map(|number| item::Message { conversation: HERE, number, sender: BO, text: "x", ..Default::default() });
     let page = reply::Messages { messages: messages.to_vec().into(), more: true, ..Default::default() };
     model.apply_all(&of_history(HERE, 0, 0, 9, &page));
     assert_eq!((model.unread(HERE), model.conversations[&HERE].handed), (9, 1));
@@ -175,7 +176,8 @@ fn history_closes_gaps_even_where_messages_were_deleted() {
         })
     };
     let page = |numbers: &[u64], more| {
-        let messages = numbers.iter().map(|&number| item::Message { number, sender: BO, text: "x", ..Default::default() });
+        let messages =
+            numbers.iter().map(|&number| item::Message { number, sender: BO, text: "x", ..Default::default() });
         reply::Messages { messages: messages.collect(), more, ..Default::default() }
     };
     assert_eq!(gap(&model), Some((0, 11)));
@@ -231,7 +233,8 @@ fn a_message_goes_from_the_outbox_into_the_conversation() {
         message: Message { seq, ..message(number, ME) },
         way: Way::Stream,
     };
-    let stored = |key, seq, number| Delta::WriteState { key, seq, state: WriteState::Stored { conversation: HERE, number } };
+    let stored =
+        |key, seq, number| Delta::WriteState { key, seq, state: WriteState::Stored { conversation: HERE, number } };
     let rows = |model: &Model| {
         let rows = model.timeline(HERE).into_iter().map(|row| match row {
             Row::Message(message, delivery) => (message.number, delivery),
@@ -290,7 +293,17 @@ fn what_is_told_of_this_moment_goes_with_the_connection() {
 #[test]
 fn events_move_the_cursor_and_changes_replace_when_they_say_so() {
     let mut model = model();
-    model.apply_all(&of_event(&Event::Message(item::Message { id: 5, conversation: HERE, number: 1, sender: BO, text: "x", ..Default::default() }), 0));
+    model.apply_all(&of_event(
+        &Event::Message(item::Message {
+            id: 5,
+            conversation: HERE,
+            number: 1,
+            sender: BO,
+            text: "x",
+            ..Default::default()
+        }),
+        0,
+    ));
     assert_eq!((model.cursor, model.unread(HERE)), (5, 1));
     model.apply(&Delta::Draft { conversation: HERE, text: "begun".into() });
     let summary = item::Conversation { conversation: 8, last_number: 2, ..Default::default() };
@@ -327,11 +340,28 @@ fn the_hash_is_of_what_devices_share() {
     other.apply(&Delta::Draft { conversation: HERE, text: "begun".into() });
     other.apply(&Delta::Presence { user: BO, online: true });
     assert_eq!(one.hash(), other.hash());
-    for delta in [read(BO, 1), deleted(2), streamed(3, BO), Delta::Person(Person { nickname: "B".into(), ..person(BO) })] {
+    for delta in
+        [read(BO, 1), deleted(2), streamed(3, BO), Delta::Person(Person { nickname: "B".into(), ..person(BO) })]
+    {
         let mut changed = one.clone();
         changed.apply(&delta);
         assert_ne!(changed.hash(), one.hash(), "{delta:?}");
     }
+}
+
+#[test]
+fn names_and_titles() {
+    let mut model = model();
+    model.apply(&Delta::Conversation(summary(&[ME, BO, CY], 0, 0)));
+    assert_eq!((model.title(HERE), model.title(99)), ("U2, U3".into(), "#99".into()));
+    model.apply(&Delta::Person(Person { gone: true, ..person(BO) }));
+    assert_eq!((model.name(BO), model.name(44)), ("U2 (deleted)".into(), "user 44".into()));
+    assert!(model.person_named("u2").is_none() && model.person_named("u3").is_some());
+    // What others were told of oneself may be older than the account.
+    assert_eq!(model.name(ME), "al");
+    let notes = Summary { conversation: 8, ..summary(&[ME], 0, 0) };
+    model.apply(&Delta::Conversation(notes));
+    assert_eq!((model.title(8), model.direct("al").map(|found| found.id)), ("Notes".into(), Some(8)));
 }
 
 #[test]

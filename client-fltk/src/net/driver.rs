@@ -337,6 +337,7 @@ impl Worker {
                 Ok((ticket, command)) => {
                     if matches!(command, Command::ConnectNow | Command::LogIn { .. } | Command::SignUp { .. }) {
                         self.retry_at = None;
+                        self.engine.try_anew();
                     }
                     self.engine.command(ticket, command);
                 }
@@ -352,7 +353,12 @@ impl Worker {
         self.engine.tick();
         while self.step()? {}
         // Without a connection too, commands change things and are answered.
-        self.finish()
+        self.finish()?;
+        if let Phase::Standing { socket, .. } = &mut self.phase {
+            // An error shows again where the connection is read.
+            let _ = socket.flush();
+        }
+        Ok(())
     }
 
     /// One step of the connection. False: it waits for something.

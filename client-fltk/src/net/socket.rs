@@ -67,6 +67,8 @@ impl Socket {
                     read_tls(&mut self.stream, &mut tls.0, &mut self.readable)?;
                     write_tls(&mut self.stream, &mut tls.0)?;
                 }
+                // What came with the last of the handshake is looked for at once.
+                self.readable |= !tls.0.is_handshaking();
                 !tls.0.is_handshaking()
             }
         })

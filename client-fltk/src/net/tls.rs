@@ -33,7 +33,8 @@ pub type Seen = Arc<OnceLock<String>>;
 pub fn connect(pin: Pin, cluster: Option<&str>) -> Result<(ClientConnection, Seen), rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let seen = Seen::default();
-    let verifier = Verifier { pin, cluster: cluster.map(str::to_owned), seen: seen.clone(), provider: provider.clone() };
+    let verifier =
+        Verifier { pin, cluster: cluster.map(str::to_owned), seen: seen.clone(), provider: provider.clone() };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()

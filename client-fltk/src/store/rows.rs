@@ -221,15 +221,18 @@ pub(super) fn identity(from: &Connection) -> Result<Identity, StoreError> {
 pub(super) fn model(from: &Connection) -> Result<Model, StoreError> {
     let mut model = Model::default();
     from.query_row("SELECT user, username, nickname, view_limit, cursor FROM identity", [], |row| {
-        let account =
-            Account { user: number(row, 0)?, username: row.get(1)?, nickname: row.get(2)?, view_limit: number(row, 3)? };
+        let account = Account {
+            user: number(row, 0)?,
+            username: row.get(1)?,
+            nickname: row.get(2)?,
+            view_limit: number(row, 3)?,
+        };
         model.account = (account.user != 0).then_some(account);
         model.cursor = number(row, 4)?;
         Ok(())
     })?;
     each(from, "SELECT user, username, nickname, gone FROM people", |row| {
-        let person =
-            Person { user: number(row, 0)?, username: row.get(1)?, nickname: row.get(2)?, gone: row.get(3)? };
+        let person = Person { user: number(row, 0)?, username: row.get(1)?, nickname: row.get(2)?, gone: row.get(3)? };
         model.people.insert(person.user, person);
         Ok(())
     })?;
@@ -272,11 +275,7 @@ pub(super) fn model(from: &Connection) -> Result<Model, StoreError> {
     Ok(model)
 }
 
-fn each(
-    from: &Connection,
-    sql: &str,
-    mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
+fn each(from: &Connection, sql: &str, mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let mut query = from.prepare(sql)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
@@ -331,9 +330,8 @@ pub(super) fn messages_before(
     before: u64,
     limit: usize,
 ) -> rusqlite::Result<Vec<Message>> {
-    let mut query = from.prepare_cached(&format!(
-        "{MESSAGE} WHERE conversation = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3"
-    ))?;
+    let mut query = from
+        .prepare_cached(&format!("{MESSAGE} WHERE conversation = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3"))?;
     let before = if before == 0 { u64::MAX } else { before };
     let rows = query.query_map([integer(conversation), integer(before), integer(limit as u64)], message)?;
     rows.collect()
@@ -365,9 +363,7 @@ fn outbox(from: &Connection, model: &mut Model) -> Result<(), StoreError> {
             "queued" => WriteState::Queued,
             "sent" => WriteState::Sent,
             "stored" => WriteState::Stored { conversation: number(row, 9)?, number: number(row, 10)? },
-            "refused" => {
-                WriteState::Refused(Refusal { code: Code::from_number(row.get(11)?), text: text(12)? })
-            }
+            "refused" => WriteState::Refused(Refusal { code: Code::from_number(row.get(11)?), text: text(12)? }),
             _ => {
                 damaged = true;
                 return Ok(());

@@ -39,12 +39,8 @@ fn message(conversation: u64, number: u64, sender: u64, seq: u64) -> Delta {
 fn who_this_is_survives_and_the_token_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("p.db");
-    let identity = Identity {
-        cluster: "c1".into(),
-        pin: Some(Pin([7; 16])),
-        device: u64::MAX >> 1,
-        token: Some(Token([9; 24])),
-    };
+    let identity =
+        Identity { cluster: "c1".into(), pin: Some(Pin([7; 16])), device: u64::MAX >> 1, token: Some(Token([9; 24])) };
     {
         let (mut store, model) = open(&path);
         assert_eq!((store.identity(), &model), (&Identity::default(), &Model::default()));
@@ -92,7 +88,10 @@ fn a_failed_commit_leaves_nothing_of_itself() {
     let (mut store, mut model) = open(&path);
     commit(&mut store, &mut model, &[account(), message(3, 1, 2, 0)]);
     // The disk fails in the middle: the cursor would be written, the message not.
-    store.connection.execute_batch("CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
+    store
+        .connection
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .unwrap();
     let deltas = [Delta::Cursor { cursor: 50, synced: true }, message(3, 2, 2, 0)];
     model.apply_all(&deltas);
     assert!(store.commit(&deltas, &model).is_err());

@@ -33,7 +33,8 @@ impl Touched {
 
     /// Whether nothing of it is kept on disk.
     pub(super) fn is_nothing(&self) -> bool {
-        let Self { wipe, forget, account, cursor, people, conversations, messages, outbox, seen_through, drafts } = self;
+        let Self { wipe, forget, account, cursor, people, conversations, messages, outbox, seen_through, drafts } =
+            self;
         !(*wipe || *forget || *account || *cursor || *seen_through)
             && people.is_empty()
             && conversations.is_empty()

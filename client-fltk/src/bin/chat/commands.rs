@@ -134,7 +134,11 @@ fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
     let account = client.model.account.clone().unwrap_or_default();
     let lock = if client.model.link.encrypted { "encrypted" } else { "not encrypted" };
     let address = &client.model.link.address;
-    print(&format!("logged in as {} at {address} ({lock}); {} unread", clean(&account.username), client.model.unread_total()))
+    print(&format!(
+        "logged in as {} at {address} ({lock}); {} unread",
+        clean(&account.username),
+        client.model.unread_total()
+    ))
 }
 
 fn send(mut client: Client, who: &str, text: String, queue: bool, json: bool) -> Result<(), Stop> {
@@ -156,9 +160,9 @@ fn send(mut client: Client, who: &str, text: String, queue: bool, json: bool) ->
         return if json { print(&json::done().to_string()) } else { print("queued") };
     }
     let answered = client.wait(|client| match &client.model.link.state {
-        LinkState::LogInNeeded { why } if !client.has_answer(ticket) => Err(Stop::NotLoggedIn(format!(
-            "{why}; the message waits in the outbox (chat login NAME sends it)"
-        ))),
+        LinkState::LogInNeeded { why } if !client.has_answer(ticket) => {
+            Err(Stop::NotLoggedIn(format!("{why}; the message waits in the outbox (chat login NAME sends it)")))
+        }
         _ => Ok(client.has_answer(ticket)),
     })?;
     if !answered {
@@ -219,8 +223,7 @@ fn history(mut client: Client, who: &str, number: u64, before: u64, json: bool) 
     let (mut found, mut next) = (Vec::new(), before);
     while (found.len() as u64) < number {
         let limit = number - found.len() as u64;
-        let Answer::Messages { messages, more, .. } =
-            client.ask(Ask::History { conversation, before: next, limit })?
+        let Answer::Messages { messages, more, .. } = client.ask(Ask::History { conversation, before: next, limit })?
         else {
             break;
         };
@@ -306,9 +309,7 @@ fn delete_account(mut client: Client, secrets: &Source, yes: bool, json: bool) -
     let password = secrets.known("Password: ", "SAMIRA_PASSWORD")?;
     let name = client.model.account.clone().unwrap_or_default().username;
     if !yes {
-        let Answer::Count(lost) =
-            client.ask(Ask::DeleteAccount { password: password.clone(), confirm: false })?
-        else {
+        let Answer::Count(lost) = client.ask(Ask::DeleteAccount { password: password.clone(), confirm: false })? else {
             return Ok(());
         };
         if !io::stdin().is_terminal() {

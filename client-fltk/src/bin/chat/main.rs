@@ -96,8 +96,8 @@ enum Command {
     Send {
         /// To whom
         who: String,
-        /// The message; - reads it from standard input
-        #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true)]
+        /// The message; - reads it from standard input, and -- comes before one that begins with a dash
+        #[arg(required = true, num_args = 1..)]
         text: Vec<String>,
         /// Do not wait: leave it in the outbox, and what runs next sends it
         #[arg(long)]
@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        let check = |text, expected: Option<u64>| assert_eq!(duration(text).ok().map(|time| time.as_millis() as u64), expected);
+        let check =
+            |text, expected: Option<u64>| assert_eq!(duration(text).ok().map(|time| time.as_millis() as u64), expected);
         check("10s", Some(10_000));
         check("500ms", Some(500));
         check("2m", Some(120_000));
@@ -304,7 +305,9 @@ mod tests {
         assert!(matches!(cli.command, Command::Send { text, .. } if text == ["-x", "y"]));
         let cli = Cli::try_parse_from(["chat", "send", "bo", "-"]).unwrap();
         assert!(matches!(cli.command, Command::Send { text, queue: false, .. } if text == ["-"]));
-        let cli = Cli::try_parse_from(["chat", "send", "--queue", "bo", "a", "b", "--json"]).unwrap();
-        assert!(matches!(cli.command, Command::Send { text, queue: true, .. } if text == ["a", "b", "--json"]));
+        // Options may come last; what looks like one is not sent by mistake.
+        let cli = Cli::try_parse_from(["chat", "send", "bo", "a", "b", "--queue", "--json"]).unwrap();
+        assert!(cli.json && matches!(cli.command, Command::Send { text, queue: true, .. } if text == ["a", "b"]));
+        assert!(Cli::try_parse_from(["chat", "send", "bo", "--quue"]).is_err());
     }
 }

@@ -30,12 +30,21 @@ impl Screen {
     }
 
     /// A message, below the day it is of. `room`: also say in which conversation.
-    pub(crate) fn message(&mut self, model: &Model, conversation: u64, message: &Message, room: bool) -> Result<(), Stop> {
+    pub(crate) fn message(
+        &mut self,
+        model: &Model,
+        conversation: u64,
+        message: &Message,
+        room: bool,
+    ) -> Result<(), Stop> {
         let time = local(message.time_ms);
         let day = time.map(|time| time.date_naive());
         if day.is_some() && day != self.day {
             self.day = day;
-            print(&format!("-- {} --", time.map_or_else(String::new, |time| time.format("%A, %-d %B %Y").to_string())))?;
+            print(&format!(
+                "-- {} --",
+                time.map_or_else(String::new, |time| time.format("%A, %-d %B %Y").to_string())
+            ))?;
         }
         print(&message_text(model, conversation, message, room, self.width))
     }
@@ -47,7 +56,11 @@ fn message_text(model: &Model, conversation: u64, message: &Message, room: bool,
     let clock = local(message.time_ms).map_or_else(|| "     ".to_owned(), |time| time.format("%H:%M").to_string());
     let members = model.conversations.get(&conversation).map_or(0, |found| found.members.len());
     // In a direct conversation the others' name says where it is.
-    let place = if room && (own || members > 2) { format!(" to {}", clean(&others(model, conversation, message.sender))) } else { String::new() };
+    let place = if room && (own || members > 2) {
+        format!(" to {}", clean(&others(model, conversation, message.sender)))
+    } else {
+        String::new()
+    };
     let head = format!("{clock} {:>5} {name}{place}: ", format!("#{}", message.number));
     let marks = if own { format!(" {}", marks(model.delivery(conversation, message.number))) } else { String::new() };
     wrap(&head, &format!("{}{marks}", clean(&message.text)), width)

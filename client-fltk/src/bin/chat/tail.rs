@@ -58,8 +58,12 @@ impl Tail {
             let from = self.shown.entry(found.id).or_insert(0);
             let upto = found.readable();
             if upto > *from {
-                let new: Vec<&Message> =
-                    found.messages.range(*from + 1..=upto).map(|(_, message)| message).filter(|new| !new.deleted).collect();
+                let new: Vec<&Message> = found
+                    .messages
+                    .range(*from + 1..=upto)
+                    .map(|(_, message)| message)
+                    .filter(|new| !new.deleted)
+                    .collect();
                 for message in new {
                     if self.json {
                         print(&json::message(&client.model, found.id, message).to_string())?;
@@ -102,21 +106,19 @@ impl Tail {
             Delta::Mark { conversation, user, marks } if self.json && self.is_followed(*conversation) => {
                 print(&json::mark(*conversation, *user, marks.delivered, marks.read).to_string())?;
             }
-            Delta::Link(link) => {
-                match &link.state {
-                    LinkState::Online if !self.online => {
-                        self.online = true;
-                        eprintln!("chat: connected again, to {}", link.address);
-                    }
-                    LinkState::Offline { why, .. } if self.online => {
-                        self.online = false;
-                        eprintln!("chat: no server reached ({why}); trying again");
-                    }
-                    LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),
-                    LinkState::Stopped { why } => return Err(Stop::Unreachable(why.clone())),
-                    _ => {}
+            Delta::Link(link) => match &link.state {
+                LinkState::Online if !self.online => {
+                    self.online = true;
+                    eprintln!("chat: connected again, to {}", link.address);
                 }
-            }
+                LinkState::Offline { why, .. } if self.online => {
+                    self.online = false;
+                    eprintln!("chat: no server reached ({why}); trying again");
+                }
+                LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),
+                LinkState::Stopped { why } => return Err(Stop::Unreachable(why.clone())),
+                _ => {}
+            },
             _ => {}
         }
         Ok(())

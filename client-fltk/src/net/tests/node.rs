@@ -322,9 +322,8 @@ impl World {
     fn summary(&self, conversation: u64, user: u64) -> item::Conversation<'_> {
         let found = &self.conversations[conversation as usize - 1];
         let read = found.members.iter().find(|member| member.0 == user).map_or(0, |member| member.2);
-        let unread = (1..).zip(&found.messages).filter(|(number, message)| {
-            *number > read && message.0 != user && !message.3
-        });
+        let unread =
+            (1..).zip(&found.messages).filter(|(number, message)| *number > read && message.0 != user && !message.3);
         let unread = unread.count() as u64;
         let members = found.members.iter().map(|&(user, delivered, read)| item::Member {
             person: item::Person { user, username: &self.users[user as usize - 1].name, ..Default::default() },
@@ -365,14 +364,12 @@ impl World {
             return Vec::new();
         }
         match what {
-            What::Message(1) => vec![
-                Event::Update(reply::Changes {
-                    conversations: vec![self.summary(conversation, to.user)].into(),
-                    messages: vec![self.message(conversation, 1, to.device)].into(),
-                    cursor: id,
-                    ..Default::default()
-                }),
-            ],
+            What::Message(1) => vec![Event::Update(reply::Changes {
+                conversations: vec![self.summary(conversation, to.user)].into(),
+                messages: vec![self.message(conversation, 1, to.device)].into(),
+                cursor: id,
+                ..Default::default()
+            })],
             What::Message(number) => vec![Event::Message(self.message(conversation, number, to.device))],
             What::Deleted(number) => vec![Event::Deleted(item::Deleted { id, conversation, number })],
             What::Mark(user) => vec![Event::Mark(event::Moved { id, mark: self.mark(conversation, user) })],
