@@ -19,7 +19,7 @@ struct Owned {
 }
 
 const OWNED: &[Owned] = &[
-    Owned { name: "mio", owners: &["node/src/transport", "node/src/bridge.rs"] },
+    Owned { name: "mio", owners: &["node/src/transport", "node/src/bridge.rs", "client-fltk/src/net"] },
     Owned { name: "quinn", owners: &["node/src/quic", "tests/tests/join_codes.rs"] },
     Owned {
         name: "rustls",
@@ -37,6 +37,7 @@ const OWNED: &[Owned] = &[
         name: "rusqlite",
         owners: &[
             "node/src/storage",
+            "client-fltk/src/store",
             "tests/src/oracle.rs",
             "tests/tests/bad_start.rs",
             "tests/tests/legacy_long_use.rs",
@@ -63,6 +64,21 @@ const FORBIDDEN: &[Forbidden] = &[
     Forbidden { under: "node/src/transport", names: &["crate::raft", "crate::chat", "crate::storage", "crate::quic"] },
     Forbidden { under: "node/src/storage", names: &["crate::raft", "crate::transport", "crate::quic"] },
     Forbidden { under: "node/src/raft", names: &["crate::transport", "crate::service"] },
+    Forbidden { under: "client-fltk", names: &["node"] },
+    Forbidden {
+        under: "client-fltk/src/model",
+        names: &[
+            "crate::engine",
+            "crate::net",
+            "crate::store",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "HashMap",
+            "HashSet",
+        ],
+    },
+    Forbidden { under: "client-fltk/src/engine", names: &["crate::net", "std::net", "std::thread", "rustls"] },
 ];
 
 /// Lines in one source file before it has to be split.
@@ -84,7 +100,7 @@ impl fmt::Display for Finding {
 
 pub(crate) fn run() -> Result<()> {
     let mut files = Vec::new();
-    for member in ["wire", "node", "xtask", "tests"] {
+    for member in ["wire", "node", "client-fltk", "xtask", "tests"] {
         rust_files(&root().join(member), &mut files)?;
     }
     // This file is made of the names it looks for.

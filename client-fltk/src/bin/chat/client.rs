@@ -1,0 +1,182 @@
+//! A driver with somebody who waits for it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use client_fltk::command::{Answer, Command, Failure, Note, Ticket};
+use client_fltk::env::Clock;
+use client_fltk::model::{Conversation, Delta, LinkState, Model, Target};
+use client_fltk::net::driver::{Driver, Settings, StartError};
+use client_fltk::profile::ProfileError;
+
+use crate::Stop;
+
+pub(crate) struct Client {
+    driver: Driver,
+    pub(crate) model: Model,
+    answers: HashMap<Ticket, Result<Answer, Failure>>,
+    clock: Clock,
+    pub(crate) timeout: Duration,
+}
+
+impl Client {
+    /// Opens the profile and waits for what it holds.
+    pub(crate) fn open(settings: Settings, timeout: Duration) -> Result<Self, Stop> {
+        let driver = Driver::start(settings, || ()).map_err(|error| match error {
+            StartError::Profile(ProfileError::InUse(_)) | StartError::Store(_) => Stop::Refused(error.to_string()),
+            _ => Stop::Usage(error.to_string()),
+        })?;
+        let clock = Clock::start();
+        let mut client = Self { driver, model: Model::default(), answers: HashMap::new(), clock, timeout };
+        // It needs nobody else, so it comes at once.
+        let note = client.driver.wait_note(Duration::from_secs(60));
+        client.fold(note.ok_or_else(|| Stop::Refused("the profile could not be read in time".to_owned()))?)?;
+        Ok(client)
+    }
+
+    /// Takes a note in, and returns the changes in it.
+    pub(crate) fn fold(&mut self, note: Note) -> Result<Vec<Delta>, Stop> {
+        match note {
+            Note::Model(model) => self.model = *model,
+            Note::Changed(deltas) => {
+                self.model.apply_all(&deltas);
+                return Ok(deltas);
+            }
+            Note::Answer { ticket, outcome } => {
+                self.answers.insert(ticket, outcome);
+            }
+            Note::Broken(why) => return Err(Stop::Refused(why)),
+        }
+        Ok(Vec::new())
+    }
+
+    /// The next changes, however long that takes.
+    pub(crate) fn next_changes(&mut self) -> Result<Vec<Delta>, Stop> {
+        loop {
+            // Only a broken driver ends its notes, and it says so first.
+            if let Some(note) = self.driver.wait_note(Duration::from_secs(3600)) {
+                return self.fold(note);
+            }
+        }
+    }
+
+    /// Folds notes until something holds; false if it does not in time.
+    pub(crate) fn wait(&mut self, holds: impl Fn(&Self) -> Result<bool, Stop>) -> Result<bool, Stop> {
+        let begun = self.clock.monotonic();
+        while !holds(self)? {
+            let passed = Duration::from_millis(self.clock.monotonic().since(begun));
+            match self.driver.wait_note(self.timeout.saturating_sub(passed)) {
+                Some(note) => drop(self.fold(note)?),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the node has told everything.
+    pub(crate) fn connect(&mut self) -> Result<(), Stop> {
+        let online = self.wait(|client| match &client.model.link.state {
+            LinkState::Online => Ok(client.model.synced),
+            LinkState::LogInNeeded { why } => Err(Stop::NotLoggedIn(hint(why))),
+            LinkState::Stopped { why } => Err(Stop::Unreachable(why.clone())),
+            _ => Ok(false),
+        })?;
+        if online { Ok(()) } else { Err(self.unreachable()) }
+    }
+
+    /// As [`Client::connect`], but what is on disk is enough if nobody answers.
+    pub(crate) fn connect_if_possible(&mut self) -> Result<bool, Stop> {
+        match self.connect() {
+            Ok(()) => Ok(true),
+            Err(Stop::Unreachable(_)) if self.model.account.is_some() => Ok(false),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    pub(crate) fn unreachable(&self) -> Stop {
+        let why = match &self.model.link.state {
+            LinkState::Offline { why, .. } => why.clone(),
+            LinkState::Connecting { address } => format!("{address} does not answer"),
+            _ => "the node did not answer in time".to_owned(),
+        };
+        Stop::Unreachable(format!("no server reached within {:?}: {why}", self.timeout))
+    }
+
+    pub(crate) fn send(&self, command: Command) -> Result<Ticket, Stop> {
+        self.driver.send(command).map_err(|error| Stop::Refused(error.to_string()))
+    }
+
+    /// The answer to a command, if it has come.
+    pub(crate) fn has_answer(&self, ticket: Ticket) -> bool {
+        self.answers.contains_key(&ticket)
+    }
+
+    pub(crate) fn take_answer(&mut self, ticket: Ticket) -> Option<Result<Answer, Failure>> {
+        self.answers.remove(&ticket)
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) fn ask(&mut self, command: Command) -> Result<Answer, Stop> {
+        let ticket = self.send(command)?;
+        self.answer(ticket)
+    }
+
+    pub(crate) fn answer(&mut self, ticket: Ticket) -> Result<Answer, Stop> {
+        if !self.wait(|client| Ok(client.has_answer(ticket)))? {
+            return Err(self.unreachable());
+        }
+        match self.take_answer(ticket).expect("it was there") {
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(stop_of(failure)),
+        }
+    }
+
+    // ---- who ---------------------------------------------------------------------------------------------------
+
+    /// Where a message to somebody goes.
+    pub(crate) fn target(&self, who: &str) -> Result<Target, Stop> {
+        if let Some(id) = numbered(who)? {
+            return Ok(Target::Conversation(id));
+        }
+        Ok(match self.model.direct(who) {
+            Some(found) => Target::Conversation(found.id),
+            None => Target::Username(who.to_owned()),
+        })
+    }
+
+    /// A conversation that is there.
+    pub(crate) fn conversation(&self, who: &str) -> Result<&Conversation, Stop> {
+        let found = match numbered(who)? {
+            Some(id) => self.model.conversations.get(&id),
+            None => self.model.direct(who),
+        };
+        found.ok_or_else(|| Stop::Refused(format!("there is no conversation with {who}: send something first")))
+    }
+}
+
+/// `#7` is a conversation's number.
+fn numbered(who: &str) -> Result<Option<u64>, Stop> {
+    match who.strip_prefix('#') {
+        None => Ok(None),
+        Some(id) => match id.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => Err(Stop::Usage(format!("{who} is no conversation: a number follows the #"))),
+        },
+    }
+}
+
+fn hint(why: &str) -> String {
+    format!("{why} (chat login NAME, or chat signup NAME)")
+}
+
+fn stop_of(failure: Failure) -> Stop {
+    let text = failure.to_string();
+    match failure {
+        Failure::Offline(_) | Failure::Unknown => Stop::Unreachable(text),
+        Failure::LogInNeeded(why) => Stop::NotLoggedIn(hint(&why)),
+        Failure::Refused(refusal) if refusal.text.is_empty() => {
+            Stop::Refused(format!("the node refuses it ({:?})", refusal.code))
+        }
+        Failure::Refused(_) | Failure::TooLate | Failure::NotNow(_) => Stop::Refused(text),
+    }
+}

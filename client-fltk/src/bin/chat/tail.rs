@@ -1,0 +1,126 @@
+//! What is unread, then what comes.
+
+use std::collections::BTreeMap;
+
+use client_fltk::command::{Command, Ticket};
+use client_fltk::model::{Delta, LinkState, Message};
+
+use crate::client::Client;
+use crate::show::{Screen, print};
+use crate::{Stop, json};
+
+/// Follows one conversation, or all of them.
+pub(crate) struct Tail {
+    pub(crate) only: Option<u64>,
+    pub(crate) keep_unread: bool,
+    pub(crate) json: bool,
+    /// Number of the last message shown, by conversation.
+    shown: BTreeMap<u64, u64>,
+    /// The request for more of a conversation that is behind.
+    next: Option<Ticket>,
+    online: bool,
+    screen: Screen,
+}
+
+impl Tail {
+    pub(crate) fn new(client: &Client, only: Option<u64>, keep_unread: bool, json: bool) -> Self {
+        let me = client.model.me();
+        let shown = client.model.conversations.values().map(|found| (found.id, found.read(me))).collect();
+        Self { only, keep_unread, json, shown, next: None, online: true, screen: Screen::new() }
+    }
+
+    /// Until nobody reads it any more, or it cannot go on.
+    pub(crate) fn follow(mut self, client: &mut Client) -> Result<(), Stop> {
+        loop {
+            self.show_new(client)?;
+            for delta in client.next_changes()? {
+                self.tell(client, &delta)?;
+            }
+        }
+    }
+
+    fn is_followed(&self, conversation: u64) -> bool {
+        self.only.is_none_or(|only| only == conversation)
+    }
+
+    /// Shows messages that were handed over in order and not shown yet, and asks for more where there are more.
+    fn show_new(&mut self, client: &mut Client) -> Result<(), Stop> {
+        if let Some(ticket) = self.next
+            && client.has_answer(ticket)
+        {
+            client.take_answer(ticket);
+            self.next = None;
+        }
+        let (mut read, mut behind) = (Vec::new(), None);
+        let only = self.only;
+        let followed = |id| only.is_none_or(|only| only == id);
+        for found in client.model.conversations.values().filter(|found| followed(found.id)) {
+            let from = self.shown.entry(found.id).or_insert(0);
+            let upto = found.readable();
+            if upto > *from {
+                let new: Vec<&Message> = found
+                    .messages
+                    .range(*from + 1..=upto)
+                    .map(|(_, message)| message)
+                    .filter(|new| !new.deleted)
+                    .collect();
+                for message in new {
+                    if self.json {
+                        print(&json::message(&client.model, found.id, message).to_string())?;
+                    } else {
+                        self.screen.message(&client.model, found.id, message, self.only.is_none())?;
+                    }
+                }
+                *from = upto;
+                read.push((found.id, upto));
+            }
+            if found.is_behind() {
+                behind = Some(found.id);
+            }
+        }
+        if !self.keep_unread {
+            for (conversation, upto) in read {
+                client.send(Command::MarkRead { conversation, upto })?;
+            }
+        }
+        if self.next.is_none()
+            && let Some(conversation) = behind
+            && self.online
+        {
+            self.next = Some(client.send(Command::Next { conversation })?);
+        }
+        Ok(())
+    }
+
+    /// What is no message.
+    fn tell(&mut self, client: &Client, delta: &Delta) -> Result<(), Stop> {
+        match delta {
+            Delta::Deleted { conversation, number } if self.is_followed(*conversation) => {
+                if self.json {
+                    print(&json::deleted(*conversation, *number).to_string())?;
+                } else {
+                    let title = crate::show::clean(&client.model.title(*conversation));
+                    self.screen.line(&format!("      #{number} with {title} was deleted"))?;
+                }
+            }
+            Delta::Mark { conversation, user, marks } if self.json && self.is_followed(*conversation) => {
+                print(&json::mark(*conversation, *user, marks.delivered, marks.read).to_string())?;
+            }
+            Delta::Link(link) => match &link.state {
+                LinkState::Online if !self.online => {
+                    self.online = true;
+                    eprintln!("chat: connected again, to {}", link.address);
+                }
+                LinkState::Offline { why, .. } if self.online => {
+                    self.online = false;
+                    eprintln!("chat: no server reached ({why}); trying again");
+                }
+                LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),
+                LinkState::Stopped { why } => return Err(Stop::Unreachable(why.clone())),
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}

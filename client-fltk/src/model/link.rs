@@ -1,0 +1,50 @@
+//! How the connection is.
+
+/// What the connection does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LinkState {
+    /// Nothing to connect to, or nobody to log in as.
+    #[default]
+    Idle,
+    /// On its way.
+    Connecting {
+        /// Where to.
+        address: String,
+    },
+    /// The node answers and somebody is logged in.
+    Online,
+    /// The node answers; a user name and a password are asked for.
+    LogInNeeded {
+        /// Why, for people.
+        why: String,
+    },
+    /// No node answers.
+    Offline {
+        /// Since when, milliseconds since 1970.
+        since_ms: u64,
+        /// When the next attempt begins.
+        retry_ms: u64,
+        /// What was wrong with the last one, for people.
+        why: String,
+    },
+    /// Trying again would not help: the person has to do something.
+    Stopped {
+        /// What, for people.
+        why: String,
+    },
+}
+
+/// How the connection is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Link {
+    /// What it does.
+    pub state: LinkState,
+    /// Name of the node that answers, or answered last.
+    pub node: String,
+    /// Its address.
+    pub address: String,
+    /// Nobody on the way can read along.
+    pub encrypted: bool,
+    /// No majority answers: what is shown may be old, and nothing can be written.
+    pub stale: bool,
+}

@@ -1,0 +1,322 @@
+//! What the user sees, as plain data, and the only rules by which it changes.
+//!
+//! Everything that reaches a device becomes a [`Delta`]; [`Model::apply`] takes one in. That is pure: no clock, no socket,
+//! no disk. The driver folds deltas into its own model and hands the same ones out, so that a program that folds them too
+//! sees the same. What is on disk is written from the driver's model, so that there is one set of rules.
+//!
+//! In reading order: [`item`] holds people, messages and marks; [`conversation`] what is known of one conversation;
+//! [`outgoing`] what this device wants written; [`link`] how the connection is; [`delta`] what can change; this file folds
+//! it and answers questions; [`timeline`] lists what a conversation's window shows; [`hash`] compares two devices.
+//!
+//! # Invariants
+//!
+//! Of a conversation: all held numbers are above `cleared`; `handed <= last_number`; `read >= read_here` is only reached
+//! through the node. All folding of marks and numbers is by maximum, so that a change that comes twice changes nothing.
+
+pub mod conversation;
+pub mod delta;
+pub mod hash;
+pub mod item;
+pub mod link;
+pub mod outgoing;
+pub mod spans;
+#[cfg(test)]
+mod tests;
+pub mod timeline;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use conversation::{Conversation, Delivery};
+pub use delta::{Delta, Summary, Way};
+pub use item::{Account, Marks, Message, Node, Person, Text};
+pub use link::{Link, LinkState};
+pub use outgoing::{Outgoing, Refusal, Target, Write, WriteState};
+pub use spans::Spans;
+pub use timeline::Row;
+
+/// Everything this device knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Model {
+    /// Who is logged in, or was last; `None` before the first login.
+    pub account: Option<Account>,
+    /// All conversations.
+    pub conversations: BTreeMap<u64, Conversation>,
+    /// Everybody met so far, by user id.
+    pub people: BTreeMap<u64, Person>,
+    /// Writes of this device that are not seen through, by their key.
+    pub outbox: BTreeMap<u64, Outgoing>,
+    /// What was begun and not sent, by conversation.
+    pub drafts: BTreeMap<u64, Text>,
+    /// Change number up to which everything is known.
+    pub cursor: u64,
+    /// Everything that happened was told, and what happens is pushed.
+    pub synced: bool,
+    /// How the connection is.
+    pub link: Link,
+    /// The cluster's nodes.
+    pub nodes: Vec<Node>,
+    online: BTreeSet<u64>,
+    typing: BTreeMap<(u64, u64), u64>,
+}
+
+impl Model {
+    /// Own user id; 0 before the first login.
+    #[must_use]
+    pub fn me(&self) -> u64 {
+        self.account.as_ref().map_or(0, |account| account.user)
+    }
+
+    /// Unread messages of a conversation; 0 if there is none of that id.
+    #[must_use]
+    pub fn unread(&self, conversation: u64) -> u64 {
+        self.conversations.get(&conversation).map_or(0, |conversation| conversation.unread(self.me()))
+    }
+
+    /// Unread messages in all.
+    #[must_use]
+    pub fn unread_total(&self) -> u64 {
+        let me = self.me();
+        self.conversations.values().map(|conversation| conversation.unread(me)).sum()
+    }
+
+    /// How far a message of one's own has come.
+    #[must_use]
+    pub fn delivery(&self, conversation: u64, number: u64) -> Delivery {
+        match self.conversations.get(&conversation) {
+            Some(found) => {
+                found.delivery(number, self.me(), |user| self.people.get(&user).is_some_and(|person| person.gone))
+            }
+            None => Delivery::Stored,
+        }
+    }
+
+    /// Ids of all conversations, newest message first; ones without a message come last.
+    #[must_use]
+    pub fn newest_first(&self) -> Vec<u64> {
+        let mut ids: Vec<_> = self
+            .conversations
+            .values()
+            .map(|conversation| (conversation.newest().map_or(0, |message| message.id), conversation.id))
+            .collect();
+        ids.sort_unstable_by(|left, right| right.cmp(left));
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Somebody by user name. A name that somebody gone had before does not find them.
+    #[must_use]
+    pub fn person_named(&self, username: &str) -> Option<&Person> {
+        self.people.values().find(|person| !person.gone && person.username == username)
+    }
+
+    /// The direct conversation with somebody, or the notebook with oneself.
+    #[must_use]
+    pub fn conversation_with(&self, user: u64) -> Option<&Conversation> {
+        let me = self.me();
+        let size = if user == me { 1 } else { 2 };
+        self.conversations.values().find(|conversation| {
+            let members = &conversation.members;
+            members.len() == size && members.contains_key(&me) && members.contains_key(&user)
+        })
+    }
+
+    /// The name to show for somebody.
+    #[must_use]
+    pub fn name(&self, user: u64) -> String {
+        match (&self.account, self.people.get(&user)) {
+            (Some(account), _) if account.user == user => account.nickname.clone(),
+            (_, Some(person)) => person.shown(),
+            (_, None) => format!("user {user}"),
+        }
+    }
+
+    /// What to call a conversation: the others in it.
+    #[must_use]
+    pub fn title(&self, conversation: u64) -> String {
+        let me = self.me();
+        let Some(found) = self.conversations.get(&conversation) else { return format!("#{conversation}") };
+        let others: Vec<_> = found.members.keys().filter(|&&user| user != me).map(|&user| self.name(user)).collect();
+        match others.is_empty() {
+            true => "Notes".to_owned(),
+            false => others.join(", "),
+        }
+    }
+
+    /// Whether somebody is connected, as far as was told.
+    #[must_use]
+    pub fn is_online(&self, user: u64) -> bool {
+        self.online.contains(&user)
+    }
+
+    /// Who types in a conversation at this moment (milliseconds since 1970).
+    pub fn typing(&self, conversation: u64, now_ms: u64) -> impl Iterator<Item = u64> {
+        self.typing
+            .range((conversation, 0)..=(conversation, u64::MAX))
+            .filter(move |&(_, &until_ms)| now_ms < until_ms)
+            .map(|(&(_, user), _)| user)
+    }
+
+    /// The marks that the node does not know yet.
+    pub fn marks_due(&self) -> impl Iterator<Item = (u64, Marks)> {
+        let me = self.me();
+        self.conversations.values().filter_map(move |conversation| Some((conversation.id, conversation.marks_due(me)?)))
+    }
+
+    /// Takes one change in.
+    pub fn apply(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Wipe => *self = Self { link: self.link.clone(), nodes: self.nodes.clone(), ..Self::default() },
+            Delta::Forget => {
+                self.conversations.clear();
+                self.people.clear();
+                self.cursor = 0;
+                self.synced = false;
+            }
+            Delta::Account(account) => self.account = Some(account.clone()),
+            Delta::Person(person) => {
+                self.people.insert(person.user, person.clone());
+            }
+            Delta::Conversation(summary) => self.summary(summary),
+            Delta::Opened(summary) => {
+                if !self.conversations.contains_key(&summary.conversation) {
+                    self.summary(summary);
+                }
+            }
+            Delta::Message { conversation, message, way } => self.message(*conversation, message, *way),
+            Delta::Deleted { conversation, number } => {
+                let me = self.me();
+                self.conversation(*conversation).deleted(*number, me);
+                self.seen_through(|stored| stored == (*conversation, *number));
+            }
+            Delta::Mark { conversation, user, marks } => self.conversation(*conversation).mark(*user, *marks),
+            Delta::Covered { conversation, first, last } => {
+                self.conversation(*conversation).spans.add(*first, *last);
+            }
+            Delta::Next { conversation, last, more } => self.conversation(*conversation).next_done(*last, *more),
+            Delta::Cleared { conversation, upto } => self.cleared(*conversation, *upto),
+            Delta::Cursor { cursor, synced } => {
+                self.cursor = self.cursor.max(*cursor);
+                self.synced |= *synced;
+            }
+            Delta::ReadHere { conversation, upto } => {
+                let conversation = self.conversation(*conversation);
+                conversation.read_here = conversation.read_here.max((*upto).min(conversation.last_number));
+            }
+            Delta::Queued(outgoing) => {
+                self.outbox.insert(outgoing.key, outgoing.clone());
+            }
+            Delta::WriteState { key, seq, state } => self.write_state(*key, *seq, state),
+            Delta::Dropped { key } => {
+                self.outbox.remove(key);
+            }
+            Delta::Draft { conversation, text } => {
+                if text.is_empty() {
+                    self.drafts.remove(conversation);
+                } else {
+                    self.drafts.insert(*conversation, text.clone());
+                }
+            }
+            Delta::Link(link) => {
+                // Who is there and who types was told by a connection that is gone.
+                if !matches!(link.state, LinkState::Online) {
+                    self.online.clear();
+                    self.typing.clear();
+                    self.synced = false;
+                }
+                self.link = link.clone();
+            }
+            Delta::Nodes(nodes) => self.nodes.clone_from(nodes),
+            Delta::Typing { conversation, user, until_ms } => match until_ms {
+                Some(until_ms) => {
+                    self.typing.insert((*conversation, *user), *until_ms);
+                }
+                None => {
+                    self.typing.remove(&(*conversation, *user));
+                }
+            },
+            Delta::Presence { user, online } => {
+                if *online {
+                    self.online.insert(*user);
+                } else {
+                    self.online.remove(user);
+                }
+            }
+        }
+    }
+
+    /// Takes several in.
+    pub fn apply_all<'d>(&mut self, deltas: impl IntoIterator<Item = &'d Delta>) {
+        for delta in deltas {
+            self.apply(delta);
+        }
+    }
+
+    /// Lets go of old messages that were read, in every conversation but `open`, so that memory stays bounded. They are
+    /// on disk.
+    pub fn trim(&mut self, open: Option<u64>) {
+        let me = self.me();
+        for conversation in self.conversations.values_mut().filter(|conversation| Some(conversation.id) != open) {
+            conversation.trim(me);
+        }
+    }
+
+    fn conversation(&mut self, id: u64) -> &mut Conversation {
+        self.conversations.entry(id).or_insert_with(|| Conversation::new(id))
+    }
+
+    fn summary(&mut self, summary: &Summary) {
+        for (person, _) in &summary.members {
+            self.people.insert(person.user, person.clone());
+        }
+        let me = self.me();
+        self.conversation(summary.conversation).summary(summary, me);
+        let (id, upto) = (summary.conversation, summary.cleared);
+        self.seen_through(|(conversation, number)| conversation == id && number <= upto);
+    }
+
+    fn message(&mut self, conversation: u64, message: &Message, way: Way) {
+        let me = self.me();
+        self.conversation(conversation).message(message, way, me);
+        if let Some(previous) = self.typing.get_mut(&(conversation, message.sender))
+            && way == Way::Stream
+        {
+            // Who has sent it does not type it any more.
+            *previous = 0;
+        }
+        if message.sender == me && message.seq != 0 {
+            // The answer may have come before, come later, or have been lost.
+            let sent = |outgoing: &Outgoing| outgoing.seq == message.seq && outgoing.write.is_send();
+            if let Some(key) = self.outbox.values().find(|outgoing| sent(outgoing)).map(|outgoing| outgoing.key) {
+                self.outbox.remove(&key);
+            }
+        }
+    }
+
+    fn cleared(&mut self, id: u64, upto: u64) {
+        self.conversation(id).clear(upto);
+        self.seen_through(|(conversation, number)| conversation == id && number <= upto);
+    }
+
+    fn write_state(&mut self, key: u64, seq: u64, state: &WriteState) {
+        let me = self.me();
+        let Some(outgoing) = self.outbox.get_mut(&key) else { return };
+        outgoing.seq = seq;
+        outgoing.state = state.clone();
+        // The message itself may have come before the reply.
+        if let WriteState::Stored { conversation, number } = *state {
+            let held = self.conversations.get(&conversation).is_some_and(|found| {
+                found.cleared >= number || found.messages.get(&number).is_some_and(|message| message.sender == me)
+            });
+            if held {
+                self.outbox.remove(&key);
+            }
+        }
+    }
+
+    /// Removes what the outbox showed in place of messages that are now there, or gone again.
+    fn seen_through(&mut self, is_done: impl Fn((u64, u64)) -> bool) {
+        self.outbox.retain(|_, outgoing| match outgoing.state {
+            WriteState::Stored { conversation, number } => !is_done((conversation, number)),
+            _ => true,
+        });
+    }
+}

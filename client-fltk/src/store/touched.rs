@@ -1,0 +1,100 @@
+//! Which rows a run of deltas changes.
+
+use std::collections::BTreeSet;
+
+use crate::model::Delta;
+
+/// What is to be written again from the model.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Everything of this device goes, before the rest is written.
+    pub(super) wipe: bool,
+    /// Everything replicated goes, before the rest is written.
+    pub(super) forget: bool,
+    pub(super) account: bool,
+    pub(super) cursor: bool,
+    pub(super) people: BTreeSet<u64>,
+    pub(super) conversations: BTreeSet<u64>,
+    pub(super) messages: BTreeSet<(u64, u64)>,
+    pub(super) outbox: BTreeSet<u64>,
+    /// Messages came or went, so that outgoing ones may have been seen through.
+    pub(super) seen_through: bool,
+    pub(super) drafts: BTreeSet<u64>,
+}
+
+impl Touched {
+    pub(super) fn by(deltas: &[Delta]) -> Self {
+        let mut touched = Self::default();
+        for delta in deltas {
+            touched.add(delta);
+        }
+        touched
+    }
+
+    /// Whether nothing of it is kept on disk.
+    pub(super) fn is_nothing(&self) -> bool {
+        let Self { wipe, forget, account, cursor, people, conversations, messages, outbox, seen_through, drafts } =
+            self;
+        !(*wipe || *forget || *account || *cursor || *seen_through)
+            && people.is_empty()
+            && conversations.is_empty()
+            && messages.is_empty()
+            && outbox.is_empty()
+            && drafts.is_empty()
+    }
+
+    fn add(&mut self, delta: &Delta) {
+        match delta {
+            // What was touched before is gone with everything else.
+            Delta::Wipe => *self = Self { wipe: true, account: true, cursor: true, ..Self::default() },
+            Delta::Forget => {
+                self.forget = true;
+                self.cursor = true;
+                self.people.clear();
+                self.conversations.clear();
+                self.messages.clear();
+            }
+            Delta::Account(_) => self.account = true,
+            Delta::Person(person) => {
+                self.people.insert(person.user);
+            }
+            Delta::Conversation(summary) | Delta::Opened(summary) => {
+                self.people.extend(summary.members.iter().map(|(person, _)| person.user));
+                self.conversations.insert(summary.conversation);
+                self.seen_through = true;
+            }
+            Delta::Message { conversation, message, .. } => {
+                self.conversations.insert(*conversation);
+                self.messages.insert((*conversation, message.number));
+                self.seen_through |= message.seq != 0;
+            }
+            Delta::Deleted { conversation, number } => {
+                self.conversations.insert(*conversation);
+                self.messages.insert((*conversation, *number));
+                self.seen_through = true;
+            }
+            Delta::Cleared { conversation, .. } => {
+                self.conversations.insert(*conversation);
+                self.seen_through = true;
+            }
+            Delta::Mark { conversation, .. }
+            | Delta::Covered { conversation, .. }
+            | Delta::Next { conversation, .. }
+            | Delta::ReadHere { conversation, .. } => {
+                self.conversations.insert(*conversation);
+            }
+            Delta::Cursor { .. } => self.cursor = true,
+            Delta::Queued(outgoing) => {
+                self.outbox.insert(outgoing.key);
+            }
+            Delta::WriteState { key, .. } | Delta::Dropped { key } => {
+                self.outbox.insert(*key);
+            }
+            Delta::Draft { conversation, .. } => {
+                self.drafts.insert(*conversation);
+            }
+            // Told anew on every connection.
+            Delta::Link(_) | Delta::Nodes(_) | Delta::Typing { .. } | Delta::Presence { .. } => {}
+        }
+    }
+}
