@@ -171,8 +171,12 @@ impl StateReader {
             for item in deleted {
                 items.push(item?);
             }
-            if !from.behind.contains(&conversation)
-                && let Some(start) = self.first_to_hand_over(user, &own, from)?
+            if from.behind.contains(&conversation) {
+                // Its messages are not handed over; that there are more or fewer of them is told.
+                if let Some(change) = self.last_change_of(user, &own, from.cursor)? {
+                    items.push((change, Item::Conversation(conversation)));
+                }
+            } else if let Some(start) = self.first_to_hand_over(user, &own, from)?
             {
                 let mut messages = self.connection.prepare_cached(
                     "SELECT id, number, sender FROM messages WHERE conversation = ?1 AND number >= ?2 AND deleted = 0
@@ -191,6 +195,22 @@ impl StateReader {
         self.changed_marks(user, known, &mut items)?;
         self.changed_people(user, known, &mut items)?;
         Ok(items)
+    }
+
+    /// The number of the last change above `cursor` that the summary of a conversation shows: a message, a deletion, or how
+    /// far `user` has read.
+    fn last_change_of(&self, user: u64, own: &Own, cursor: u64) -> Result<Option<u64>, QueryError> {
+        let last = self
+            .connection
+            .prepare_cached(
+                "SELECT max(
+                    ifnull((SELECT id FROM messages WHERE conversation = ?1 AND deleted = 0
+                            ORDER BY number DESC LIMIT 1), 0),
+                    ifnull((SELECT max(changed) FROM messages WHERE conversation = ?1 AND deleted = 1), 0),
+                    ifnull((SELECT changed FROM members WHERE conversation = ?1 AND user = ?2), 0))",
+            )?
+            .query_row(params![sql(own.conversation), sql(user)], |row| u64_at(row, 0))?;
+        Ok(Some(last).filter(|last| *last > cursor))
     }
 
     fn own_rows(&self, user: u64) -> Result<Vec<Own>, QueryError> {
