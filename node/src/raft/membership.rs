@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openraft::ChangeMembers;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 use wire::replication::command::{Command, Outcome, Refusal};
 use wire::replication::entry::Member;
@@ -77,7 +76,7 @@ impl Doorkeeper {
         Ok(JoinReply::Admitted {
             cluster_id: self.identity.cluster_id.clone(),
             cluster_name: self.identity.cluster_name.clone(),
-            certificate: CertificateDer::as_ref(&certificate).to_vec(),
+            certificate: certificate.to_vec(),
             address: member.address,
             members: known(raft).into_iter().map(|(member, _)| member).collect(),
         })
