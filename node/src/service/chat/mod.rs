@@ -25,7 +25,7 @@ mod render;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use wire::DecodeError;
@@ -464,7 +464,9 @@ impl<C: Cluster> Shared<C> {
                     nodes: told(&self.nodes),
                 });
                 let frame = answer::reply(session.codec, id, welcome);
-                self.send_reply(conn, session, id, frame);
+                session.machine.handle_answered(id);
+                let silence_max = Duration::from_millis(SILENCE_MS_MAX);
+                self.out.push(Outgoing::reply(conn, frame).bounding_silence(silence_max));
             }
             Plan::Done => self.answer(conn, session, id, &Ok(answer::done())),
             Plan::Write { seq, command, wrong } => {
