@@ -156,7 +156,8 @@ pub const ADDRESS_BYTES_MAX: usize = 256;
 pub const JOIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Client connections served at once, unless the operator says otherwise: a school, with room. The original had 10.
-/// An idle one costs about a kilobyte here and a few in the kernel.
+/// An idle one costs a good kilobyte here, within TLS four and a half (`tests/tests/tls.rs` measures it), and a few in the
+/// kernel.
 pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
 
 /// Between two writes of one session's marks: nobody notices a check mark that comes a quarter of a second later.

@@ -10,28 +10,34 @@ use serde::Serialize;
 use wire::codec::Codec;
 use wire::dump;
 
-/// Compares what each codec makes of a message with its golden, then has it read as the type a receiver uses (the
-/// sender's may be another one that looks the same) and written again.
+/// Compares what each codec of a dialect makes of a message with its golden, then has it read as the type a receiver uses
+/// (the sender's may be another one that looks the same) and written again.
 macro_rules! golden {
     ($name:expr, $message:expr, $read:ty) => {
+        golden!(wire::codec::Codec::LEGACY, $name, $message, $read)
+    };
+    ($codecs:expr, $name:expr, $message:expr, $read:ty) => {
         let message = &$message;
-        for codec in wire::codec::Codec::LEGACY {
-            let bytes = $crate::encode(codec, message);
-            $crate::compare_message($name, codec, &bytes);
-            let mut copy = bytes.clone();
-            let read: $read = codec.decode(&mut copy).expect("what was written can be read");
-            assert_eq!($crate::encode(codec, &read), bytes, "{} as {}", $name, stringify!($read));
+        for codec in $codecs {
+            let frame = $crate::encode(codec, message);
+            $crate::compare_message($name, codec, &frame);
+            let mut copy = frame.clone();
+            let read: $read = codec.decode(wire::frame::body(codec, &mut copy)).expect("what was written can be read");
+            assert_eq!($crate::encode(codec, &read), frame, "{} as {}", $name, stringify!($read));
         }
     };
 }
 
+mod chat;
+mod page;
 mod replication;
 mod replies;
 mod requests;
+mod shape;
 
 fn encode(codec: Codec, message: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    codec.encode_to_vec(message, &mut bytes).expect("the message has a form");
+    codec.encode_frame_to_vec(message, &mut bytes).expect("the message has a form");
     bytes
 }
 
@@ -54,11 +60,14 @@ fn compare(name: &str, text: &str) {
     settings.bind(|| assert_snapshot!(name, text));
 }
 
+/// A file of this repository.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).expect(path)
+}
+
 /// The examples in the description of the formats are goldens, to the letter.
 #[test]
 fn documented_bytes_are_the_real_ones() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect(path);
     let page = read("docs/wire.md");
     let mut examples = 0;
     for (before, block) in page.split("```").collect::<Vec<_>>().chunks_exact(2).map(|pair| (pair[0], pair[1])) {
@@ -68,5 +77,5 @@ fn documented_bytes_are_the_real_ones() {
         assert_eq!(block.trim_start_matches('\n'), content, "{path}");
         examples += 1;
     }
-    assert_eq!(examples, 2);
+    assert_eq!(examples, 7);
 }

@@ -1,13 +1,15 @@
-//! Measurements against a real cluster on this machine.
+//! Measurements: of a real cluster on this machine, and of the codecs alone.
 //!
 //! * [`closed_loop`]: a fixed number of messages outstanding, the next sent when one is acknowledged.
 //! * [`failover`]: how long no write is acknowledged when the leader dies or hangs.
+//! * [`codec`]: sizes of the original's benchmark messages, and the time to write and read them.
 //! * [`usage`]: who used the processors meanwhile, and how often the disk was flushed.
 //!
-//! The method is that of the comparisons in `docs/performance.md`: client and servers share the machine, the client is
+//! The method for clusters is that of the comparisons in `docs/performance.md`: client and servers share the machine, the client is
 //! one thread, and latency includes queueing behind one's own other messages.
 
 pub mod closed_loop;
+pub mod codec;
 pub mod failover;
 mod speaker;
 pub mod usage;

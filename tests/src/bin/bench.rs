@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures a real cluster on this machine and prints what a person wants to compare.
+//! `cargo xtask bench`: measures the codecs, or a real cluster on this machine, and prints what a person wants to compare.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tests::bench::closed_loop::{self, Plan, Row};
+use tests::bench::codec::{self, Effort};
 use tests::bench::failover::{self, Fault};
 use tests::bench::{Protocol, TEXT_BYTES};
 use tests::cluster::Cluster;
@@ -17,7 +18,7 @@ use tests::cluster::Cluster;
 #[derive(Parser)]
 #[command(
     name = "cargo xtask bench",
-    about = "Measure a cluster on this machine. TMPDIR chooses the disk.",
+    about = "Measure the codecs, or a cluster on this machine. TMPDIR chooses the disk.",
     disable_help_subcommand = true
 )]
 struct Cli {
@@ -27,10 +28,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Sizes of the original's benchmark messages in every codec, and the time to write and read them
+    Codec(CodecArgs),
     /// Acknowledged messages per second and their latency, then interruptions when the leader dies or hangs
     Cluster(ClusterArgs),
     /// Only the interruptions
     Failover(FailoverArgs),
+}
+
+#[derive(Args)]
+struct CodecArgs {
+    /// Write the results to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw one message's to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -107,8 +120,16 @@ struct Gaps {
     freeze_gap_ms: Vec<f64>,
 }
 
+/// The file of `bench codec --json`.
+#[derive(Serialize)]
+struct CodecReport<'a> {
+    bench: &'static str,
+    rows: &'a [codec::Row],
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().bench {
+        Bench::Codec(args) => codec(&args),
         Bench::Cluster(args) => cluster(&args),
         Bench::Failover(args) => failover(&args.common, args.trials)
             .and_then(|failover| report("failover", &args.common, Vec::new(), failover)),
@@ -120,6 +141,46 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn codec(args: &CodecArgs) -> Result<()> {
+    println!(
+        "Encoded into a buffer that is used again; decoded into structs whose texts borrow from the bytes, except"
+    );
+    println!("with prost, which has only owned ones. Median of {} samples. Factors are relative to prost.", {
+        Effort::FULL.samples
+    });
+    println!("samira1 and postcard write every field; the others leave out those with their default.");
+    let rows = codec::run(Effort::FULL);
+    let mut message = "";
+    for row in &rows {
+        if row.message != message {
+            message = row.message;
+            println!(
+                "\n{message:<26} {:>6}  {:>5}  {:>9}  {:>6}  {:>9}  {:>6}",
+                "bytes", "", "encode ns", "", "decode ns", ""
+            );
+        }
+        let prost = rows.iter().find(|other| other.message == message && other.codec == "prost").unwrap_or(row);
+        #[expect(clippy::cast_precision_loss, reason = "sizes of messages are small")]
+        let size = row.bytes as f64 / prost.bytes as f64;
+        println!(
+            "  {:<24} {:>6}  {:>4.2}x  {:>9.0}  {:>5.2}x  {:>9.0}  {:>5.2}x",
+            row.codec,
+            row.bytes,
+            size,
+            row.encode_ns,
+            row.encode_ns / prost.encode_ns,
+            row.decode_ns,
+            row.decode_ns / prost.decode_ns,
+        );
+    }
+    if let Some(path) = &args.svg {
+        std::fs::write(path, codec::svg(&rows)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let Some(path) = &args.json else { return Ok(()) };
+    write(path, &CodecReport { bench: "codec", rows: &rows })
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn cluster(args: &ClusterArgs) -> Result<()> {
@@ -195,7 +256,7 @@ fn report(bench: &'static str, common: &Common, rows: Vec<Row>, failover: Gaps) 
     write(path, &report).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn write(path: &Path, report: &Report) -> Result<()> {
+fn write(path: &Path, report: &impl Serialize) -> Result<()> {
     let mut file = File::create(path)?;
     serde_json::to_writer(&mut file, report)?;
     writeln!(file)?;

@@ -358,4 +358,7 @@ pub enum Refusal {
     TokenUnknown,
     /// A token was used whose successor has been used: two hold it, and the device was logged out.
     TokenReused,
+    /// The device's number is neither the next nor one of the last. Told apart from [`Refusal::SequenceGap`], which speaks of the
+    /// whole run.
+    OutOfOrder,
 }

@@ -89,7 +89,7 @@ pub const KEYS: &[&str] = &[
     "person",
     "presence",
     "nodes",
-    "lagged",
+    "update",
     "bye",
     // What they are made of.
     "number",

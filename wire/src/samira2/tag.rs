@@ -54,7 +54,7 @@ pub const INTEGER_BASE: u64 = INTEGER_28_BASE + (1 << 28);
 
 /// What a value that begins with `tag` is, in words; `None` for a reserved one.
 #[must_use]
-pub(crate) const fn describe(tag: u8) -> Option<&'static str> {
+pub const fn describe(tag: u8) -> Option<&'static str> {
     Some(match tag {
         0..=0x3f | INTEGER_12..=0xdf | NEGATIVE_INTEGER | INTEGER => "integer",
         SHORT_TEXT..=0x7f | TEXT => "text",

@@ -13,9 +13,10 @@ use wire::frame::Splitter;
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    Integer(i64),
+    Integer(i128),
     Float(f64),
     Text(String),
+    Bytes(Vec<u8>),
     List(Vec<Value>),
     Map(Vec<(String, Value)>),
 }
@@ -25,9 +26,13 @@ impl Serialize for Value {
         match self {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Integer(value) => match i64::try_from(*value) {
+                Ok(value) => serializer.serialize_i64(value),
+                Err(_) => serializer.serialize_u64(u64::try_from(*value).map_err(serde::ser::Error::custom)?),
+            },
             Self::Float(value) => serializer.serialize_f64(*value),
             Self::Text(text) => serializer.serialize_str(text),
+            Self::Bytes(bytes) => serializer.serialize_bytes(bytes),
             Self::List(items) => serializer.collect_seq(items),
             Self::Map(pairs) => serializer.collect_map(pairs.iter().map(|(key, value)| (key, value))),
         }
@@ -54,11 +59,11 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-                Ok(Value::Integer(value))
+                Ok(Value::Integer(value.into()))
             }
 
-            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-                i64::try_from(value).map(Value::Integer).map_err(E::custom)
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(Value::Integer(value.into()))
             }
 
             fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
@@ -67,6 +72,10 @@ impl<'de> Deserialize<'de> for Value {
 
             fn visit_str<E>(self, text: &str) -> Result<Value, E> {
                 Ok(Value::Text(text.to_owned()))
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
+                Ok(Value::Bytes(bytes.to_owned()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {

@@ -322,5 +322,5 @@ fn entries_of_rule_level_2_are_applied_as_they_always_were() {
     let batch = super::encode_run(2, 5, Writer { device: 77, epoch: 1 }, &commands);
     machine.payload(Payload::Batch(&batch)).unwrap();
     let hash = data_encoding::HEXLOWER.encode(&machine.db.state_hash());
-    assert_eq!(hash, "PINNED");
+    assert_eq!(hash, "6993c4e9cf30bf164ee32919c576e3e935cad22772ade643196fd2a58d4112a2");
 }

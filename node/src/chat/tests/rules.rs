@@ -44,12 +44,13 @@ fn names_are_unique_by_exact_case_and_ids_never_come_back() {
 fn messages_are_numbered_per_conversation_and_identified_over_all() {
     let mut m = Machine::new();
     let (alice, bob, carol) = (m.signup("alice"), m.signup("bob"), m.signup("carol"));
-    assert_eq!(send(&mut m, alice, "alice_bob", "1"), sent(1, 1, 1));
-    assert_eq!(send(&mut m, carol, "alice_carol", "2"), sent(2, 1, 2));
-    assert_eq!(send(&mut m, bob, "alice_bob", "3"), sent(1, 2, 3));
-    assert_eq!(send(&mut m, bob, "bob_alice", "an unsorted id is understood"), sent(1, 3, 4));
+    // A new conversation takes a number of the same counter.
+    assert_eq!(send(&mut m, alice, "alice_bob", "1"), sent(1, 1, 2));
+    assert_eq!(send(&mut m, carol, "alice_carol", "2"), sent(2, 1, 4));
+    assert_eq!(send(&mut m, bob, "alice_bob", "3"), sent(1, 2, 5));
+    assert_eq!(send(&mut m, bob, "bob_alice", "an unsorted id is understood"), sent(1, 3, 6));
     assert_eq!(send(&mut m, carol, "alice_bob", "not hers"), refused(Refusal::NoSuchConversation));
-    assert_eq!(m.apply(Command::Send { user: bob, chat: Chat::Id(1), text: "5" }), sent(1, 4, 5));
+    assert_eq!(m.apply(Command::Send { user: bob, chat: Chat::Id(1), text: "5" }), sent(1, 4, 7));
     assert_eq!(
         m.apply(Command::Send { user: carol, chat: Chat::Id(1), text: "no" }),
         refused(Refusal::NoSuchConversation)
@@ -75,7 +76,7 @@ fn deleted_messages_leave_their_numbers_behind() {
     assert_eq!(delete(&mut m, bob, &[1]), refused(Refusal::NotYours));
     assert_eq!(delete(&mut m, alice, &[3, 1, 3, 99, 0, u64::MAX]), Outcome::Deleted { count: 2 });
     assert_eq!(delete(&mut m, alice, &[3]), Outcome::Deleted { count: 0 });
-    assert_eq!(send(&mut m, alice, "alice_bob", "5"), sent(1, 5, 5));
+    assert_eq!(send(&mut m, alice, "alice_bob", "5"), sent(1, 5, 8));
     assert_eq!(delete(&mut m, alice, &vec![1; 513]), refused(Refusal::Malformed));
 }
 
@@ -87,10 +88,10 @@ fn an_id_handed_out_wins_and_a_collision_gets_a_suffix() {
     assert_eq!(open(&mut m, a, "b_c"), (2, "a_b_c~2".into()));
     assert_eq!(open(&mut m, c, "a_b"), (1, "a_b_c".into()));
     // Each means the conversation of its own two names, although the text is the same.
-    assert_eq!(send(&mut m, a_b, "a_b_c", "x"), sent(1, 1, 1));
-    assert_eq!(send(&mut m, a, "a_b_c", "x"), sent(2, 1, 2));
-    assert_eq!(send(&mut m, b_c, "a_b_c", "x"), sent(2, 2, 3));
-    assert_eq!(send(&mut m, b_c, "a_b_c~2", "x"), sent(2, 3, 4));
+    assert_eq!(send(&mut m, a_b, "a_b_c", "x"), sent(1, 1, 3));
+    assert_eq!(send(&mut m, a, "a_b_c", "x"), sent(2, 1, 4));
+    assert_eq!(send(&mut m, b_c, "a_b_c", "x"), sent(2, 2, 5));
+    assert_eq!(send(&mut m, b_c, "a_b_c~2", "x"), sent(2, 3, 6));
     assert_eq!(send(&mut m, c, "a_b_c~2", "x"), refused(Refusal::NoSuchConversation));
 }
 
@@ -101,7 +102,7 @@ fn a_name_on_both_ends_of_an_id_is_read_in_proper_order_first() {
     m.signup("x_y");
     m.signup("y_x");
     // x + y_x and x_y + x: only the first is sorted.
-    assert_eq!(send(&mut m, x, "x_y_x", "1"), sent(1, 1, 1));
+    assert_eq!(send(&mut m, x, "x_y_x", "1"), sent(1, 1, 2));
     assert_eq!(open(&mut m, x, "y_x"), (1, "x_y_x".into()));
     assert_eq!(open(&mut m, x, "x_y"), (2, "x_x_y".into()));
 }
@@ -133,7 +134,7 @@ fn a_name_that_comes_back_is_somebody_else() {
     let second = m.signup("bob");
     // The old id stays that of the old conversation for who has it; the new bob has never had it.
     assert_eq!(send(&mut m, alice, "alice_bob", "x"), gone("bob"));
-    assert_eq!(send(&mut m, second, "alice_bob", "x"), sent(2, 1, 2));
+    assert_eq!(send(&mut m, second, "alice_bob", "x"), sent(2, 1, 5));
     assert_eq!(open(&mut m, alice, "bob"), (2, "alice_bob~2".into()));
 }
 
@@ -141,7 +142,7 @@ fn a_name_that_comes_back_is_somebody_else() {
 fn a_notebook_has_one_member() {
     let mut m = Machine::new();
     let x = m.signup("x");
-    assert_eq!(send(&mut m, x, "x_x", "note"), sent(1, 1, 1));
+    assert_eq!(send(&mut m, x, "x_x", "note"), sent(1, 1, 2));
     assert_eq!(open(&mut m, x, "x"), (1, "x_x".into()));
     assert_eq!(m.apply(Command::MarkRead { user: x, conversation: 1, upto: 1 }), Outcome::Done);
 }
@@ -159,7 +160,7 @@ fn bounds_are_checked_again_at_apply() {
     assert_eq!(m.apply(signup("carol", &"h".repeat(257))), refused(Refusal::Malformed));
     let longest = "x".repeat(MESSAGE_TEXT_BYTES_MAX);
     assert_eq!(send(&mut m, alice, "alice_bob", ""), refused(Refusal::Malformed));
-    assert_eq!(send(&mut m, alice, "alice_bob", &longest), sent(1, 1, 1));
+    assert_eq!(send(&mut m, alice, "alice_bob", &longest), sent(1, 1, 2));
     assert_eq!(send(&mut m, alice, "alice_bob", &(longest + "x")), refused(Refusal::Malformed));
     for (limit, expected) in [
         (0, refused(Refusal::Malformed)),

@@ -24,7 +24,7 @@ use crate::storage::rows::{sql, u64_at};
 /// Where a sync stands: its cursor, and what a session keeps beside it from one chunk to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncFrom {
-    /// What the device has taken in.
+    /// What the device has taken in; 0: nothing, which is also all there is before the first change of the cluster.
     pub cursor: u64,
     /// Where the counter stood when this sync began at 0; 0 for one that began elsewhere.
     pub since: u64,

@@ -48,7 +48,7 @@ fn everything_is_there_again_after_reopening() {
     machine.next_index = before.0.unwrap().index + 1;
     let other = Writer { device: 77, epoch: 1 };
     let outcome = machine.run(other, 1, &[Command::Send { user: 2, chat: Chat::Legacy("alice_bob"), text: "four" }]);
-    assert_eq!(outcome, [Outcome::Sent { conversation: 1, number: 4, id: 4 }]);
+    assert_eq!(outcome, [Outcome::Sent { conversation: 1, number: 4, id: 5 }]);
 }
 
 #[test]
@@ -212,11 +212,17 @@ fn queries_read_indices_and_nothing_else() {
     };
     let unread = "SELECT count(*) FROM messages WHERE conversation = 1 AND number > 1 AND sender <> 1 AND deleted = 0";
     let newest = "SELECT id FROM messages WHERE conversation = 1 AND deleted = 0 ORDER BY number DESC LIMIT 1";
-    for query in [unread, newest] {
+    let behind = "SELECT id, number, sender FROM messages WHERE conversation = 1 AND number >= 2 AND deleted = 0
+                  ORDER BY number LIMIT 9";
+    for query in [unread, newest, behind] {
         let plan = plan(query);
         assert_eq!(plan.len(), 1, "{plan:?}");
         assert!(plan[0].contains("COVERING INDEX messages_live"), "{plan:?}");
     }
+    let deleted = plan(
+        "SELECT changed, number FROM messages WHERE conversation = 1 AND deleted = 1 AND changed > 3 ORDER BY changed",
+    );
+    assert!(deleted.len() == 1 && deleted[0].contains("INDEX messages_deleted"), "{deleted:?}");
     let names = plan("SELECT name FROM users WHERE deleted_ms IS NULL ORDER BY name");
     assert!(names.iter().any(|step| step.contains("users_by_name")) && names.len() == 1, "{names:?}");
 }

@@ -5,14 +5,17 @@
 //!
 //! * [`splitter`]: where messages end does not depend on how they arrive, and no buffer outgrows its bound.
 //! * [`json`], [`samira`]: what decodes can be encoded again, and says the same; JSON is held against `serde_json`.
+//! * [`json2`], [`samira2`]: the same of our own dialect, whose messages say the same in both.
 //! * [`replication`]: what nodes say to each other and store.
 //! * [`sniffer`]: a whole connection, from the first byte on.
 //! * [`session`]: both sides of a connection in our own dialect, behind their codecs.
 //! * [`seeds`]: what fuzzing starts from, made of the goldens and recordings.
 
 pub mod json;
+pub mod json2;
 pub mod replication;
 pub mod samira;
+pub mod samira2;
 pub mod seeds;
 pub mod session;
 pub mod sniffer;
@@ -52,6 +55,18 @@ pub const TARGETS: &[Target] = &[
         about: "SAMIRA/1 requests and values: decode, encode, decode",
         run: samira::run,
         seeds: samira::seeds,
+    },
+    Target {
+        name: "json2",
+        about: "JSON/2 messages and values: decode, encode, decode; written as serde_json does",
+        run: json2::run,
+        seeds: json2::seeds,
+    },
+    Target {
+        name: "samira2",
+        about: "SAMIRA/2 messages and values: decode, encode, decode",
+        run: samira2::run,
+        seeds: samira2::seeds,
     },
     Target {
         name: "replication",

@@ -1,8 +1,10 @@
-//! What holds for requests in both codecs.
+//! What holds for requests in both codecs of the original's dialect, and for the messages of our own.
 
 use serde::Serialize;
 use wire::DecodeError;
+use wire::chat::{FromClient, FromNode};
 use wire::codec::Codec;
+use wire::frame::{Splitter, body};
 
 /// Encodes a value that was decoded before, which must work.
 pub(crate) fn encode<T: Serialize + ?Sized>(codec: Codec, value: &T) -> Vec<u8> {
@@ -35,6 +37,35 @@ pub(crate) fn check(codec: Codec, frame: &[u8]) {
         }
         Err(error) => placed(error, frame),
     }
+}
+
+/// Decodes `message` as one of a client and as one of a node, in our own dialect. What decodes can be written in either
+/// codec, and says the same in both.
+pub(crate) fn check_chat(codec: Codec, message: &[u8]) {
+    macro_rules! check {
+        ($kind:ty) => {
+            match codec.decode::<$kind>(&mut message.to_vec()) {
+                Ok(said) => {
+                    for codec in Codec::CHAT {
+                        let mut frame = framed(codec, &said);
+                        assert_eq!(codec.decode::<$kind>(body(codec, &mut frame)).as_ref(), Ok(&said), "{codec:?}");
+                    }
+                }
+                Err(error) => placed(error, message),
+            }
+        };
+    }
+    check!(FromClient<'_>);
+    check!(FromNode<'_>);
+}
+
+/// Encodes a message that was decoded before as a frame, which a splitter finds whole.
+fn framed<T: Serialize + ?Sized>(codec: Codec, message: &T) -> Vec<u8> {
+    let mut frame = Vec::new();
+    codec.encode_frame_to_vec(message, &mut frame).expect("what was decoded has a form");
+    let end = Splitter::of_node(codec).push(&frame).expect("we wrote it").expect("it is whole");
+    assert!(frame[end..].trim_ascii().is_empty(), "the message ends at {end}");
+    frame
 }
 
 /// An error points into what was decoded.

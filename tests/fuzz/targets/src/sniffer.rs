@@ -1,8 +1,9 @@
 //! A whole connection as the server sees it: the first byte chooses the dialect, then come a handshake and requests.
 
 use wire::codec::Codec;
-use wire::frame::Splitter;
+use wire::frame::{Splitter, body};
 use wire::limits::WATCH_PREFACE;
+use wire::samira2;
 
 use crate::{request, seeds};
 
@@ -19,9 +20,24 @@ pub fn run(data: &[u8]) {
     assert_ne!(first, WATCH_PREFACE, "a node is no client");
     let mut splitter = Splitter::new(codec);
     let mut rest = data;
+    if codec == Codec::Samira2 {
+        match samira2::strip_preface(data) {
+            Ok(Some(frames)) => rest = frames,
+            Ok(None) => return,
+            Err(error) => return request::placed(error, data),
+        }
+    }
     while let Ok(Some(len)) = splitter.push(rest) {
         let (frame, behind) = rest.split_at(len);
-        request::check(codec, frame);
+        match codec {
+            Codec::Samira1 => request::check(codec, frame),
+            Codec::Samira2 => request::check_chat(codec, body(codec, &mut frame.to_vec())),
+            // The first message tells the dialect; here either may be meant by any.
+            Codec::Json | Codec::Json2 => {
+                request::check(Codec::Json, frame);
+                request::check_chat(Codec::Json2, frame);
+            }
+        }
         rest = behind;
     }
 }
@@ -31,6 +47,9 @@ const SEED_BYTES_MAX: usize = 700;
 
 /// How clients began on recorded connections.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let streams = Codec::LEGACY.into_iter().flat_map(|codec| seeds::client_bytes(codec).streams);
+    let streams = Codec::ALL.into_iter().flat_map(|codec| {
+        let preface = if codec == Codec::Samira2 { &samira2::PREFACE[..] } else { &[] };
+        seeds::client_bytes(codec).streams.into_iter().map(move |stream| [preface, &stream].concat())
+    });
     streams.map(|stream| stream[..stream.len().min(SEED_BYTES_MAX)].to_vec()).collect()
 }

@@ -9,30 +9,34 @@ use wire::limits::{DEPTH_MAX, REQUEST_BYTES_MAX};
 
 use crate::seeds::{self, Recorded};
 
+/// Bits of the first byte.
+const CODEC: u8 = 3;
+const SMALL: u8 = 4;
+
 /// A bound that fuzzing runs into soon.
 const SMALL_BYTES_MAX: usize = 48;
 
 /// Splits the input whole and in pieces.
 pub fn run(data: &[u8]) {
     let [settings, cut, stream @ ..] = data else { return };
-    let codec = Codec::LEGACY[usize::from(settings & 1)];
-    let bytes_max = if settings & 2 == 0 { REQUEST_BYTES_MAX } else { SMALL_BYTES_MAX };
+    let codec = Codec::ALL[usize::from(settings & CODEC)];
+    let bytes_max = if settings & SMALL == 0 { REQUEST_BYTES_MAX } else { SMALL_BYTES_MAX };
     let whole = split(codec, bytes_max, [stream]);
     assert_eq!(split(codec, bytes_max, stream.chunks(1)), whole, "byte by byte");
     assert_eq!(split(codec, bytes_max, Pieces { rest: stream, state: *cut }), whole, "in pieces");
-    if codec == Codec::Json {
+    if matches!(codec, Codec::Json | Codec::Json2) {
         second_opinion(stream, bytes_max, &whole);
     }
 }
 
-/// Recorded streams of both codecs, under both bounds, and cut in several ways.
+/// Recorded streams of all codecs, under both bounds, and cut in several ways.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let recorded = [(0, Codec::Json), (1, Codec::Samira1)].into_iter().flat_map(|(bit, codec)| {
+    let recorded = (0..=CODEC).zip(Codec::ALL).flat_map(|(bits, codec)| {
         let Recorded { frames, streams } = seeds::client_bytes(codec);
-        frames.into_iter().chain(streams).map(move |bytes| (bit, bytes))
+        frames.into_iter().chain(streams).map(move |bytes| (bits, bytes))
     });
     recorded
-        .flat_map(|(bit, bytes)| [[bit, 0x35], [bit | 2, 0xa7]].map(|settings| [&settings[..], &bytes].concat()))
+        .flat_map(|(bits, bytes)| [[bits, 0x35], [bits | SMALL, 0xa7]].map(|settings| [&settings[..], &bytes].concat()))
         .collect()
 }
 

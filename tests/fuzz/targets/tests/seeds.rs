@@ -58,6 +58,16 @@ fn samira() {
 }
 
 #[test]
+fn json2() {
+    seeds_of("json2");
+}
+
+#[test]
+fn samira2() {
+    seeds_of("samira2");
+}
+
+#[test]
 fn replication() {
     seeds_of("replication");
 }

@@ -202,6 +202,8 @@ impl World {
         for name in NAMES {
             machine.signup(name);
         }
+        // Before anything has happened at all, whoever has seen everything has seen nothing.
+        machine.apply(Command::SetViewLimit { user: 2, limit: 7 });
         World { machine, reader: StateReader::open(&path).unwrap(), told, _directory: directory }
     }
 
@@ -336,8 +338,8 @@ fn a_cursor_of_another_history_begins_again() {
     world.step(&Step::Send(2, ME));
     let chunk = world.reader.sync(ME, &SyncFrom::cursor(1000, 9), 100).unwrap();
     assert!(chunk.resync && !chunk.more);
-    assert_eq!((chunk.conversations.len(), chunk.messages.len(), chunk.next.cursor), (1, 1, 2));
-    assert!(!world.reader.sync(ME, &SyncFrom::cursor(2, 9), 100).unwrap().resync);
+    assert_eq!((chunk.conversations.len(), chunk.messages.len(), chunk.next.cursor), (1, 1, 3));
+    assert!(!world.reader.sync(ME, &SyncFrom::cursor(3, 9), 100).unwrap().resync);
 }
 
 #[test]
@@ -379,7 +381,7 @@ fn history_hands_over_no_more_unread_messages_than_it_may_and_nothing_cleared() 
     world.step(&Step::Clear(ME, 1, 3));
     let handed = world.reader.history(ME, 1, Span::After(0), 10, 0).unwrap().unwrap();
     assert_eq!((handed.messages.len(), handed.more, handed.unread, handed.last_number), (0, true, 1, 5));
-    assert_eq!(handed.change, 8, "five messages, the conversation, a mark and a view");
+    assert_eq!(handed.change, 9, "a limit, the conversation, five messages, a mark and a view");
     assert_eq!(world.reader.history(3, 1, Span::After(0), 10, 0).unwrap(), None, "not hers");
     assert_eq!(world.reader.next(3, 1, 0, 9).unwrap(), None);
     let summary = world.reader.summary(ME, 1).unwrap().unwrap();
