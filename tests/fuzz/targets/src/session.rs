@@ -196,7 +196,7 @@ fn from_client() -> Vec<FromClient<'static>> {
         Request::Hello(Hello { samira: 2, client: "seed" }),
         Request::Ping(Nothing {}),
         Request::Login(Login { username: "al", password: "00", ..Login::default() }),
-        Request::Sync(Sync { cursor: 7, limit: 0 }),
+        Request::Sync(Sync { cursor: 7, ..Sync::default() }),
         Request::Send(Send { conversation: 3, text: "hi", seq: 1, ..Send::default() }),
         Request::Clear(Clear { conversation: 3, upto: 1, seq: 2 }),
         writes::blank(3),
