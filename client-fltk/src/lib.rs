@@ -11,7 +11,7 @@
 //! * `engine`: what the thread does, without sockets.
 //! * [`model`]: what the user sees, as plain data, and the rules by which it changes.
 //! * [`store`], [`profile`]: what is kept on disk, and where.
-//! * [`limits`], [`env`]: bounds; time and randomness.
+//! * [`limits`], [`mod@env`]: bounds; time and randomness.
 //!
 //! # The contract
 //!

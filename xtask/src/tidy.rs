@@ -28,6 +28,7 @@ const OWNED: &[Owned] = &[
             "node/src/quic",
             // Types of certificates and keys only.
             "node/src/cluster",
+            "client-fltk/src/net",
             "tests/tests/join_codes.rs",
             "tests/tests/tls.rs",
         ],

@@ -176,8 +176,7 @@ impl StateReader {
                 if let Some(change) = self.last_change_of(user, &own, from.cursor)? {
                     items.push((change, Item::Conversation(conversation)));
                 }
-            } else if let Some(start) = self.first_to_hand_over(user, &own, from)?
-            {
+            } else if let Some(start) = self.first_to_hand_over(user, &own, from)? {
                 let mut messages = self.connection.prepare_cached(
                     "SELECT id, number, sender FROM messages WHERE conversation = ?1 AND number >= ?2 AND deleted = 0
                      ORDER BY number LIMIT ?3",
