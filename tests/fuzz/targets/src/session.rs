@@ -5,7 +5,7 @@
 
 use wire::chat::reply::{Changes, Error, Sent, Session, Welcome};
 use wire::chat::request::{Clear, Hello, Login, Nothing, Send, Sync};
-use wire::chat::{Code, Event, FromClient, FromNode, List, Reply, Request, event, item};
+use wire::chat::{Code, Event, FromClient, FromNode, Reply, Request, event, item};
 use wire::codec::Codec;
 use wire::frame::{self, Splitter};
 use wire::limits::PIPELINE_MAX;
