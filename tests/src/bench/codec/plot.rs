@@ -14,11 +14,14 @@ const TITLE: f64 = 34.0;
 const OURS: &str = "#2a9d8f";
 const OTHERS: &str = "#8d99ae";
 
+/// What a panel shows of a row.
+type Figure = fn(&Row) -> f64;
+
 /// Three panels of bars, for `medium_messages_response`: size, time to write, time to read. Shorter is better.
 #[must_use]
 pub fn svg(rows: &[Row]) -> String {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.message == MEDIUM).collect();
-    let panels: [(&str, &str, fn(&Row) -> f64); 3] = [
+    let panels: [(&str, &str, Figure); 3] = [
         ("Size", "bytes", |row| bytes(row.bytes)),
         ("Time to encode", "ns", |row| row.encode_ns),
         ("Time to decode", "ns", |row| row.decode_ns),
