@@ -64,7 +64,7 @@ pub(super) fn refusal_text(refusal: &Refusal) -> Said {
         | Refusal::DeviceExists
         | Refusal::TokenUnknown
         | Refusal::TokenReused
-        | Refusal::OutOfOrder => text::REFUSED.into(),
+        | Refusal::DeviceSequenceGap => text::REFUSED.into(),
     }
 }
 
