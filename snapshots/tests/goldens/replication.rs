@@ -119,6 +119,7 @@ fn refusals() {
         ("refusal_device_exists", Refusal::DeviceExists),
         ("refusal_token_unknown", Refusal::TokenUnknown),
         ("refusal_token_reused", Refusal::TokenReused),
+        ("refusal_device_sequence_gap", Refusal::DeviceSequenceGap),
     ] {
         owned(name, &Outcome::Refused(refusal));
     }

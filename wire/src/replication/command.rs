@@ -358,4 +358,7 @@ pub enum Refusal {
     TokenUnknown,
     /// A token was used whose successor has been used: two hold it, and the device was logged out.
     TokenReused,
+    /// The number of a device's write is neither the next nor one of the last. Another refusal than
+    /// [`Refusal::SequenceGap`], which tells a node that its own numbers are of no use any more.
+    DeviceSequenceGap,
 }

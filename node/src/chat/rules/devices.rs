@@ -30,7 +30,7 @@ pub(super) fn write<S: State>(state: &mut S, at: Context, device: u64, seq: u64,
         Verdict::Apply => {}
         Verdict::Repeat => return Ok(kept_outcome(state, &mut None, device, seq)?),
         Verdict::Forgotten => return Err(No::Refused(Refusal::AlreadyApplied)),
-        Verdict::Gap | Verdict::Stale => return Err(No::Refused(Refusal::SequenceGap)),
+        Verdict::Gap | Verdict::Stale => return Err(No::Refused(Refusal::DeviceSequenceGap)),
     }
     let outcome = match postcard::take_from_bytes::<Command<'_>>(command) {
         Ok((inner, [])) if writes_for(&inner) == Some(owner) => {

@@ -60,13 +60,13 @@ fn sent(number: u64) -> Outcome {
 #[test]
 fn a_write_of_a_device_has_its_effect_once() {
     let mut m = pair();
-    assert_eq!(by(&mut m, PHONE, 2, &to_bob("b")), refused(Refusal::SequenceGap));
-    assert_eq!(by(&mut m, PHONE, 0, &to_bob("b")), refused(Refusal::SequenceGap));
+    assert_eq!(by(&mut m, PHONE, 2, &to_bob("b")), refused(Refusal::DeviceSequenceGap));
+    assert_eq!(by(&mut m, PHONE, 0, &to_bob("b")), refused(Refusal::DeviceSequenceGap));
     assert_eq!(by(&mut m, PHONE, 1, &to_bob("a")), sent(1));
     assert_eq!(by(&mut m, PHONE, 2, &to_bob("b")), sent(2));
     assert_eq!(by(&mut m, PHONE, 1, &to_bob("a")), sent(1));
     assert_eq!(by(&mut m, PHONE, 2, &to_bob("never compared")), sent(2));
-    assert_eq!(by(&mut m, PHONE, u64::MAX, &to_bob("c")), refused(Refusal::SequenceGap));
+    assert_eq!(by(&mut m, PHONE, u64::MAX, &to_bob("c")), refused(Refusal::DeviceSequenceGap));
     assert_eq!(by(&mut m, 7, 1, &to_bob("c")), refused(Refusal::DeviceGone));
     assert_eq!(by(&mut m, PHONE, 3, &to_bob("c")), sent(3));
 }
@@ -77,7 +77,7 @@ fn repeats_are_answered_within_an_entry_over_entries_and_after_a_restart() {
     let a = encode_commands(&[to_bob("a")]);
     let write = |seq| Command::ByDevice { device: PHONE, seq, command: &a };
     let outcomes = m.run(Writer { device: 77, epoch: 1 }, 1, &[write(1), write(1), write(2), write(2), write(4)]);
-    assert_eq!(outcomes, [sent(1), sent(1), sent(2), sent(2), refused(Refusal::SequenceGap)]);
+    assert_eq!(outcomes, [sent(1), sent(1), sent(2), sent(2), refused(Refusal::DeviceSequenceGap)]);
     assert_eq!(by(&mut m, PHONE, 1, &to_bob("a")), sent(1));
     assert_eq!(by(&mut m, PHONE, 3, &to_bob("a")), sent(3));
     let index = m.next_index;

@@ -54,7 +54,7 @@ impl From<&Refusal> for No {
             Refusal::NoSuchConversation => (Code::NoSuchConversation, "you have no such conversation".into()),
             Refusal::PeerGone { name } => (Code::PeerGone, format!("{name} has no account, or has deleted it").into()),
             Refusal::NotYours => (Code::NotYours, "people delete what they sent themselves".into()),
-            Refusal::SequenceGap => (Code::OutOfOrder, "a write before this one has not arrived".into()),
+            Refusal::DeviceSequenceGap => (Code::OutOfOrder, "a write before this one has not arrived".into()),
             Refusal::AlreadyApplied => (Code::AlreadyDone, "this was done long ago".into()),
             Refusal::DeviceGone => (Code::Revoked, "this device was logged out".into()),
             Refusal::TokenUnknown => (Code::BadToken, "this token is not valid any more: log in".into()),
@@ -68,6 +68,7 @@ impl From<&Refusal> for No {
             Refusal::CodeUnknown
             | Refusal::CodeExpired
             | Refusal::CodeUsed
+            | Refusal::SequenceGap
             | Refusal::StaleEpoch
             | Refusal::NodeRemoved
             | Refusal::DeviceExists => (Code::Busy, "that did not work, try again".into()),

@@ -63,7 +63,8 @@ pub(super) fn refusal_text(refusal: &Refusal) -> Said {
         | Refusal::DeviceGone
         | Refusal::DeviceExists
         | Refusal::TokenUnknown
-        | Refusal::TokenReused => text::REFUSED.into(),
+        | Refusal::TokenReused
+        | Refusal::DeviceSequenceGap => text::REFUSED.into(),
     }
 }
 
