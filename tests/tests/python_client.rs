@@ -26,11 +26,7 @@ fn python(test: &str, program: &str, args: &[&str]) {
 
 #[test]
 fn a_codec_made_of_the_page_reads_and_writes_every_golden() {
-    python(
-        "a_codec_made_of_the_page_reads_and_writes_every_golden",
-        "goldens.py",
-        &["docs/wire.md", "snapshots/wire"],
-    );
+    python("a_codec_made_of_the_page_reads_and_writes_every_golden", "goldens.py", &["docs/wire.md", "snapshots/wire"]);
 }
 
 #[test]
