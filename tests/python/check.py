@@ -115,6 +115,15 @@ def come_back(alice, bob, conversation, address):
     assert message["text"] == "once" and message["number"] == sent[0]["number"], message
     say("a write sent twice is done once, and one that is too early is not done")
 
+    seq = alice.client.take_seq()
+    refused("malformed", alice.client.request, "view_limit", view_limit=0, seq=seq)
+    try:
+        alice.client.request("clear", seq=seq)
+    except Refused as settled:
+        assert settled.remedy == "give up", settled
+    alice.client.request("view_limit", view_limit=VIEW_LIMIT, seq=alice.client.take_seq())
+    say("a write that is refused for good holds up nobody once its number is settled")
+
 
 def fall_behind(bob, alice, conversation, address):
     state = dict(bob.client.state, behind=[])

@@ -36,6 +36,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         ".{0,8}".prop_map(|name| Outcome::Refused(Refusal::PeerGone { name })),
         Just(Outcome::Refused(Refusal::AlreadyApplied)),
         Just(Outcome::Refused(Refusal::TokenReused)),
+        Just(Outcome::Refused(Refusal::DeviceSequenceGap)),
         any::<u64>().prop_map(|device| Outcome::DeviceAdded { device }),
         any::<u64>().prop_map(|user| Outcome::Resumed { user }),
     ]

@@ -135,7 +135,7 @@ impl<'de> MapAccess<'de> for Fields<'_, 'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         loop {
             let Some(field) = self.fields.next() else { return Ok(None) };
-            if self.inventor.full || self.inventor.number() % 4 != 0 {
+            if self.inventor.full || !self.inventor.number().is_multiple_of(4) {
                 return seed.deserialize(BorrowedStrDeserializer::new(field)).map(Some);
             }
         }
