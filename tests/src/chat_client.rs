@@ -104,6 +104,14 @@ impl Client {
     /// When the connection fails, or those of `look`.
     pub fn ask<T>(&mut self, request: Request<'_>, look: impl FnOnce(Reply<'_>) -> Result<T>) -> Result<T> {
         let id = self.send(request)?;
+        self.answer(id, look)
+    }
+
+    /// Waits for the reply to a request and hands it to `look`. Events that come before it are kept.
+    ///
+    /// # Errors
+    /// When the connection fails, or those of `look`.
+    pub fn answer<T>(&mut self, id: u64, look: impl FnOnce(Reply<'_>) -> Result<T>) -> Result<T> {
         loop {
             let mut frame = self.frame()?;
             let copy = frame.clone();

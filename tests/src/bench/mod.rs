@@ -3,6 +3,7 @@
 //! * [`closed_loop`]: a fixed number of messages outstanding, the next sent when one is acknowledged.
 //! * [`failover`]: how long no write is acknowledged when the leader dies or hangs.
 //! * [`codec`]: sizes of the original's benchmark messages, and the time to write and read them.
+//! * [`latency`]: from one client over the cluster to another.
 //! * [`usage`]: who used the processors meanwhile, and how often the disk was flushed.
 //!
 //! The method for clusters is that of the comparisons in `docs/performance.md`: client and servers share the machine, the client is
@@ -11,6 +12,7 @@
 pub mod closed_loop;
 pub mod codec;
 pub mod failover;
+pub mod latency;
 mod speaker;
 pub mod usage;
 

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tests::bench::closed_loop::{self, Plan, Row};
 use tests::bench::codec::{self, Effort};
 use tests::bench::failover::{self, Fault};
+use tests::bench::latency;
 use tests::bench::{Protocol, TEXT_BYTES};
 use tests::cluster::Cluster;
 
@@ -34,6 +35,21 @@ enum Bench {
     Cluster(ClusterArgs),
     /// Only the interruptions
     Failover(FailoverArgs),
+    /// From one client over the cluster to another, in our own dialect
+    Latency(LatencyArgs),
+}
+
+#[derive(Args)]
+struct LatencyArgs {
+    /// What the clients speak
+    #[arg(long, value_enum, default_value_t = Speaks(Protocol::Samira2))]
+    protocol: Speaks,
+    /// Length of each measurement in seconds
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Write the results to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -133,6 +149,7 @@ fn main() -> ExitCode {
         Bench::Cluster(args) => cluster(&args),
         Bench::Failover(args) => failover(&args.common, args.trials)
             .and_then(|failover| report("failover", &args.common, Vec::new(), failover)),
+        Bench::Latency(args) => latency(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -141,6 +158,38 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn latency(args: &LatencyArgs) -> Result<()> {
+    let Speaks(protocol) = args.protocol;
+    if protocol.is_legacy() {
+        bail!("the original's dialect pushes nothing: choose samira2 or json2");
+    }
+    println!("3 nodes, {}, {TEXT_BYTES}-byte messages, stored at a majority and then pushed", protocol.name());
+    let cluster = Cluster::start(3);
+    let found = latency::run(&cluster, protocol.codec(), Duration::from_secs(args.seconds))?;
+    println!("path          p50 µs    p99 µs    max µs  messages");
+    for row in &found.rows {
+        println!(
+            "{:<10}  {:>8.0}  {:>8.0}  {:>8.0}  {:>8}",
+            row.path, row.p50_us, row.p99_us, row.max_us, row.messages
+        );
+    }
+    println!("16 pairs with 32 messages under way each: {:.0} messages/s delivered", found.pairs16_msgs_per_s);
+    println!("an idle pair was sent {} bytes", found.idle_bytes);
+    cluster.stop();
+    let Some(path) = &args.json else { return Ok(()) };
+    let report = LatencyReport { bench: "latency", protocol: protocol.name(), found };
+    write(path, &report).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The file of `latency --json`; scripts rely on these names.
+#[derive(Serialize)]
+struct LatencyReport {
+    bench: &'static str,
+    protocol: &'static str,
+    #[serde(flatten)]
+    found: latency::Latency,
 }
 
 fn codec(args: &CodecArgs) -> Result<()> {
@@ -229,14 +278,17 @@ fn cluster(args: &ClusterArgs) -> Result<()> {
 }
 
 fn failover(common: &Common, trials: usize) -> Result<Gaps> {
+    // How long an election takes does not depend on what clients speak.
+    let protocol = if common.protocol.0.is_legacy() { common.protocol.0 } else { Protocol::Json1 };
     println!(
-        "longest time without an acknowledgement, ms, {} messages in flight over {} nodes:",
+        "longest time without an acknowledgement, ms, {} messages in flight over {} nodes, {}:",
         failover::WORKERS,
-        common.nodes
+        common.nodes,
+        protocol.name()
     );
     let measure = |name: &str, fault| -> Result<Vec<f64>> {
         let cluster = Cluster::start(usize::from(common.nodes));
-        let gaps = failover::run(common.protocol.0, &cluster, fault, trials)?;
+        let gaps = failover::run(protocol, &cluster, fault, trials)?;
         let mut sorted = gaps.clone();
         sorted.sort_by(f64::total_cmp);
         if let (Some(median), Some(longest)) = (sorted.get(sorted.len() / 2), sorted.last()) {
