@@ -57,6 +57,13 @@ pub(super) enum Job {
     Recheck,
 }
 
+impl Job {
+    /// Whether it logs out who asks for it.
+    pub(super) fn logs_out(&self) -> bool {
+        matches!(self, Job::Account(accounts::Job::LogOut | accounts::Job::Delete { confirm: true, .. }))
+    }
+}
+
 /// What came of a job.
 #[derive(Debug)]
 pub(super) struct Done {

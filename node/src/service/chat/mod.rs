@@ -504,7 +504,10 @@ impl<C: Cluster> Shared<C> {
                     self.out.push(Outgoing::push(conn, answer::event(session.codec, event)));
                 }
             }
-            Plan::Job(job) => self.spawn(conn, session, Some(id), None, job),
+            Plan::Job(job) => {
+                session.logging_out |= job.logs_out();
+                self.spawn(conn, session, Some(id), None, job);
+            }
         }
     }
 
@@ -590,6 +593,7 @@ impl<C: Cluster> Shared<C> {
     fn log_out(&mut self, conn: ConnId, session: &mut Session) {
         self.leave(conn, session);
         session.machine.logged_out();
+        session.logging_out = false;
         session.feed = Feed::new();
         // Nobody is left whose marks these are.
         for id in session.marks.take().map(|mut marks| marks.abandon()).unwrap_or_default() {
@@ -618,7 +622,10 @@ impl<C: Cluster> Shared<C> {
     fn effect(&mut self, conn: ConnId, session: &mut Session, effect: &Effect, encoded: &mut Encoded) {
         let Some(who) = session.who() else { return };
         if let What::DeviceRevoked { device, .. } = effect.what {
-            if device == who.device {
+            if device == who.device && session.logging_out {
+                // Its reply says the same, before or after this.
+                self.log_out(conn, session);
+            } else if device == who.device {
                 self.leave(conn, session);
                 session.machine.end();
                 self.close_if_done(conn, session, &No::new(Code::Revoked, "this device was logged out"));

@@ -24,6 +24,8 @@ pub(super) struct Session {
     pub(super) noted_deadline: Option<Instant>,
     /// Whose presence it wants to know.
     pub(super) watched: Box<[u64]>,
+    /// It is about to log its own device out, and hears of that by the reply.
+    pub(super) logging_out: bool,
     /// A job finds out whether a session that may only read may write again.
     pub(super) rechecking: bool,
 }
@@ -39,6 +41,7 @@ impl Session {
             marks: None,
             noted_deadline: None,
             watched: Box::default(),
+            logging_out: false,
             rechecking: false,
         }
     }
