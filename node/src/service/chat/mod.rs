@@ -214,6 +214,7 @@ impl<C: Cluster> Clients<C> {
             Update::LoggedIn(who) => {
                 session.machine.logged_in(who);
                 if session.who() == Some(who) {
+                    session.entered = Some(who.user);
                     self.shared.enter(conn, who);
                 }
             }
@@ -561,6 +562,7 @@ impl<C: Cluster> Shared<C> {
 
     /// Answers for the last time, and ends the connection once everything else is answered.
     fn bye(&mut self, conn: ConnId, session: &mut Session, id: Option<u64>, no: &No) {
+        self.leave(conn, session);
         session.machine.end();
         match id {
             Some(id) => self.out.push(Outgoing::reply(conn, answer::reply(session.codec, id, no.reply()))),
@@ -603,17 +605,15 @@ impl<C: Cluster> Shared<C> {
     }
 
     fn leave(&mut self, conn: ConnId, session: &mut Session) {
-        let Some(who) = session.who() else { return };
-        if let Some(conns) = self.by_user.get_mut(&who.user)
-            && let Some(place) = conns.iter().position(|&known| known == conn)
-        {
-            conns.swap_remove(place);
+        let Some(user) = session.entered.take() else { return };
+        if let Some(conns) = self.by_user.get_mut(&user) {
+            conns.retain(|&known| known != conn);
             if conns.is_empty() {
-                self.by_user.remove(&who.user);
+                self.by_user.remove(&user);
             }
-            self.audience.leave(who.user);
-            self.presence.left(who.user, Clock.monotonic());
         }
+        self.audience.leave(user);
+        self.presence.left(user, Clock.monotonic());
         self.watch(conn, session, &[]);
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Session {
     pub(super) secure: bool,
     /// What may be asked now.
     pub(super) machine: Server,
+    /// For whom it is entered among those who are told and seen; outlives the end of the conversation with the client.
+    pub(super) entered: Option<u64>,
     /// What it was told.
     pub(super) feed: Feed,
     /// Marks that are not stored yet; made when the first one comes.
@@ -37,6 +39,7 @@ impl Session {
             secure,
             // Whoever was let in without TLS may send passwords: the operator has said that the network is trusted.
             machine: Server::new(true),
+            entered: None,
             feed: Feed::new(),
             marks: None,
             noted_deadline: None,
