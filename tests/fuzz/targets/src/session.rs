@@ -196,11 +196,7 @@ fn from_client() -> Vec<FromClient<'static>> {
         Request::Hello(Hello { samira: 2, client: "seed" }),
         Request::Ping(Nothing {}),
         Request::Login(Login { username: "al", password: "00", ..Login::default() }),
-<<<<<<< HEAD
-        Request::Sync(Sync { cursor: 7, limit: 0, behind: List::new() }),
-=======
         Request::Sync(Sync { cursor: 7, ..Sync::default() }),
->>>>>>> client
         Request::Send(Send { conversation: 3, text: "hi", seq: 1, ..Send::default() }),
         Request::Clear(Clear { conversation: 3, upto: 1, seq: 2 }),
         writes::blank(3),
