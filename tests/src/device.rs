@@ -198,20 +198,26 @@ impl Device {
         });
     }
 
-    /// Folds until everything that this device wants written is stored and seen through, and its marks are known.
+    /// Folds until everything that this device wants written is stored, and its marks are known.
     ///
     /// # Panics
     /// When that does not come about, or something was refused.
-    pub fn wait_quiet(&mut self) {
+    pub fn wait_written(&mut self) {
         self.wait_synced();
-        self.wait("everything to be written", |model| {
-            for outgoing in model.outbox.values() {
-                if let WriteState::Refused(refusal) = &outgoing.state {
-                    panic!("{outgoing:?} was refused: {refusal:?}");
-                }
+        let deadline = now() + PATIENCE;
+        loop {
+            // A message that is kept back with unread ones comes with those.
+            let unwritten = |state: &WriteState| !matches!(state, WriteState::Stored { .. });
+            let waiting: Vec<_> = self.model.outbox.values().filter(|one| unwritten(&one.state)).collect();
+            let refused = waiting.iter().find(|one| matches!(one.state, WriteState::Refused(_)));
+            assert!(refused.is_none(), "refused: {refused:?}");
+            let marks: Vec<_> = self.model.marks_due().collect();
+            if waiting.is_empty() && marks.is_empty() {
+                return;
             }
-            model.outbox.is_empty() && model.marks_due().next().is_none()
-        });
+            assert!(now() < deadline, "waited {PATIENCE:?} in vain for {waiting:?} and the marks {marks:?}");
+            self.turn();
+        }
     }
 
     /// Asks for unread messages until nothing is kept back.
@@ -226,6 +232,14 @@ impl Device {
             assert!(now() < deadline, "conversation {conversation} stays behind");
             self.ask_until_reached(&Command::Next { conversation });
         }
+    }
+
+    /// The outbox, if anything is left in it.
+    ///
+    /// # Panics
+    /// When something is.
+    pub fn assert_seen_through(&self) {
+        assert!(self.model.outbox.is_empty(), "stored, and never seen again: {:?}", self.model.outbox);
     }
 
     /// Looks at older messages until the newest [`TAIL_MESSAGES`] of every conversation are held, or all of them.
