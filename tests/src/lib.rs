@@ -4,6 +4,7 @@
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
 //! * [`chat_client`]: a small blocking client of our own dialect.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
+//! * [`device`]: somebody's device, on the client library.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
 //! * [`disk`]: a bad disk under a node.
@@ -19,6 +20,7 @@ pub mod bench;
 pub mod chaos;
 pub mod chat_client;
 pub mod cluster;
+pub mod device;
 pub mod disk;
 pub mod legacy_client;
 pub mod legacy_page;

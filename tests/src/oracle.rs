@@ -356,6 +356,35 @@ pub fn accounts(dir: &Path) -> Vec<(String, bool)> {
     read().expect("a stopped node leaves a readable database")
 }
 
+/// A message as a node holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Where.
+    pub conversation: u64,
+    /// Its number there.
+    pub number: u64,
+    /// User id of who sent it.
+    pub sender: u64,
+    /// Empty once deleted.
+    pub text: String,
+}
+
+/// Every message in the database of a stopped node, by conversation and number.
+///
+/// # Panics
+/// When there is no readable database.
+pub fn messages(dir: &Path) -> Vec<Held> {
+    let natural = |number: i64| u64::try_from(number).expect("ids and numbers are positive");
+    let rows = Replica::read(dir).messages.into_iter();
+    rows.map(|row| Held {
+        conversation: natural(row.conversation),
+        number: natural(row.number),
+        sender: natural(row.sender),
+        text: row.text,
+    })
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -81,9 +81,11 @@ pub(super) async fn enter<C: Cluster>(
         Enter::Resume { device, token } => resume(backend, device, token).await?,
     };
     let Entered { user, device, token, stale } = entered;
+    // A write's outcome comes from the leader, maybe before this node has applied it; what is read here has to hold it.
+    let stale = stale || backend.cluster.barrier().await == Freshness::Stale;
     let read = backend.queries.run(move |reader| Ok((reader.profile(user)?, reader.last_seq(device)?))).await;
     let (account, last_seq) = read?;
-    let account = account.ok_or(No::from(&Refusal::NoSuchUser))?;
+    let account = account.ok_or_else(|| if stale { No::not_heard() } else { No::from(&Refusal::NoSuchUser) })?;
     let session = Session {
         user,
         username: &account.username,

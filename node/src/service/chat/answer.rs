@@ -36,6 +36,11 @@ impl No {
         No { code, text: text.into(), retry_ms }
     }
 
+    /// This node lags behind the others, and cannot tell how far: nothing is said about whether the account exists.
+    pub(super) fn not_heard() -> No {
+        No::later(Code::Unavailable, "this server has not heard of the account yet", RETRY_SOON_MS)
+    }
+
     /// The device or its account is gone: whoever is logged in as it is logged out.
     pub(super) fn is_revocation(&self) -> bool {
         self.code == Code::Revoked
