@@ -161,19 +161,14 @@ fn every_developer_command_of_the_readme_works() {
     let bench = row("benchmark");
     let arguments: Vec<&str> = bench[0].strip_prefix("cargo xtask bench ").unwrap().split(' ').collect();
     let mut command = Command::new(built("bench"));
-    command.args(arguments).args([
-        "--nodes",
-        "1",
-        "--seconds",
-        "1",
-        "--warm",
-        "0",
-        "--trials",
-        "0",
-        "--connections",
-        "0",
-    ]);
-    let output = command.args(["--in-flight", "1"]).current_dir(place.dir.path()).output().unwrap();
+    let output = command.args(arguments).current_dir(place.dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("medium_messages_response"));
+
+    let mut command = Command::new(built("bench"));
+    command.args(["cluster", "--nodes", "1", "--seconds", "1", "--warm", "0", "--trials", "0"]);
+    command.args(["--protocol", "samira2", "--connections", "0", "--in-flight", "1"]);
+    let output = command.current_dir(place.dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!output.stdout.is_empty());
 }
