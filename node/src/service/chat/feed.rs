@@ -225,3 +225,106 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: u64, conversation: u64) -> Effect {
+        let (text, number) = ("x".into(), id);
+        let what = What::Message { conversation, number, sender: 1, time_ms: 0, text, device: 1, seq: 1 };
+        Effect { id, audience: vec![1].into(), what }
+    }
+
+    fn person(id: u64) -> Effect {
+        Effect { id, audience: vec![1].into(), what: What::Person { user: 2 } }
+    }
+
+    fn found(cursor: u64, more: bool, behind: &[u64]) -> Found {
+        let behind = behind.iter().copied().collect();
+        Found { next: SyncFrom { cursor, since: 0, unread_left: 3, behind }, more, resync: false }
+    }
+
+    /// A feed that was told everything up to `cursor`.
+    fn live(cursor: u64, behind: &[u64]) -> Feed {
+        let mut feed = Feed::new();
+        assert!(feed.ask(1, 0, behind));
+        assert_eq!(feed.found(Some(1), &found(cursor, false, behind)), Some(Tell::Nothing));
+        feed
+    }
+
+    #[test]
+    fn nothing_is_pushed_before_it_is_asked_for_and_everything_after() {
+        let mut feed = Feed::new();
+        assert_eq!(feed.applied(&message(5, 9)), Tell::Nothing);
+        assert_eq!(feed.missed(), Tell::Nothing);
+        let mut feed = live(5, &[]);
+        assert_eq!(feed.applied(&message(5, 9)), Tell::Nothing, "told already");
+        assert_eq!(feed.applied(&message(6, 9)), Tell::Event);
+        assert_eq!(feed.from().cursor, 6);
+    }
+
+    #[test]
+    fn what_is_applied_during_a_read_is_read_next() {
+        let mut feed = Feed::new();
+        assert!(feed.ask(1, 0, &[]));
+        assert!(!feed.ask(2, 0, &[]), "one at a time");
+        assert_eq!(feed.applied(&message(8, 9)), Tell::Nothing);
+        assert_eq!(feed.found(Some(1), &found(7, false, &[])), Some(Tell::Read));
+        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.applied(&message(9, 9)), Tell::Event);
+    }
+
+    #[test]
+    fn a_client_that_is_told_of_more_asks_when_it_is_ready() {
+        let mut feed = Feed::new();
+        assert!(feed.ask(1, 0, &[]));
+        assert_eq!(feed.found(Some(1), &found(4, true, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.applied(&message(9, 9)), Tell::Nothing);
+        assert!(feed.ask(2, 4, &[]));
+        assert_eq!(feed.from().unread_left, Some(3), "it goes on with what was left");
+        assert_eq!(feed.found(Some(1), &found(9, false, &[])), None, "of another request");
+        assert!(!feed.failed(Some(2)), "the client asks again itself");
+        assert!(feed.ask(3, 0, &[]));
+        assert_eq!(feed.from().unread_left, None, "it begins anew");
+    }
+
+    #[test]
+    fn what_single_events_do_not_tell_is_read() {
+        let mut feed = live(5, &[9]);
+        assert_eq!(feed.applied(&person(6)), Tell::Read);
+        assert_eq!(feed.found(None, &found(6, false, &[9])), Some(Tell::Nothing));
+        assert_eq!(feed.applied(&message(7, 9)), Tell::Read, "it is behind");
+        assert_eq!(feed.found(None, &found(7, false, &[9])), Some(Tell::Nothing));
+        assert_eq!(feed.missed(), Tell::Read);
+        assert_eq!(feed.missed(), Tell::Nothing);
+        assert_eq!(
+            feed.found(None, &found(7, false, &[])),
+            Some(Tell::Read),
+            "once more, for what was missed meanwhile"
+        );
+        assert_eq!(feed.found(None, &found(7, false, &[])), Some(Tell::Nothing));
+    }
+
+    #[test]
+    fn a_failed_read_is_tried_again_unless_a_client_does_that() {
+        let mut feed = live(5, &[]);
+        assert_eq!(feed.applied(&person(6)), Tell::Read);
+        assert!(feed.failed(None));
+        assert!(feed.retry() && !feed.retry());
+        let mut feed = Feed::new();
+        assert!(feed.ask(1, 0, &[]));
+        assert!(!feed.failed(Some(1)) && !feed.retry());
+    }
+
+    #[test]
+    fn a_conversation_stays_behind_while_more_comes_than_was_handed_over() {
+        let mut feed = live(5, &[9]);
+        assert!(feed.handed_over(9, 5, 2), "some were left");
+        feed.applied(&message(6, 9));
+        assert!(feed.handed_over(9, 5, 0), "one came meanwhile");
+        assert!(!feed.handed_over(9, 6, 0));
+        assert_eq!(feed.from().behind.len(), 0);
+        assert!(!feed.handed_over(7, 6, 0));
+    }
+}
