@@ -161,7 +161,8 @@ impl Run {
                     let at = self.rng.below(self.devices.len());
                     let address = &self.devices[at].1.model.link.address;
                     let node = self.cluster.nodes.iter().position(|node| node.address().to_string() == *address);
-                    let node = node.expect("a device has been connected to some node");
+                    // One that has just been started again is not connected yet.
+                    let node = node.unwrap_or_else(|| self.rng.below(self.cluster.nodes.len()));
                     self.cluster.nodes[node].kill();
                     self.down = Some(node);
                     self.kills += 1;
