@@ -17,7 +17,7 @@ use super::{Asked, Engine};
 use crate::command::{Command, Failure};
 use crate::limits::STALE_MS;
 use crate::model::delta::{of_changes, of_event};
-use crate::model::{Delta, Link, LinkState};
+use crate::model::{Delta, Link, LinkState, WriteState};
 
 impl Engine {
     /// An address is about to be tried.
@@ -238,9 +238,23 @@ impl Engine {
             self.sync();
         } else {
             self.syncing = false;
+            self.look_for_echoes();
         }
         if self.read_only && !changes.stale {
             self.hangup = Some("a majority answers again".to_owned());
+        }
+    }
+
+    /// Everything that happened is told: a message that is stored and has not come back is looked for by its number.
+    fn look_for_echoes(&mut self) {
+        let stored = self.model.outbox.values().filter_map(|outgoing| match outgoing.state {
+            WriteState::Stored { conversation, number } => Some((conversation, number)),
+            _ => None,
+        });
+        for (conversation, number) in stored.collect::<Vec<_>>() {
+            let wanted = request::History { conversation, after: 0, before: number + 1, limit: 1 };
+            // Where there is no room for it, the next sync asks again.
+            let _ = self.ask(&Request::History(wanted), Asked::Echo { conversation, number });
         }
     }
 

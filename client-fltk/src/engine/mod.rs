@@ -107,11 +107,23 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 enum Asked {
     Sync,
+    /// A message of one's own that was stored and never came back: it was deleted, or told before it was asked for.
+    Echo {
+        conversation: u64,
+        number: u64,
+    },
     Marks(Vec<(u64, Marks)>),
     Watch,
     Typing,
-    Write { seq: u64, blank: bool },
-    Next { ticket: Ticket, conversation: u64, after: u64 },
+    Write {
+        seq: u64,
+        blank: bool,
+    },
+    Next {
+        ticket: Ticket,
+        conversation: u64,
+        after: u64,
+    },
     Command(Ticket, Command),
 }
 

@@ -178,10 +178,7 @@ impl Engine {
         let final_refusal = error.filter(|error| error.code.remedy() == Remedy::GiveUp);
         let Some(&key) = self.numbers.get(&seq) else { return };
         if was_blank {
-            if error.is_none() || final_refusal.is_some_and(|error| !is_of_the_door(error.code)) {
-                self.number_used_up(key, seq);
-            }
-            return;
+            return self.blank_answered(key, seq, reply, final_refusal.map(|error| error.code));
         }
         if fate != Fate::Final {
             return;
@@ -224,6 +221,25 @@ impl Engine {
                 self.done(key, seq, Answer::Done);
             }
         }
+    }
+
+    /// What stood in place of a write was answered: with what the cluster has kept about the write, if it ever saw it.
+    fn blank_answered(&mut self, key: u64, seq: u64, reply: Option<&Reply<'_>>, refused: Option<Code>) {
+        let not_now = matches!(reply, Some(Reply::Error(_))) && refused.is_none();
+        // A blank is well formed: that is said of the write.
+        if not_now || refused.is_some_and(|code| code != Code::Malformed && is_of_the_door(code)) {
+            return;
+        }
+        // A message that came back by itself before its answer has left the outbox, and is still waited for.
+        match (reply, refused) {
+            (Some(Reply::Sent(sent)), _) => {
+                let stored = Answer::Stored { conversation: sent.conversation, number: sent.number };
+                self.answer_write(key, Ok(stored));
+            }
+            (_, Some(Code::AlreadyDone)) => self.answer_write(key, Ok(Answer::Stored { conversation: 0, number: 0 })),
+            _ => {}
+        }
+        self.number_used_up(key, seq);
     }
 
     fn done(&mut self, key: u64, seq: u64, answer: Answer) {

@@ -153,6 +153,12 @@ impl Engine {
                 self.syncing = false;
                 self.hangup = Some("the node could not tell what has happened".to_owned());
             }
+            (Asked::Echo { conversation, number }, Some(Reply::Messages(messages))) => {
+                for delta in of_history(conversation, 0, number + 1, 0, messages) {
+                    self.change(delta);
+                }
+            }
+            (Asked::Echo { .. }, _) => {}
             (Asked::Marks(marks), reply) => {
                 self.marks_asked = false;
                 if !matches!(reply, Some(Reply::Error(_))) {

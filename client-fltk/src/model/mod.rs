@@ -190,6 +190,7 @@ impl Model {
             Delta::Mark { conversation, user, marks } => self.conversation(*conversation).mark(*user, *marks),
             Delta::Covered { conversation, first, last } => {
                 self.conversation(*conversation).spans.add(*first, *last);
+                self.seen_through(|(id, number)| id == *conversation && (*first..=*last).contains(&number));
             }
             Delta::Next { conversation, last, more } => self.conversation(*conversation).next_done(*last, *more),
             Delta::Cleared { conversation, upto } => self.cleared(*conversation, *upto),
@@ -304,7 +305,11 @@ impl Model {
         // The message itself may have come before the reply.
         if let WriteState::Stored { conversation, number } = *state {
             let held = self.conversations.get(&conversation).is_some_and(|found| {
-                found.cleared >= number || found.messages.get(&number).is_some_and(|message| message.sender == me)
+                // Also where it is known to be gone: nothing says any more whose it was.
+                let message = found.messages.get(&number);
+                found.cleared >= number
+                    || found.spans.covers(number, number)
+                    || message.is_some_and(|message| message.sender == me || message.deleted)
             });
             if held {
                 self.outbox.remove(&key);

@@ -391,3 +391,34 @@ proptest! {
         prop_assert_eq!(once, twice);
     }
 }
+
+#[test]
+fn a_stored_message_that_is_gone_leaves_the_outbox() {
+    let stored =
+        |key, seq, number| Delta::WriteState { key, seq, state: WriteState::Stored { conversation: HERE, number } };
+    let write = Write::Send { to: Target::Conversation(HERE), text: "x".into() };
+    let outgoing = Outgoing { key: 1, seq: 0, write, created_ms: 1, state: WriteState::Queued };
+    let begun = || {
+        let mut model = model();
+        model.apply(&streamed(1, BO));
+        model.apply(&Delta::Queued(outgoing.clone()));
+        model
+    };
+    // Deleted before the answer to its sending came.
+    let mut model = begun();
+    model.apply(&Delta::Deleted { conversation: HERE, number: 2 });
+    model.apply(&stored(1, 11, 2));
+    assert!(model.outbox.is_empty());
+
+    // Not among those that history shows at its place; before the answer, and after it.
+    let page = || of_history(HERE, 0, 3, 0, &reply::Messages { more: false, ..Default::default() });
+    let mut model = begun();
+    model.apply_all(&page());
+    model.apply(&stored(1, 11, 2));
+    assert!(model.outbox.is_empty());
+    let mut model = begun();
+    model.apply(&stored(1, 11, 2));
+    assert_eq!(model.outbox.len(), 1, "it may come yet");
+    model.apply_all(&page());
+    assert!(model.outbox.is_empty());
+}

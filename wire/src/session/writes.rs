@@ -216,6 +216,9 @@ impl<const WINDOW: usize> Writes<WINDOW> {
         let (slot, fate) = match outcome.map_err(|error| (error.code, error.code.remedy())) {
             Err((_, Remedy::Retry | Remedy::LogIn)) => (unsent, Fate::Again),
             // If not even a blank is taken there, another node may know better.
+            // A blank is well formed: what is told about it as malformed is the kept answer to the write in whose place it
+            // stands, which has used the number up.
+            Err((Code::Malformed, _)) if blank => (Slot::Answered, Fate::Final),
             Err((code, Remedy::GiveUp)) if !uses_number(code) => (Slot::Blank, Fate::Final),
             Err((_, Remedy::GiveUp)) | Ok(()) => (Slot::Answered, Fate::Final),
         };

@@ -50,6 +50,8 @@ pub(super) enum Tell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct From {
     pub(super) cursor: u64,
+    /// See [`SyncFrom::first`].
+    pub(super) first: bool,
     /// See [`SyncFrom::since`].
     pub(super) since: u64,
     /// Unread messages that it may hand over; none: as many as the user's view limit says.
@@ -103,6 +105,8 @@ impl Feed {
     pub(super) fn from(&self) -> From {
         From {
             cursor: self.cursor,
+            // What is pushed comes behind what was told.
+            first: self.cursor == 0 && self.phase != Phase::Reading { request: None },
             since: self.since,
             unread_left: self.unread_left,
             behind: self.behind.keys().copied().collect(),
@@ -173,7 +177,7 @@ impl Feed {
         if self.phase != (Phase::Reading { request }) {
             return None;
         }
-        let SyncFrom { cursor, since, unread_left, behind } = &found.next;
+        let SyncFrom { cursor, since, unread_left, behind, .. } = &found.next;
         self.cursor = *cursor;
         if found.resync {
             self.behind.clear();
@@ -242,7 +246,7 @@ mod tests {
 
     fn found(cursor: u64, more: bool, behind: &[u64]) -> Found {
         let behind = behind.iter().copied().collect();
-        Found { next: SyncFrom { cursor, since: 0, unread_left: 3, behind }, more, resync: false }
+        Found { next: SyncFrom { cursor, first: false, since: 0, unread_left: 3, behind }, more, resync: false }
     }
 
     /// A feed that was told everything up to `cursor`.

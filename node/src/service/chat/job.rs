@@ -160,12 +160,12 @@ async fn sync<C: Cluster>(
 ) -> Result<Done, No> {
     let limit = at_most(limit, MESSAGES_PER_REPLY_MAX);
     let read = backend.read(who.user, move |reader, _| {
-        let From { cursor, since, unread_left, behind } = from;
+        let From { cursor, first, since, unread_left, behind } = from;
         let unread_left = match unread_left {
             Some(left) => left,
             None => view_limit(reader, who)?,
         };
-        reader.sync(who.user, &SyncFrom { cursor, since, unread_left, behind }, limit)
+        reader.sync(who.user, &SyncFrom { cursor, first, since, unread_left, behind }, limit)
     });
     let Read { value: chunk, stale } = read.await?;
     let found = Found { next: chunk.next.clone(), more: chunk.more, resync: chunk.resync };

@@ -26,6 +26,8 @@ use crate::storage::rows::{sql, u64_at};
 pub struct SyncFrom {
     /// What the device has taken in; 0: nothing, which is also all there is before the first change of the cluster.
     pub cursor: u64,
+    /// The device knows nothing yet. (One that knows everything of a history in which nothing has happened is at 0 too.)
+    pub first: bool,
     /// Where the counter stood when this sync began at 0; 0 for one that began elsewhere.
     pub since: u64,
     /// Unread messages that may still be handed over.
@@ -37,7 +39,7 @@ pub struct SyncFrom {
 impl SyncFrom {
     /// A sync that begins. `view_limit` bounds the unread messages handed over in all its chunks together.
     pub fn cursor(cursor: u64, view_limit: u32) -> SyncFrom {
-        SyncFrom { cursor, since: 0, unread_left: view_limit, behind: BTreeSet::new() }
+        SyncFrom { cursor, first: cursor == 0, since: 0, unread_left: view_limit, behind: BTreeSet::new() }
     }
 }
 
@@ -121,7 +123,7 @@ impl StateReader {
         let limit = limit.clamp(1, MESSAGES_PER_REPLY_MAX);
         let resync = from.cursor > last;
         let mut next = if resync { SyncFrom::cursor(0, from.unread_left) } else { from.clone() };
-        let first = next.cursor == 0;
+        let first = std::mem::take(&mut next.first);
         if first {
             next.since = last;
         }

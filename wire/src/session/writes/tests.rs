@@ -119,6 +119,20 @@ fn a_number_that_was_not_used_is_used_up_by_a_blank() {
 }
 
 #[test]
+fn a_number_that_was_used_up_by_a_malformed_write_holds_nobody_up() {
+    let mut writes = writes(2);
+    let now = at(0);
+    assert_eq!(sent(&mut writes, now), [11, 12]);
+    assert_eq!(answer(&mut writes, 11, Some(Code::Malformed), now), Fate::Final);
+    assert_eq!(answer(&mut writes, 12, Some(Code::OutOfOrder), now), Fate::Again);
+    let now = writes.poll_timeout().expect("it waits");
+    assert_eq!(writes.poll_send(now), Some(Due { seq: 11, blank: true }));
+    // The node has kept what it said about the write.
+    assert_eq!(answer(&mut writes, 11, Some(Code::Malformed), now), Fate::Nothing);
+    assert_eq!((writes.first_unanswered(), writes.poll_send(now)), (12, Some(Due { seq: 12, blank: false })));
+}
+
+#[test]
 fn what_was_in_flight_is_sent_again_on_the_next_connection() {
     let mut writes = writes(4);
     sent(&mut writes, at(0));
