@@ -225,13 +225,12 @@ fn two_devices(seed: u64, operations: usize) {
     other.read_back(false);
     one.assert_seen_through();
     other.assert_seen_through();
-    wait_until("both devices to have the same cursor", || {
+    // Not the same cursor: one that has asked last also counts changes between others, which nobody pushed to it.
+    wait_until("both devices to show the same", || {
         one.take();
         other.take();
-        one.model.cursor == other.model.cursor && one.model.hash() == other.model.hash()
+        one.model.hash() == other.model.hash()
     });
-    assert_eq!(one.model.cursor, other.model.cursor);
-    assert_eq!(one.model.hash(), other.model.hash());
     let shown: usize = one.model.conversations.values().map(|found| found.messages.len()).sum();
     assert!(shown > 0, "there is something to compare");
     eprintln!(
