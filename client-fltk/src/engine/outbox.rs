@@ -8,7 +8,7 @@ use wire::chat::code::Remedy;
 use wire::chat::{Code, Reply, Request, request};
 use wire::limits::{ITEMS_PER_REQUEST_MAX, MESSAGE_TEXT_BYTES_MAX};
 use wire::session::Writes;
-use wire::session::writes::{Fate, blank};
+use wire::session::writes::{Fate, blank, uses_number};
 
 use super::{Asked, Engine};
 use crate::command::{Answer, Command, Failure, Ticket};
@@ -199,7 +199,7 @@ impl Engine {
             }
             (_, Some(error)) => {
                 let refusal = Refusal { code: error.code, text: error.text.to_owned() };
-                let seq_left = if is_of_the_door(error.code) { seq } else { 0 };
+                let seq_left = if uses_number(error.code) { 0 } else { seq };
                 if seq_left == 0 {
                     self.numbers.remove(&seq);
                 }
@@ -227,7 +227,7 @@ impl Engine {
     fn blank_answered(&mut self, key: u64, seq: u64, reply: Option<&Reply<'_>>, refused: Option<Code>) {
         let not_now = matches!(reply, Some(Reply::Error(_))) && refused.is_none();
         // A blank is well formed: that is said of the write.
-        if not_now || refused.is_some_and(|code| code != Code::Malformed && is_of_the_door(code)) {
+        if not_now || refused.is_some_and(|code| code != Code::Malformed && !uses_number(code)) {
             return;
         }
         // A message that came back by itself before its answer has left the outbox, and is still waited for.
@@ -288,9 +288,4 @@ impl Engine {
             other => return Err(other),
         })
     }
-}
-
-/// Whether a refusal comes from before the number was looked at, as [`wire::session::writes`] sees it.
-const fn is_of_the_door(code: Code) -> bool {
-    matches!(code, Code::Malformed | Code::UnknownRequest | Code::Version | Code::PlaintextRefused | Code::OutOfPlace)
 }

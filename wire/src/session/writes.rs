@@ -345,7 +345,8 @@ pub fn blank(seq: u64) -> Request<'static> {
 }
 
 /// Whether a final refusal comes from the rules, which look at the number first, and not from the door before them.
-const fn uses_number(code: Code) -> bool {
+#[must_use]
+pub const fn uses_number(code: Code) -> bool {
     !matches!(code, Code::Malformed | Code::UnknownRequest | Code::Version | Code::PlaintextRefused | Code::OutOfPlace)
 }
 

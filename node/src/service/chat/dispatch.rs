@@ -24,8 +24,6 @@ pub(super) enum Plan<'r> {
     Mark(&'r [Mark]),
     /// Tell what happened.
     Sync { cursor: u64, limit: u64, behind: &'r [u64] },
-    /// Tell the others that somebody types.
-    Typing { conversation: u64, on: bool },
     /// Tell whose presence from now on.
     Watch(&'r [u64]),
     /// Something that takes its time.
@@ -115,7 +113,7 @@ pub(super) fn plan<'r>(
             }
             Ok(if marks.marks.is_empty() { Plan::Done } else { Plan::Mark(&marks.marks) })
         }
-        Request::Typing(typing) => Ok(Plan::Typing { conversation: typing.conversation, on: typing.on }),
+        Request::Typing(typing) => Ok(Plan::Job(Job::Typing { conversation: typing.conversation, on: typing.on })),
         Request::Watch(watch) => {
             if watch.users.len() > WATCHED_MAX {
                 return Err(too_many());

@@ -63,8 +63,6 @@ pub(super) struct Ended {
     conn: ConnId,
     /// The request it answers; none if nobody asked.
     id: Option<u64>,
-    /// For a read of what happened: the request it was made for.
-    told_for: Option<Option<u64>>,
     done: Done,
 }
 
@@ -175,7 +173,7 @@ impl<C: Cluster> Clients<C> {
     }
 
     /// A job has ended.
-    pub(super) fn job_done(&mut self, Ended { conn, id, told_for, done }: Ended) {
+    pub(super) fn job_done(&mut self, Ended { conn, id, done }: Ended) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let Done { mut frame, update } = done;
         let (mut read_again, mut types) = (false, None);
@@ -189,7 +187,7 @@ impl<C: Cluster> Clients<C> {
                 }
             }
             Update::LoggedOut => self.shared.log_out(conn, session),
-            Update::Told(found) => match told_for.and_then(|request| session.feed.found(request, &found)) {
+            Update::Told(found) => match session.feed.found(id, &found) {
                 Some(Tell::Read) => read_again = true,
                 Some(_) => {}
                 // Somebody else logged in meanwhile, or asked anew: only a reply is still owed.
@@ -197,7 +195,7 @@ impl<C: Cluster> Clients<C> {
                 None => {}
             },
             Update::NotTold => {
-                if told_for.is_some_and(|request| session.feed.failed(request)) {
+                if session.feed.failed(id) {
                     let at = Clock.monotonic() + FEED_RETRY_PAUSE;
                     self.shared.note_deadline(conn, session, Some(at));
                 }

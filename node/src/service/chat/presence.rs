@@ -69,6 +69,9 @@ impl Presence {
 
     /// Another node said something about people.
     pub(super) fn heard(&mut self, node: u64, whisper: &Whisper, now: Instant) {
+        if let Whisper::Typing { .. } = whisper {
+            return;
+        }
         let before = self.remote.get(&node).map(|remote| remote.users.clone()).unwrap_or_default();
         let remote = self.remote.entry(node).or_insert(Remote { users: BTreeSet::new(), until: now });
         match whisper {
@@ -85,7 +88,7 @@ impl Presence {
             Whisper::Left { user } => {
                 remote.users.remove(user);
             }
-            Whisper::Typing { .. } => return,
+            Whisper::Typing { .. } => {}
         }
         self.compare(&before, node);
     }

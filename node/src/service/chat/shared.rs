@@ -167,9 +167,6 @@ impl<C: Cluster> Shared<C> {
                     self.answer(conn, session, id, &Err(No::new(Code::OutOfPlace, "this is being answered already")));
                 }
             }
-            Plan::Typing { conversation, on } => {
-                self.spawn(conn, session, Some(id), None, Job::Typing { conversation, on });
-            }
             Plan::Watch(users) => {
                 self.watch(conn, session, users);
                 self.answer(conn, session, id, &Ok(answer::done()));
@@ -180,7 +177,7 @@ impl<C: Cluster> Shared<C> {
             }
             Plan::Job(job) => {
                 session.logging_out |= job.logs_out();
-                self.spawn(conn, session, Some(id), None, job);
+                self.spawn(conn, session, Some(id), job);
             }
         }
     }
@@ -192,27 +189,21 @@ impl<C: Cluster> Shared<C> {
         Ok(())
     }
 
-    pub(super) fn spawn(
-        &mut self,
-        conn: ConnId,
-        session: &Session,
-        id: Option<u64>,
-        told_for: Option<Option<u64>>,
-        job: Job,
-    ) {
+    /// Begins a job; `id` is the request it answers, none if nobody asked.
+    pub(super) fn spawn(&mut self, conn: ConnId, session: &Session, id: Option<u64>, job: Job) {
         let run = job::run(self.backend.clone(), job, session.who(), (session.codec, id.unwrap_or_default()));
-        self.jobs.spawn(async move { Ended { conn, id, told_for, done: run.await } });
+        self.jobs.spawn(async move { Ended { conn, id, done: run.await } });
     }
 
     /// Reads what happened behind a session's cursor, for a request or to push it.
     pub(super) fn read(&mut self, conn: ConnId, session: &Session, request: Option<u64>, limit: u64) {
         let job = Job::Sync { request, from: session.feed.from(), limit };
-        self.spawn(conn, session, request, Some(request), job);
+        self.spawn(conn, session, request, job);
     }
 
     pub(super) fn recheck(&mut self, conn: ConnId, session: &mut Session) {
         if !std::mem::replace(&mut session.rechecking, true) {
-            self.spawn(conn, session, None, None, Job::Recheck);
+            self.spawn(conn, session, None, Job::Recheck);
         }
     }
 
