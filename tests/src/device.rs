@@ -2,13 +2,14 @@
 //! window would do it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use client_fltk::command::{Answer, Command, Failure, Note, Password, Ticket};
 use client_fltk::limits::TAIL_MESSAGES;
 use client_fltk::link::Link;
-use client_fltk::model::{Delta, LinkState, Model, WriteState};
+use client_fltk::model::{Conversation, Delta, LinkState, Model, Outgoing, WriteState};
 use client_fltk::net::driver::{Driver, SendError, Settings};
 
 use crate::cluster::Node;
@@ -28,6 +29,28 @@ pub struct Device {
     /// Commands that are not answered, and were not lost with the process.
     open: usize,
     answers: HashMap<Ticket, Result<Answer, Failure>>,
+}
+
+/// What is known of a conversation, without its messages.
+struct Facts<'m>(&'m Conversation);
+
+impl fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Conversation { id, members, last_number, cleared, behind, handed, read_here, spans, unheld, told, .. } =
+            self.0;
+        f.debug_struct("Conversation")
+            .field("id", id)
+            .field("members", members)
+            .field("last_number", last_number)
+            .field("cleared", cleared)
+            .field("behind", behind)
+            .field("handed", handed)
+            .field("read_here", read_here)
+            .field("spans", spans)
+            .field("unheld", unheld)
+            .field("told", told)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The client link that this node prints.
@@ -234,12 +257,21 @@ impl Device {
         }
     }
 
-    /// The outbox, if anything is left in it.
+    /// Folds until every message of this device has come back, or is known to be gone.
     ///
     /// # Panics
-    /// When something is.
-    pub fn assert_seen_through(&self) {
-        assert!(self.model.outbox.is_empty(), "stored, and never seen again: {:?}", self.model.outbox);
+    /// When that does not come about.
+    pub fn wait_seen_through(&mut self) {
+        let deadline = now() + PATIENCE;
+        while !self.model.outbox.is_empty() && now() < deadline {
+            self.turn();
+        }
+        let conversation = |one: &Outgoing| match one.state {
+            WriteState::Stored { conversation, .. } => self.model.conversations.get(&conversation),
+            _ => None,
+        };
+        let left: Vec<_> = self.model.outbox.values().map(|one| (one, conversation(one).map(Facts))).collect();
+        assert!(left.is_empty(), "stored, and never seen again, at cursor {}: {left:?}", self.model.cursor);
     }
 
     /// Looks at older messages until the newest [`TAIL_MESSAGES`] of every conversation are held, or all of them.

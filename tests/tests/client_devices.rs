@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use client_fltk::command::{Answer, Command, Failure, Ticket};
-use client_fltk::model::Target;
+use client_fltk::model::{Model, Target};
 use tests::chaos::rng::Rng;
 use tests::chat_client;
 use tests::cluster::Cluster;
@@ -223,8 +223,8 @@ fn two_devices(seed: u64, operations: usize) {
     // A person who has read something elsewhere is not handed it once more; it is there to be looked at.
     one.read_back(false);
     other.read_back(false);
-    one.assert_seen_through();
-    other.assert_seen_through();
+    one.wait_seen_through();
+    other.wait_seen_through();
     // Not the same cursor: one that has asked last also counts changes between others, which nobody pushed to it.
     wait_until("both devices to show the same", || {
         one.take();
@@ -259,6 +259,51 @@ fn two_devices_of_one_person_come_to_show_the_same() {
     }
     let _told_on_failure = Seed(seed);
     two_devices(seed, operations);
+}
+
+#[test]
+fn what_was_sent_behind_unread_messages_is_shown_although_they_were_read_elsewhere() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(3);
+    let mut one = Device::start(&profiles.path().join("one"), link(&cluster.nodes[0]));
+    one.sign_up("ann");
+    one.ask(Command::ViewLimit(1)).unwrap();
+    let mut other = Device::start(&profiles.path().join("other"), link(&cluster.nodes[1]));
+    other.log_in("ann");
+    let mut sender = chat_client::Client::logged_in(cluster.nodes[2].address(), Codec::Samira2, "bob").unwrap();
+    let conversation = sender.open("ann").unwrap();
+    let mut say = |text: &str| {
+        let send = Send { conversation, text, seq: sender.take_seq(), ..Send::default() };
+        let sent = sender.ask(Request::Send(send), |reply| match reply {
+            Reply::Sent(sent) => Ok(sent.number),
+            other => anyhow::bail!("unexpected: {other:?}"),
+        });
+        sent.unwrap()
+    };
+    let knows =
+        |number| move |model: &Model| model.conversations.get(&conversation).is_some_and(|f| f.handed >= number);
+    say("first");
+    one.wait("the first message", knows(1));
+    one.cut();
+    let last = (0..3).map(|number| say(&format!("unread {number}"))).last().unwrap();
+    other.wait("all that was said", knows(last));
+    one.resume();
+    one.wait_synced();
+    assert!(one.model.conversations[&conversation].is_behind(), "one message at a time");
+
+    // The node keeps back what comes after unread messages, one's own included.
+    let to = Target::Conversation(conversation);
+    let answer = one.ask(Command::Send { to, text: "mine".to_owned().into() }).unwrap();
+    let Answer::Stored { number: mine, .. } = answer else { panic!("{answer:?}") };
+    other.wait("what the first device has sent", knows(mine));
+    other.ask(Command::MarkRead { conversation, upto: mine }).unwrap();
+    other.wait_written();
+    let me = one.model.me();
+    one.wait("what was read elsewhere", |model| model.conversations[&conversation].read_by(me) == mine);
+    one.catch_up();
+    one.wait_seen_through();
+    assert_eq!(one.model.conversations[&conversation].messages[&mine].text.0, "mine");
+    cluster.stop();
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn write(writer: usize, directory: &Path, link: Link, ledger: &Ledger, stop: &At
     device.wait_written();
     device.catch_up();
     device.read_back(true);
-    device.assert_seen_through();
+    device.wait_seen_through();
     let shown = device.model.conversations.values().map(|one| {
         let messages = one.messages.values().map(|message| (message.number, message.sender, message.text.0.clone()));
         (one.id, messages.collect())

@@ -198,6 +198,9 @@ impl Engine {
         for delta in of_event(event, self.clock.unix_ms()) {
             self.change(delta);
         }
+        if let Event::Update(_) = event {
+            self.look_for_echoes();
+        }
     }
 
     fn bye(&mut self, bye: &Bye<'_>) {
@@ -245,15 +248,25 @@ impl Engine {
         }
     }
 
-    /// Everything that happened is told: a message that is stored and has not come back is looked for by its number.
-    fn look_for_echoes(&mut self) {
+    /// A message that is stored, among those that were told, and not held was passed over: it came with unread messages
+    /// that were read elsewhere, or it is deleted. It is looked for by its number.
+    pub(super) fn look_for_echoes(&mut self) {
+        if self.syncing {
+            return;
+        }
+        let told = |id| self.model.conversations.get(&id).map_or(0, |found| found.told);
+        let asked = |id, wanted| {
+            let same = |asked: &Asked| matches!(asked, Asked::Echo { conversation, number } if (*conversation, *number) == (id, wanted));
+            self.asked.values().any(same)
+        };
         let stored = self.model.outbox.values().filter_map(|outgoing| match outgoing.state {
             WriteState::Stored { conversation, number } => Some((conversation, number)),
             _ => None,
         });
-        for (conversation, number) in stored.collect::<Vec<_>>() {
+        let missed: Vec<_> = stored.filter(|&(id, number)| number <= told(id) && !asked(id, number)).collect();
+        for (conversation, number) in missed {
             let wanted = request::History { conversation, after: 0, before: number + 1, limit: 1 };
-            // Where there is no room for it, the next sync asks again.
+            // Where there is no room for it, the next change or sync asks again.
             let _ = self.ask(&Request::History(wanted), Asked::Echo { conversation, number });
         }
     }

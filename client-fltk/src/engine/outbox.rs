@@ -210,6 +210,7 @@ impl Engine {
                 self.numbers.remove(&seq);
                 self.change(Delta::WriteState { key, seq, state });
                 self.answer_write(key, Ok(Answer::Stored { conversation: sent.conversation, number: sent.number }));
+                self.look_for_echoes();
             }
             (Some(Reply::Removed(removed)), None) => self.done(key, seq, Answer::Count(removed.count)),
             (_, None) => {
