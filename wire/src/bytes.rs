@@ -7,8 +7,14 @@ use crate::error::EncodeError;
 
 /// A place for encoded bytes. Positions count from the start of what this encoder wrote.
 pub(crate) trait Sink {
+    /// Appends `head`, and then `tail`.
+    fn write_both<const N: usize>(&mut self, head: [u8; N], tail: &[u8]) -> Result<(), EncodeError>;
+
     /// Appends `bytes`.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError>;
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.write_both([], bytes)
+    }
 
     /// How many bytes have been written.
     fn position(&self) -> usize;
@@ -21,6 +27,14 @@ pub(crate) trait Sink {
     /// `at + len <= position()`. SAMIRA/2's heads are as short as they can be, so that one that turns out differently
     /// may have another length.
     fn replace(&mut self, at: usize, len: usize, bytes: &[u8]) -> Result<(), EncodeError>;
+}
+
+/// Fills `room`, which has room for exactly both.
+#[inline]
+fn put<const N: usize>(room: &mut [u8], head: [u8; N], tail: &[u8]) {
+    let (front, back) = room.split_at_mut(N);
+    front.copy_from_slice(&head);
+    back.copy_from_slice(tail);
 }
 
 /// Writes into a slice; what is not written stays as it was.
@@ -38,13 +52,16 @@ impl<'a> SliceSink<'a> {
 }
 
 impl Sink for SliceSink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let rest = &mut self.out[self.written..];
-        rest.get_mut(..bytes.len()).ok_or(EncodeError::BufferFull)?.copy_from_slice(bytes);
-        self.written += bytes.len();
+    #[inline]
+    fn write_both<const N: usize>(&mut self, head: [u8; N], tail: &[u8]) -> Result<(), EncodeError> {
+        let at = self.written;
+        let end = at + N + tail.len();
+        put(self.out.get_mut(at..end).ok_or(EncodeError::BufferFull)?, head, tail);
+        self.written = end;
         Ok(())
     }
 
+    #[inline]
     fn position(&self) -> usize {
         self.written
     }
@@ -83,11 +100,14 @@ impl<'a> VecSink<'a> {
 
 #[cfg(feature = "alloc")]
 impl Sink for VecSink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.out.extend_from_slice(bytes);
+    #[inline]
+    fn write_both<const N: usize>(&mut self, head: [u8; N], tail: &[u8]) -> Result<(), EncodeError> {
+        self.out.extend_from_slice(&head);
+        self.out.extend_from_slice(tail);
         Ok(())
     }
 
+    #[inline]
     fn position(&self) -> usize {
         self.out.len() - self.start
     }
@@ -111,11 +131,13 @@ pub(crate) struct CountSink {
 }
 
 impl Sink for CountSink {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.count += bytes.len();
+    #[inline]
+    fn write_both<const N: usize>(&mut self, _: [u8; N], tail: &[u8]) -> Result<(), EncodeError> {
+        self.count += N + tail.len();
         Ok(())
     }
 
+    #[inline]
     fn position(&self) -> usize {
         self.count
     }

@@ -115,47 +115,42 @@ pub(crate) fn pieces(
     write!(pieces, "{value}").map_err(|fmt::Error| pieces.error.unwrap_or(EncodeError::Invalid))
 }
 
-/// Implements serde's containers, except maps, for the container of the calling module, which writes into a sink `S`.
+/// Implements serde's containers, except maps, for the container of the calling module, which writes into a sink `S`. How
+/// eagerly their methods are inlined is the module's choice.
 macro_rules! impl_compounds {
-    ($container:ty) => {
-        impl_compounds!($container, SerializeSeq::serialize_element());
-        impl_compounds!($container, SerializeTuple::serialize_element());
-        impl_compounds!($container, SerializeTupleStruct::serialize_field());
-        impl_compounds!($container, SerializeTupleVariant::serialize_field());
-        impl_compounds!($container, SerializeStruct::serialize_field(key));
-        impl_compounds!($container, SerializeStructVariant::serialize_field(key));
+    ($container:ty, $inline:meta) => {
+        impl_compounds!($container, $inline, SerializeSeq::serialize_element());
+        impl_compounds!($container, $inline, SerializeTuple::serialize_element());
+        impl_compounds!($container, $inline, SerializeTupleStruct::serialize_field());
+        impl_compounds!($container, $inline, SerializeTupleVariant::serialize_field());
+        impl_compounds!($container, $inline, SerializeStruct::serialize_field(key));
+        impl_compounds!($container, $inline, SerializeStructVariant::serialize_field(key));
     };
-    ($container:ty, $kind:ident::$method:ident()) => {
+    ($container:ty, $inline:meta, $kind:ident::$method:ident($($key:ident)?)) => {
         impl<S: Sink> ser::$kind for $container {
             type Ok = ();
             type Error = EncodeError;
 
-            #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-                self.item(value)
+            #[$inline]
+            fn $method<T: Serialize + ?Sized>(
+                &mut self,
+                $($key: &'static str,)?
+                value: &T,
+            ) -> Result<(), EncodeError> {
+                impl_compounds!(@write self, value $(, $key)?)
             }
 
-            #[inline]
+            #[$inline]
             fn end(self) -> Result<(), EncodeError> {
                 self.finish()
             }
         }
     };
-    ($container:ty, $kind:ident::$method:ident($key:ident)) => {
-        impl<S: Sink> ser::$kind for $container {
-            type Ok = ();
-            type Error = EncodeError;
-
-            #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, $key: &'static str, value: &T) -> Result<(), EncodeError> {
-                self.pair($key, value)
-            }
-
-            #[inline]
-            fn end(self) -> Result<(), EncodeError> {
-                self.finish()
-            }
-        }
+    (@write $container:ident, $value:ident) => {
+        $container.item($value)
+    };
+    (@write $container:ident, $value:ident, $key:ident) => {
+        $container.pair($key, $value)
     };
 }
 pub(crate) use impl_compounds;

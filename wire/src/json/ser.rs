@@ -307,7 +307,7 @@ impl<'s, 'a, S: Sink> ser::Serializer for &'s mut Serializer<'a, S> {
     }
 }
 
-impl_compounds!(Container<'_, '_, S>);
+impl_compounds!(Container<'_, '_, S>, inline);
 
 impl<S: Sink> ser::SerializeMap for Container<'_, '_, S> {
     type Ok = ();

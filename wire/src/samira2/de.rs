@@ -90,7 +90,7 @@ impl<'de> Deserializer<'de> {
         length.filter(|length| *length <= self.rest.len()).ok_or_else(|| self.truncated())
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self, len: usize) -> Result<&'de str, DecodeError> {
         let start = self.at();
         core::str::from_utf8(self.take(len)?)
@@ -98,24 +98,29 @@ impl<'de> Deserializer<'de> {
     }
 
     /// A text, its tag included; `None` without reading anything if another value comes next.
-    #[inline]
+    #[inline(always)]
     fn tagged_text(&mut self) -> Result<Option<&'de str>, DecodeError> {
-        match self.peek()? {
-            tag @ tag::SHORT_TEXT..=0x7f => {
-                self.rest = &self.rest[1..];
-                self.text(usize::from(tag - tag::SHORT_TEXT)).map(Some)
-            }
-            tag::TEXT => {
-                self.rest = &self.rest[1..];
-                let len = self.length(tag::TEXT_BASE)?;
-                self.text(len).map(Some)
-            }
-            _ => Ok(None),
+        let tag = self.peek()?;
+        if let tag::SHORT_TEXT..=0x7f = tag {
+            self.rest = &self.rest[1..];
+            self.text(usize::from(tag - tag::SHORT_TEXT)).map(Some)
+        } else {
+            self.long_text(tag)
         }
     }
 
+    #[inline(never)]
+    fn long_text(&mut self, tag: u8) -> Result<Option<&'de str>, DecodeError> {
+        if tag != tag::TEXT {
+            return Ok(None);
+        }
+        self.rest = &self.rest[1..];
+        let len = self.length(tag::TEXT_BASE)?;
+        self.text(len).map(Some)
+    }
+
     /// A number that is not negative, its tag included; `None` without reading anything if another value comes next.
-    #[inline]
+    #[inline(always)]
     fn tagged_unsigned(&mut self) -> Result<Option<u64>, DecodeError> {
         let tag = self.peek()?;
         if tag <= tag::SMALL_INTEGER_MAX {
@@ -125,6 +130,7 @@ impl<'de> Deserializer<'de> {
         self.large_unsigned(tag)
     }
 
+    #[inline(never)]
     fn large_unsigned(&mut self, tag: u8) -> Result<Option<u64>, DecodeError> {
         let high = u32::from(tag & 0x0f);
         Ok(Some(match tag {
@@ -203,19 +209,24 @@ impl<'de> Deserializer<'de> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<&'de str, DecodeError> {
         match self.byte()? {
             index @ 0..keys::INLINE => Ok(keys::name(index)),
-            keys::LONG => {
-                let len = self.length(keys::LONG_BASE)?;
-                self.text(len)
-            }
-            len => self.text(usize::from(len - keys::INLINE)),
+            first => self.key_in_full(first),
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn key_in_full(&mut self, first: u8) -> Result<&'de str, DecodeError> {
+        let len = match first {
+            keys::LONG => self.length(keys::LONG_BASE)?,
+            len => usize::from(len - keys::INLINE),
+        };
+        self.text(len)
+    }
+
+    #[inline(always)]
     fn sequence<V: Visitor<'de>>(&mut self, visitor: V) -> Result<Option<V::Value>, DecodeError> {
         let start = self.at();
         let Some(left) = self.count(tag::SHORT_ARRAY, tag::ARRAY)? else { return Ok(None) };
@@ -227,7 +238,7 @@ impl<'de> Deserializer<'de> {
         Ok(Some(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn dictionary<V: Visitor<'de>>(&mut self, visitor: V) -> Result<Option<V::Value>, DecodeError> {
         let start = self.at();
         let Some(left) = self.count(tag::SHORT_DICTIONARY, tag::DICTIONARY)? else { return Ok(None) };
@@ -262,7 +273,7 @@ macro_rules! integers {
 /// Methods that differ only in their name and arguments.
 macro_rules! same {
     ($read:ident: $($method:ident($($kind:ty),*))*) => {
-        $(#[inline]
+        $(#[inline(always)]
         fn $method<V: Visitor<'de>>(self, $(_: $kind,)* visitor: V) -> Result<V::Value, DecodeError> {
             match self.$read(visitor)? {
                 Some(value) => Ok(value),
@@ -364,7 +375,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
 
 /// What hands one kind of value to a visitor; `None` without reading anything if another kind comes next.
 impl<'de> Deserializer<'de> {
-    #[inline]
+    #[inline(always)]
     fn borrowed_text<V: Visitor<'de>>(&mut self, visitor: V) -> Result<Option<V::Value>, DecodeError> {
         let start = self.at();
         match self.tagged_text()? {
@@ -395,7 +406,7 @@ struct Counted<'a, 'de> {
 impl<'de> SeqAccess<'de> for Counted<'_, 'de> {
     type Error = DecodeError;
 
-    #[inline]
+    #[inline(always)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
@@ -411,20 +422,20 @@ impl<'de> SeqAccess<'de> for Counted<'_, 'de> {
 impl<'de> MapAccess<'de> for Counted<'_, 'de> {
     type Error = DecodeError;
 
-    #[inline]
+    #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         next_key(self.deserializer, seed).map(Some)
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
         seed.deserialize(&mut *self.deserializer)
     }
 }
 
-#[inline]
+#[inline(always)]
 fn next_key<'de, K: DeserializeSeed<'de>>(
     deserializer: &mut Deserializer<'de>,
     seed: K,
@@ -494,7 +505,7 @@ struct Pairs<'a, 'de> {
 impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
     type Error = DecodeError;
 
-    #[inline]
+    #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         if self.deserializer.rest.is_empty() {
             return Ok(None);
@@ -502,7 +513,7 @@ impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
         next_key(self.deserializer, seed).map(Some)
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
         seed.deserialize(&mut *self.deserializer)
     }

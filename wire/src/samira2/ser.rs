@@ -11,36 +11,17 @@ use crate::encode::{KeySerializer, impl_compounds, pieces};
 use crate::error::EncodeError;
 use crate::varint;
 
-/// Bytes of the longest head of a value: a tag and a varint.
-const HEAD_BYTES_MAX: usize = 1 + varint::BYTES_MAX;
-
-/// A tag and what belongs to it.
-struct Head {
-    bytes: [u8; HEAD_BYTES_MAX],
-    /// `1 <= len <= HEAD_BYTES_MAX`
+/// What stands behind a tag: the digits of a varint, or nothing.
+struct Digits {
+    bytes: [u8; varint::BYTES_MAX],
     len: usize,
 }
 
-impl Head {
-    /// `tag` with a varint behind it.
-    fn new(tag: u8, number: u64) -> Self {
-        let mut digits = [0; varint::BYTES_MAX];
-        let len = varint::write(number, &mut digits);
-        let mut bytes = [tag; HEAD_BYTES_MAX];
-        bytes[1..].copy_from_slice(&digits);
-        Self { bytes, len: 1 + len }
-    }
-
-    /// The head of `number` things, of which up to `base` are counted in the tag `short`.
-    fn counted(short: u8, long: u8, base: u64, number: usize) -> Self {
-        match (number as u64).checked_sub(base) {
-            None => Self { bytes: [short | number as u8; HEAD_BYTES_MAX], len: 1 },
-            Some(beyond) => Self::new(long, beyond),
-        }
-    }
-
-    fn text(len: usize) -> Self {
-        Self::counted(tag::SHORT_TEXT, tag::TEXT, tag::TEXT_BASE, len)
+impl Digits {
+    fn new(number: u64) -> Self {
+        let mut bytes = [0; varint::BYTES_MAX];
+        let len = varint::write(number, &mut bytes);
+        Self { bytes, len }
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -48,64 +29,164 @@ impl Head {
     }
 }
 
+/// Tag and digits of `number` things, of which fewer than `base` are counted in the tag `short`.
+fn counted(short: u8, long: u8, base: u64, number: usize) -> (u8, Digits) {
+    match (number as u64).checked_sub(base) {
+        None => (short | number as u8, Digits { bytes: [0; varint::BYTES_MAX], len: 0 }),
+        Some(beyond) => (long, Digits::new(beyond)),
+    }
+}
+
+/// Replaces the head of something that turned out to be longer or shorter than was thought.
+fn replace_head<S: Sink>(sink: &mut S, at: usize, len: usize, (tag, digits): (u8, Digits)) -> Result<(), EncodeError> {
+    let mut head = [tag; 1 + varint::BYTES_MAX];
+    head[1..].copy_from_slice(&digits.bytes);
+    sink.replace(at, len, &head[..1 + digits.len])
+}
+
 /// Writes one value; see the table in [`crate::samira2`].
 #[derive(Debug)]
-pub(super) struct Serializer<'s, S> {
+pub(super) struct Serializer<'s, S, B> {
     sink: &'s mut S,
+    before: B,
 }
 
-#[inline]
-fn unsigned<S: Sink>(sink: &mut S, value: u64) -> Result<(), EncodeError> {
-    if value <= u64::from(tag::SMALL_INTEGER_MAX) { sink.write(&[value as u8]) } else { large_unsigned(sink, value) }
+/// What is still to be written before a value: it goes out together with the value's tag, which for the many short values
+/// of a message is half of the work.
+pub(super) trait Before: Copy {
+    /// How many bytes it takes.
+    const LEN: usize;
+
+    /// Writes it, a tag, and what stands behind the tag.
+    fn write<S: Sink>(self, sink: &mut S, tag: u8, tail: &[u8]) -> Result<(), EncodeError>;
 }
 
-fn large_unsigned<S: Sink>(sink: &mut S, value: u64) -> Result<(), EncodeError> {
-    if value < tag::INTEGER_20_BASE {
-        let [.., high, low] = (value - tag::INTEGER_12_BASE).to_be_bytes();
-        sink.write(&[tag::INTEGER_12 | high, low])
-    } else if value < tag::INTEGER_28_BASE {
-        let [.., high, middle, low] = (value - tag::INTEGER_20_BASE).to_be_bytes();
-        sink.write(&[tag::INTEGER_20 | high, middle, low])
-    } else if value < tag::INTEGER_BASE {
-        let [.., high, a, b, low] = (value - tag::INTEGER_28_BASE).to_be_bytes();
-        sink.write(&[tag::INTEGER_28 | high, a, b, low])
-    } else {
-        sink.write(Head::new(tag::INTEGER, value - tag::INTEGER_BASE).as_slice())
+/// Nothing: the value stands alone, or its key has been written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nothing;
+
+impl Before for Nothing {
+    const LEN: usize = 0;
+
+    #[inline(always)]
+    fn write<S: Sink>(self, sink: &mut S, tag: u8, tail: &[u8]) -> Result<(), EncodeError> {
+        sink.write_both([tag], tail)
     }
 }
 
-#[inline]
-fn signed<S: Sink>(sink: &mut S, value: i64) -> Result<(), EncodeError> {
-    match u64::try_from(value) {
-        Ok(value) => unsigned(sink, value),
-        Err(_) => sink.write(Head::new(tag::NEGATIVE_INTEGER, !value as u64).as_slice()),
+/// The value's key, by its index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Index(u8);
+
+impl Before for Index {
+    const LEN: usize = 1;
+
+    #[inline(always)]
+    fn write<S: Sink>(self, sink: &mut S, tag: u8, tail: &[u8]) -> Result<(), EncodeError> {
+        sink.write_both([self.0, tag], tail)
     }
 }
 
-#[inline]
-fn text<S: Sink>(sink: &mut S, text: &str) -> Result<(), EncodeError> {
-    if text.len() < tag::TEXT_BASE as usize {
-        sink.write(&[tag::SHORT_TEXT | text.len() as u8])?;
-    } else {
-        sink.write(Head::text(text.len()).as_slice())?;
+impl<'s, S: Sink, B: Before> Serializer<'s, S, B> {
+    /// Writes a tag and what stands behind it.
+    #[inline(always)]
+    fn tagged(self, tag: u8, tail: &[u8]) -> Result<&'s mut S, EncodeError> {
+        self.before.write(self.sink, tag, tail)?;
+        Ok(self.sink)
     }
-    sink.write(text.as_bytes())
+
+    #[inline(always)]
+    fn unsigned(self, value: u64) -> Result<(), EncodeError> {
+        if value <= u64::from(tag::SMALL_INTEGER_MAX) {
+            self.tagged(value as u8, &[]).map(drop)
+        } else {
+            self.large_unsigned(value)
+        }
+    }
+
+    #[inline(never)]
+    fn large_unsigned(self, value: u64) -> Result<(), EncodeError> {
+        if value < tag::INTEGER_20_BASE {
+            let [.., high, low] = (value - tag::INTEGER_12_BASE).to_be_bytes();
+            self.tagged(tag::INTEGER_12 | high, &[low])
+        } else if value < tag::INTEGER_28_BASE {
+            let [.., high, middle, low] = (value - tag::INTEGER_20_BASE).to_be_bytes();
+            self.tagged(tag::INTEGER_20 | high, &[middle, low])
+        } else if value < tag::INTEGER_BASE {
+            let [.., high, a, b, low] = (value - tag::INTEGER_28_BASE).to_be_bytes();
+            self.tagged(tag::INTEGER_28 | high, &[a, b, low])
+        } else {
+            self.tagged(tag::INTEGER, Digits::new(value - tag::INTEGER_BASE).as_slice())
+        }
+        .map(drop)
+    }
+
+    #[inline(always)]
+    fn signed(self, value: i64) -> Result<(), EncodeError> {
+        match u64::try_from(value) {
+            Ok(value) => self.unsigned(value),
+            Err(_) => self.negative(value),
+        }
+    }
+
+    #[inline(never)]
+    fn negative(self, value: i64) -> Result<(), EncodeError> {
+        self.tagged(tag::NEGATIVE_INTEGER, Digits::new(!value as u64).as_slice()).map(drop)
+    }
+
+    #[inline(always)]
+    fn text(self, text: &str) -> Result<(), EncodeError> {
+        if text.len() < tag::TEXT_BASE as usize {
+            self.tagged(tag::SHORT_TEXT | text.len() as u8, text.as_bytes()).map(drop)
+        } else {
+            self.long_text(text)
+        }
+    }
+
+    #[inline(never)]
+    fn long_text(self, text: &str) -> Result<(), EncodeError> {
+        let digits = Digits::new(text.len() as u64 - tag::TEXT_BASE);
+        self.tagged(tag::TEXT, digits.as_slice())?.write(text.as_bytes())
+    }
+
+    /// The head of an array or dictionary of `announced` things. It is put right at the end if there were more or fewer.
+    #[inline(always)]
+    fn open(self, kind: Kind, announced: usize) -> Result<Container<'s, S>, EncodeError> {
+        let head_at = self.sink.position() + B::LEN;
+        let sink = if announced < tag::COUNT_BASE as usize {
+            self.tagged(kind.short() | announced as u8, &[])?
+        } else {
+            let (tag, digits) = kind.head(announced);
+            self.tagged(tag, digits.as_slice())?
+        };
+        Ok(Container { sink, kind, head_at, announced, count: 0 })
+    }
+
+    /// A dictionary of one pair whose value is still to come.
+    fn variant(self, variant: &str) -> Result<Serializer<'s, S, Nothing>, EncodeError> {
+        let sink = self.tagged(tag::SHORT_DICTIONARY | 1, &[])?;
+        key(sink, variant)?;
+        Ok(Serializer { sink, before: Nothing })
+    }
 }
 
 #[inline(always)]
-fn key<S: Sink>(sink: &mut S, key: &str) -> Result<(), EncodeError> {
-    match keys::index(key) {
-        Some(index) => sink.write(&[index]),
-        None => inline_key(sink, key),
+fn key<S: Sink>(sink: &mut S, name: &str) -> Result<(), EncodeError> {
+    match keys::index(name) {
+        Some(index) => sink.write_both([index], &[]),
+        None => key_in_full(sink, name),
     }
 }
 
-fn inline_key<S: Sink>(sink: &mut S, key: &str) -> Result<(), EncodeError> {
-    match (key.len() as u64).checked_sub(keys::LONG_BASE) {
-        None => sink.write(&[keys::INLINE + key.len() as u8])?,
-        Some(beyond) => sink.write(Head::new(keys::LONG, beyond).as_slice())?,
+#[inline(never)]
+fn key_in_full<S: Sink>(sink: &mut S, name: &str) -> Result<(), EncodeError> {
+    match (name.len() as u64).checked_sub(keys::LONG_BASE) {
+        None => sink.write_both([keys::INLINE + name.len() as u8], name.as_bytes()),
+        Some(beyond) => {
+            sink.write_both([keys::LONG], Digits::new(beyond).as_slice())?;
+            sink.write(name.as_bytes())
+        }
     }
-    sink.write(key.as_bytes())
 }
 
 /// An array or dictionary being written.
@@ -130,69 +211,62 @@ enum Kind {
 }
 
 impl Kind {
-    fn head(self, count: usize) -> Head {
+    const fn short(self) -> u8 {
         match self {
-            Self::Array => Head::counted(tag::SHORT_ARRAY, tag::ARRAY, tag::COUNT_BASE, count),
-            _ => Head::counted(tag::SHORT_DICTIONARY, tag::DICTIONARY, tag::COUNT_BASE, count),
+            Self::Array => tag::SHORT_ARRAY,
+            Self::Dictionary | Self::Message => tag::SHORT_DICTIONARY,
         }
+    }
+
+    fn head(self, count: usize) -> (u8, Digits) {
+        let long = if self == Self::Array { tag::ARRAY } else { tag::DICTIONARY };
+        counted(self.short(), long, tag::COUNT_BASE, count)
     }
 }
 
-impl<'s, S: Sink> Container<'s, S> {
-    /// Writes the head of `announced` things. It is put right at the end if there were more or fewer.
-    #[inline]
-    fn open(sink: &'s mut S, kind: Kind, announced: usize) -> Result<Self, EncodeError> {
-        let head_at = sink.position();
-        if announced < tag::COUNT_BASE as usize {
-            let short = if kind == Kind::Array { tag::SHORT_ARRAY } else { tag::SHORT_DICTIONARY };
-            sink.write(&[short | announced as u8])?;
-        } else {
-            sink.write(kind.head(announced).as_slice())?;
-        }
-        Ok(Self { sink, kind, head_at, announced, count: 0 })
-    }
-
+impl<S: Sink> Container<'_, S> {
     #[inline(always)]
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.count += 1;
-        value.serialize(Serializer { sink: self.sink })
+        value.serialize(Serializer { sink: self.sink, before: Nothing })
     }
 
     #[inline(always)]
     fn pair<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), EncodeError> {
         self.count += 1;
-        key(self.sink, name)?;
-        value.serialize(Serializer { sink: self.sink })
+        match keys::index(name) {
+            Some(index) => value.serialize(Serializer { sink: self.sink, before: Index(index) }),
+            None => {
+                key_in_full(self.sink, name)?;
+                value.serialize(Serializer { sink: self.sink, before: Nothing })
+            }
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(self) -> Result<(), EncodeError> {
-        if self.count == self.announced { Ok(()) } else { self.put_right() }
+        if self.count == self.announced || self.kind == Kind::Message { Ok(()) } else { self.put_right() }
     }
 
     #[cold]
+    #[inline(never)]
     fn put_right(self) -> Result<(), EncodeError> {
-        match self.kind {
-            Kind::Message => Ok(()),
-            kind => {
-                let (announced, real) = (kind.head(self.announced), kind.head(self.count));
-                self.sink.replace(self.head_at, announced.len, real.as_slice())
-            }
-        }
+        let (_, announced) = self.kind.head(self.announced);
+        replace_head(self.sink, self.head_at, 1 + announced.len, self.kind.head(self.count))
     }
 }
 
 /// Methods that differ only in the type they take.
 macro_rules! integers {
-    ($write:ident as $as:ty: $($method:ident($kind:ty);)*) => {
-        $(#[inline]
+    ($write:ident: $($method:ident($kind:ty);)*) => {
+        $(#[inline(always)]
         fn $method(self, value: $kind) -> Result<(), EncodeError> {
-            $write(self.sink, <$as>::try_from(value).map_err(|_| EncodeError::IntegerRange)?)
+            self.$write(value.into())
         })*
     };
 }
 
-impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
+impl<'s, S: Sink, B: Before> ser::Serializer for Serializer<'s, S, B> {
     type Ok = ();
     type Error = EncodeError;
     type SerializeSeq = Container<'s, S>;
@@ -203,30 +277,34 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
     type SerializeStruct = Container<'s, S>;
     type SerializeStructVariant = Container<'s, S>;
 
-    integers! { signed as i64:
+    integers! { signed:
         serialize_i8(i8);
         serialize_i16(i16);
         serialize_i32(i32);
         serialize_i64(i64);
     }
 
-    integers! { unsigned as u64:
+    integers! { unsigned:
         serialize_u8(u8);
         serialize_u16(u16);
         serialize_u32(u32);
         serialize_u64(u64);
-        serialize_u128(u128);
     }
 
     fn serialize_i128(self, value: i128) -> Result<(), EncodeError> {
         match u64::try_from(value) {
-            Ok(value) => unsigned(self.sink, value),
-            Err(_) => signed(self.sink, i64::try_from(value).map_err(|_| EncodeError::IntegerRange)?),
+            Ok(value) => self.unsigned(value),
+            Err(_) => self.signed(i64::try_from(value).map_err(|_| EncodeError::IntegerRange)?),
         }
     }
 
+    fn serialize_u128(self, value: u128) -> Result<(), EncodeError> {
+        self.unsigned(u64::try_from(value).map_err(|_| EncodeError::IntegerRange)?)
+    }
+
+    #[inline(always)]
     fn serialize_bool(self, value: bool) -> Result<(), EncodeError> {
-        self.sink.write(&[if value { tag::TRUE } else { tag::FALSE }])
+        self.tagged(if value { tag::TRUE } else { tag::FALSE }, &[]).map(drop)
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), EncodeError> {
@@ -234,35 +312,33 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), EncodeError> {
-        self.sink.write(&[tag::FLOAT])?;
-        self.sink.write(&value.to_be_bytes())
+        self.tagged(tag::FLOAT, &value.to_be_bytes()).map(drop)
     }
 
     fn serialize_char(self, value: char) -> Result<(), EncodeError> {
-        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+        self.text(value.encode_utf8(&mut [0; 4]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_str(self, value: &str) -> Result<(), EncodeError> {
-        text(self.sink, value)
+        self.text(value)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), EncodeError> {
-        self.sink.write(Head::new(tag::BYTES, value.len() as u64).as_slice())?;
-        self.sink.write(value)
+        self.tagged(tag::BYTES, Digits::new(value.len() as u64).as_slice())?.write(value)
     }
 
     fn serialize_none(self) -> Result<(), EncodeError> {
         self.serialize_unit()
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
         value.serialize(self)
     }
 
     fn serialize_unit(self) -> Result<(), EncodeError> {
-        self.sink.write(&[tag::NULL])
+        self.tagged(tag::NULL, &[]).map(drop)
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), EncodeError> {
@@ -270,10 +346,10 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), EncodeError> {
-        self.serialize_str(variant)
+        self.text(variant)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), EncodeError> {
         value.serialize(self)
     }
@@ -285,23 +361,21 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        self.sink.write(&[tag::SHORT_DICTIONARY | 1])?;
-        key(self.sink, variant)?;
-        value.serialize(self)
+        value.serialize(self.variant(variant)?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, EncodeError> {
-        Container::open(self.sink, Kind::Array, len.unwrap_or(0))
+        self.open(Kind::Array, len.unwrap_or(0))
     }
 
     #[inline]
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, EncodeError> {
-        Container::open(self.sink, Kind::Array, len)
+        self.open(Kind::Array, len)
     }
 
     fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, EncodeError> {
-        Container::open(self.sink, Kind::Array, len)
+        self.open(Kind::Array, len)
     }
 
     fn serialize_tuple_variant(
@@ -311,19 +385,17 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, EncodeError> {
-        self.sink.write(&[tag::SHORT_DICTIONARY | 1])?;
-        key(self.sink, variant)?;
-        Container::open(self.sink, Kind::Array, len)
+        self.variant(variant)?.open(Kind::Array, len)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, EncodeError> {
-        Container::open(self.sink, Kind::Dictionary, len.unwrap_or(0))
+        self.open(Kind::Dictionary, len.unwrap_or(0))
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct(self, _: &'static str, len: usize) -> Result<Self::SerializeStruct, EncodeError> {
-        Container::open(self.sink, Kind::Dictionary, len)
+        self.open(Kind::Dictionary, len)
     }
 
     fn serialize_struct_variant(
@@ -333,18 +405,16 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, EncodeError> {
-        self.sink.write(&[tag::SHORT_DICTIONARY | 1])?;
-        key(self.sink, variant)?;
-        Container::open(self.sink, Kind::Dictionary, len)
+        self.variant(variant)?.open(Kind::Dictionary, len)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
         // Its length is known only afterwards; mostly its head is one byte.
-        let head_at = self.sink.position();
-        self.sink.write(&[tag::SHORT_TEXT])?;
-        pieces(value, |piece| self.sink.write(piece.as_bytes()))?;
-        let len = self.sink.position() - head_at - 1;
-        self.sink.replace(head_at, 1, Head::text(len).as_slice())
+        let sink = self.tagged(tag::SHORT_TEXT, &[])?;
+        let start = sink.position();
+        pieces(value, |piece| sink.write(piece.as_bytes()))?;
+        let len = sink.position() - start;
+        replace_head(sink, start - 1, 1, counted(tag::SHORT_TEXT, tag::TEXT, tag::TEXT_BASE, len))
     }
 
     fn is_human_readable(&self) -> bool {
@@ -352,7 +422,8 @@ impl<'s, S: Sink> ser::Serializer for Serializer<'s, S> {
     }
 }
 
-impl_compounds!(Container<'_, S>);
+// So that the index of a key, a literal there, is known when the caller is compiled.
+impl_compounds!(Container<'_, S>, inline(always));
 
 impl<S: Sink> ser::SerializeMap for Container<'_, S> {
     type Ok = ();
@@ -366,7 +437,7 @@ impl<S: Sink> ser::SerializeMap for Container<'_, S> {
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        value.serialize(Serializer { sink: self.sink })
+        value.serialize(Serializer { sink: self.sink, before: Nothing })
     }
 
     #[inline]
@@ -440,15 +511,15 @@ impl<'s, S: Sink> ser::Serializer for MessageSerializer<'s, S> {
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, EncodeError> {
         key(self.sink, variant)?;
-        Container::open(self.sink, Kind::Array, len)
+        Serializer { sink: self.sink, before: Nothing }.open(Kind::Array, len)
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, EncodeError> {
         Ok(self.open())
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, EncodeError> {
         Ok(self.open())
     }
@@ -461,7 +532,7 @@ impl<'s, S: Sink> ser::Serializer for MessageSerializer<'s, S> {
         len: usize,
     ) -> Result<Self::SerializeStructVariant, EncodeError> {
         key(self.sink, variant)?;
-        Container::open(self.sink, Kind::Dictionary, len)
+        Serializer { sink: self.sink, before: Nothing }.open(Kind::Dictionary, len)
     }
 
     fn is_human_readable(&self) -> bool {
