@@ -1,0 +1,54 @@
+//! What is on the screen. Each view is made once; `sync` brings it up to date with the state, and its callbacks only say
+//! what the person has done ([`Ui::post`]): they change nothing themselves.
+//!
+//! [`shell`] has the window and which page is in it; [`server`], [`entry`], [`sidebar`], [`chat`] and [`settings`] are its
+//! parts; [`timeline`] and [`list`] draw their own lines; [`button`] and [`field`] are what they are made of.
+
+mod button;
+mod chat;
+mod entry;
+mod field;
+mod list;
+mod server;
+mod settings;
+pub(crate) mod shell;
+mod sidebar;
+mod timeline;
+
+use std::cell::{Ref, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::app::{App, Msg, Theme};
+use crate::look::palette::{DARK, LIGHT};
+use crate::look::Palette;
+
+/// What every view can reach: the state to look at, and where to say what has happened.
+#[derive(Clone)]
+pub(crate) struct Ui {
+    app: Rc<RefCell<App>>,
+    posted: Rc<RefCell<VecDeque<Msg>>>,
+}
+
+impl Ui {
+    pub(crate) fn new(app: Rc<RefCell<App>>, posted: Rc<RefCell<VecDeque<Msg>>>) -> Self {
+        Self { app, posted }
+    }
+
+    /// The state. It is changed only between events.
+    fn app(&self) -> Ref<'_, App> {
+        self.app.borrow()
+    }
+
+    /// Says what the person has done.
+    fn post(&self, msg: Msg) {
+        self.posted.borrow_mut().push_back(msg);
+    }
+
+    fn palette(&self) -> &'static Palette {
+        match self.app().settings.theme {
+            Theme::Dark => &DARK,
+            Theme::Light => &LIGHT,
+        }
+    }
+}
