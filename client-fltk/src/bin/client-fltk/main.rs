@@ -22,6 +22,7 @@ use client_fltk::env::Clock;
 use client_fltk::link::Link;
 use client_fltk::net::driver::{Driver, SendError, Settings, StartError};
 use client_fltk::profile;
+use fltk::prelude::*;
 
 use app::{App, Cmd, For, Msg, update};
 use frames::Frames;

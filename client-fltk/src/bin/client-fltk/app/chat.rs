@@ -40,7 +40,7 @@ pub(crate) struct Chat {
 }
 
 /// One line of the window, told by what it is, so that it is found again after changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Line {
     /// A message, by its number.
     Message(u64),

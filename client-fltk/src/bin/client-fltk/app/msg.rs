@@ -103,8 +103,6 @@ pub(crate) enum Msg {
     Follow(String),
     /// The connection is to be tried now.
     Reconnect,
-    /// The notice was read.
-    Dismiss,
 }
 
 /// Something is to be done. [`super::update`] does nothing itself.

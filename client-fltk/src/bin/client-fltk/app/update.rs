@@ -75,7 +75,6 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             None => cmds.push(Cmd::Ask(Command::OpenConversation { username }, For::Opening)),
         },
         Msg::Back => back(app),
-        Msg::Dismiss => app.notice = None,
         Msg::Reconnect => cmds.push(Cmd::Ask(Command::ConnectNow, For::Nothing)),
         Msg::Copy(text) => cmds.push(Cmd::Copy(text)),
         Msg::Follow(address) => cmds.push(Cmd::Follow(address)),

@@ -8,7 +8,7 @@ use fltk::menu::{MenuButton, MenuFlag};
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::Ui;
+use super::{Ui, show};
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::timeline::Timeline;
@@ -168,9 +168,9 @@ impl Chat {
             0 => "↓ Newest".to_owned(),
             unread => format!("↓ {unread} new"),
         });
-        show(&mut self.to_newest, newest);
+        show(&mut *self.to_newest, newest);
         let above = self.timeline.new_is_above(&app);
-        show(&mut self.to_new, above);
+        show(&mut *self.to_new, above);
         msgs
     }
 
@@ -180,7 +180,7 @@ impl Chat {
         let is_open = app.chat.is_some();
         let is_choosing = app.chat.as_ref().is_some_and(|chat| chat.choosing);
         self.head.resize(x, y, w, sizes::HEADER);
-        show(&mut self.back, self.is_narrow);
+        show(&mut *self.back, self.is_narrow);
         self.back.resize(x + 8, y + 12, 64, 36);
         let mut right = x + w - 16;
         let mut bar = |button: &mut Button, shown: bool, width: i32| {
@@ -188,7 +188,7 @@ impl Chat {
                 right -= width;
                 button.resize(right, y + 14, width, 32);
             }
-            show(button, shown);
+            show(&mut **button, shown);
         };
         bar(&mut self.more, is_open && !is_choosing, 40);
         bar(&mut self.select, is_open && !is_choosing, 64);
@@ -204,7 +204,7 @@ impl Chat {
             top += sizes::BANNER;
         }
         show(&mut self.banner, banner.is_some());
-        show(&mut self.reconnect, banner.is_some() && offers);
+        show(&mut *self.reconnect, banner.is_some() && offers);
         let lines = self.writing_lines(w);
         let foot = if is_open { FOOT + (lines - 1) * (sizes::LINE - 2) } else { 0 };
         self.foot.resize(x, y + h - foot, w, foot);
@@ -227,10 +227,10 @@ impl Chat {
             (false, "Notes") => "Write a note".to_owned(),
             (false, title) => format!("Write to {title}"),
         });
-        self.writing.show(is_open && !is_asking);
+        self.writing.shown(is_open && !is_asking);
         self.writing.enable(!gone);
         self.send.enable(!gone);
-        show(&mut self.send, is_open && !is_asking);
+        show(&mut *self.send, is_open && !is_asking);
         if let Some(question) = question {
             self.confirm.say(question.words().1);
         }
@@ -238,14 +238,14 @@ impl Chat {
         self.confirm.resize(x + w - 20 - confirm, y + h - 13 - 46, confirm, 46);
         self.cancel.resize(x + w - 30 - confirm - 90, y + h - 13 - 46, 90, 46);
         let was_asking = self.confirm.visible();
-        show(&mut self.confirm, is_asking);
-        show(&mut self.cancel, is_asking);
+        show(&mut *self.confirm, is_asking);
+        show(&mut *self.cancel, is_asking);
         if is_asking && !was_asking {
             let _ = self.confirm.take_focus();
         } else if was_asking && !is_asking && is_open {
             self.writing.focus();
         }
-        if is_open { self.foot.show() } else { self.foot.hide() }
+        show(&mut self.foot, is_open);
     }
 
     fn writing_lines(&self, w: i32) -> i32 {
@@ -262,12 +262,6 @@ impl Chat {
     pub(super) fn write(&mut self, text: &str) {
         self.writing.set_value(text);
         self.writing.focus();
-    }
-}
-
-fn show<W: WidgetExt>(widget: &mut W, shown: bool) {
-    if widget.visible() != shown {
-        if shown { widget.show() } else { widget.hide() }
     }
 }
 

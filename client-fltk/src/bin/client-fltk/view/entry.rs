@@ -91,7 +91,7 @@ impl Entry {
         self.username.sync(ui, wrong(EntryField::Username));
         self.nickname.sync(ui, false);
         self.password.sync(ui, wrong(EntryField::Password));
-        self.nickname.show(entry.is_signup);
+        self.nickname.shown(entry.is_signup);
         self.send.say(match (entry.is_signup, entry.waiting) {
             (true, false) => "Sign up",
             (true, true) => "Signing up…",

@@ -9,7 +9,7 @@ use fltk::group::Group;
 use fltk::input::{Input, InputType};
 use fltk::prelude::*;
 
-use super::Ui;
+use super::{Ui, show};
 use crate::app::Msg;
 use crate::look::paint::{self, PLAIN, Rect};
 use crate::look::sizes;
@@ -167,9 +167,7 @@ impl Field {
         }
     }
 
-    pub(super) fn show(&mut self, shown: bool) {
-        if shown != self.group.visible() {
-            if shown { self.group.show() } else { self.group.hide() }
-        }
+    pub(super) fn shown(&mut self, shown: bool) {
+        show(&mut self.group, shown);
     }
 }

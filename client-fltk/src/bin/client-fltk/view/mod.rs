@@ -19,6 +19,8 @@ use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use fltk::prelude::*;
+
 use crate::app::{App, Msg, Theme};
 use crate::look::palette::{DARK, LIGHT};
 use crate::look::Palette;
@@ -50,5 +52,12 @@ impl Ui {
             Theme::Dark => &DARK,
             Theme::Light => &LIGHT,
         }
+    }
+}
+
+/// Shows or hides a widget, and draws nothing if that is how it is already.
+fn show<W: WidgetExt>(widget: &mut W, shown: bool) {
+    if widget.visible() != shown {
+        if shown { widget.show() } else { widget.hide() }
     }
 }

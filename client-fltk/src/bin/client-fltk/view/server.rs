@@ -5,7 +5,7 @@ use fltk::group::Group;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::Ui;
+use super::{Ui, show};
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use crate::app::{Msg, Page};
@@ -61,9 +61,9 @@ impl Server {
         let app = ui.app();
         let is_broken = app.page() == Page::Broken;
         self.link.sync(ui, app.server.as_ref().is_some_and(|error| !error.is_empty()));
-        self.link.show(!is_broken);
+        self.link.shown(!is_broken);
         for (button, shown) in [(&mut self.send, !is_broken), (&mut self.back, !is_broken && app.is_started)] {
-            if shown { button.show() } else { button.hide() }
+            show(&mut **button, shown);
         }
         self.page.redraw();
     }

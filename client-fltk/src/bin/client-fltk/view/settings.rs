@@ -5,7 +5,7 @@ use fltk::group::{Group, Scroll, ScrollType};
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::Ui;
+use super::{Ui, show};
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use crate::app::{App, Msg, Question, Setting, Theme, words};
@@ -185,7 +185,7 @@ impl Settings {
         self.group.widget_resize(x, y, w, h);
         self.head.resize(x, y, w, sizes::HEADER);
         self.back.resize(x + 8, y + 12, 64, 36);
-        if is_narrow { self.back.show() } else { self.back.hide() }
+        show(&mut *self.back, is_narrow);
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) {
@@ -208,11 +208,11 @@ impl Settings {
         self.sure.sync(ui, wrong(Setting::Account));
         for (at, button) in self.revoke.iter_mut().enumerate() {
             let shown = app.settings.devices.get(at).is_some_and(|device| !device.own);
-            if shown { button.show() } else { button.hide() }
+            show(&mut **button, shown);
         }
         let is_leaving = matches!(app.question, Some(Question::LogOut(_)));
         self.log_out.say(if is_leaving { "Yes, log out" } else { "Log out" });
-        if is_leaving { self.stay.show() } else { self.stay.hide() }
+        show(&mut *self.stay, is_leaving);
         self.delete.say(if app.settings.loss.is_some() { "Delete for good" } else { "Delete account…" });
         self.delete.enable(app.settings.waiting != Some(Setting::Account));
         self.save_nickname.enable(app.settings.waiting != Some(Setting::Nickname));

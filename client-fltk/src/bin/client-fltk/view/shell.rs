@@ -6,7 +6,7 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 use fltk::window::Window;
 
-use super::Ui;
+use super::{Ui, show};
 use super::chat::Chat;
 use super::entry::Entry;
 use super::server::Server;
@@ -209,14 +209,13 @@ impl Shell {
         let sidebar = is_main && (!is_narrow || !(is_open || settings));
         let chat = is_main && is_open && !settings;
         let blank = is_main && !is_narrow && !is_open && !settings;
-        let show = |widget: &mut dyn FnMut(bool), shown: bool| widget(shown);
-        show(&mut |on| visible(&mut self.server.group, on), matches!(page, Page::Server | Page::Broken));
-        show(&mut |on| visible(&mut self.entry.group, on), page == Page::Entry);
-        show(&mut |on| visible(&mut self.sidebar.group, on), sidebar);
-        show(&mut |on| visible(&mut self.divider, on), sidebar && !is_narrow);
-        show(&mut |on| visible(&mut self.chat.group, on), chat);
-        show(&mut |on| visible(&mut self.settings.group, on), settings);
-        show(&mut |on| visible(&mut self.blank, on), blank);
+        show(&mut self.server.group, matches!(page, Page::Server | Page::Broken));
+        show(&mut self.entry.group, page == Page::Entry);
+        show(&mut self.sidebar.group, sidebar);
+        show(&mut self.divider, sidebar && !is_narrow);
+        show(&mut self.chat.group, chat);
+        show(&mut self.settings.group, settings);
+        show(&mut self.blank, blank);
         match page {
             Page::Server | Page::Broken => self.server.place(0, 0, w, h),
             Page::Entry => {
@@ -233,12 +232,6 @@ impl Shell {
                 self.blank.resize(x, 0, w - x, h);
             }
         }
-    }
-}
-
-fn visible<W: WidgetExt>(widget: &mut W, shown: bool) {
-    if widget.visible() != shown {
-        if shown { widget.show() } else { widget.hide() }
     }
 }
 
