@@ -46,7 +46,8 @@ impl Frames {
         kinds.sort_unstable();
         kinds.dedup();
         let of = |kind: &str| {
-            let mut times: Vec<_> = measured.frames.iter().filter(|(what, _)| *what == kind).map(|(_, took)| took.as_micros()).collect();
+            let mut times: Vec<_> =
+                measured.frames.iter().filter(|(what, _)| *what == kind).map(|(_, took)| took.as_micros()).collect();
             times.sort_unstable();
             let (middle, last) = (times[times.len() / 2], times[times.len() - 1]);
             serde_json::json!({ "frames": times.len(), "median_us": middle as u64, "longest_us": last as u64 })

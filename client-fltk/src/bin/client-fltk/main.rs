@@ -156,7 +156,6 @@ impl Program {
 
     fn run(&mut self) {
         self.turn();
-        self.handle(Msg::Focus(true));
         while self.fltk.wait() {
             self.turn();
         }
@@ -182,6 +181,10 @@ impl Program {
         }
         if !changed && self.shell.window().shown() {
             return;
+        }
+        let has_focus = fltk::app::focus().is_some();
+        if self.app.borrow().has_focus != has_focus {
+            self.handle(Msg::Focus(has_focus));
         }
         for _ in 0..ROUNDS_MAX {
             let wants = self.shell.sync();

@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) is_started: bool,
     /// The server page, and what stands under its field.
     pub(crate) server: Option<String>,
+    /// The server that was named last.
+    pub(crate) wanted: String,
     /// The page on which one logs in or signs up.
     pub(crate) entry: Entry,
     /// Where one is in the sidebar.
@@ -174,10 +176,13 @@ impl App {
         }
         let me = self.model.me();
         let known = |person: &Person| {
-            self.tab != Tab::People && listed.iter().any(|line| match line {
-                Listed::Conversation(id) => self.model.conversation_with(person.user).is_some_and(|one| one.id == *id),
-                _ => false,
-            })
+            self.tab != Tab::People
+                && listed.iter().any(|line| match line {
+                    Listed::Conversation(id) => {
+                        self.model.conversation_with(person.user).is_some_and(|one| one.id == *id)
+                    }
+                    _ => false,
+                })
         };
         let people = self.search.people.iter().filter(|person| person.user != me && !known(person));
         let people: Vec<_> = people.map(Listed::Person).collect();

@@ -23,6 +23,7 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         Msg::NotStarted(why) => {
             app.is_started = false;
             app.server = Some(words::sentence(&why));
+            cmds.push(Cmd::FocusFirst);
         }
         Msg::Changed(deltas) => changed(app, &deltas),
         Msg::Answered(of, outcome) => cmds.extend(answered(app, of, outcome)),
@@ -31,6 +32,8 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         Msg::Focus(has) => app.has_focus = has,
         Msg::Connect(link) => {
             app.server = Some(String::new());
+            let host = link.trim().split_once("://").map_or(link.trim(), |(_, rest)| rest);
+            host.split('#').next().unwrap_or_default().clone_into(&mut app.wanted);
             cmds.push(Cmd::Connect(link));
         }
         Msg::ChangeServer => app.server = Some(String::new()),
@@ -436,10 +439,14 @@ fn answered(app: &mut App, of: For, outcome: Result<Answer, Failure>) -> Vec<Cmd
         }
         (For::People { .. }, _) => {}
         (For::Setting(setting), Ok(_)) => {
-            app.settings.say(setting, true, match setting {
-                Setting::Password => "Changed. Other devices have to log in again.",
-                _ => "Saved.",
-            });
+            app.settings.say(
+                setting,
+                true,
+                match setting {
+                    Setting::Password => "Changed. Other devices have to log in again.",
+                    _ => "Saved.",
+                },
+            );
             if setting == Setting::Password {
                 return vec![Cmd::ClearSettings, Cmd::Ask(Command::Devices, For::Devices)];
             }

@@ -114,13 +114,14 @@ pub(crate) fn status(model: &Model) -> String {
     }
 }
 
-/// Under the entry form: which server it is for.
-pub(crate) fn server(link: &Link) -> String {
-    let address = if link.address.is_empty() { "the server" } else { link.address.as_str() };
+/// Under the entry form: which server it is for. `wanted`: the one that was named last, if there is none yet.
+pub(crate) fn server(link: &Link, wanted: &str) -> String {
+    let address = if link.address.is_empty() { wanted } else { link.address.as_str() };
     match &link.state {
         LinkState::Offline { why, .. } => format!("{address} cannot be reached: {why}"),
         LinkState::Stopped { why } => why.clone(),
         LinkState::Connecting { address } => format!("connecting to {address}…"),
+        LinkState::Idle => address.to_owned(),
         _ if link.encrypted => format!("{address} · verified"),
         _ => format!("{address} · not encrypted"),
     }
@@ -156,7 +157,13 @@ pub(crate) fn initial(name: &str) -> String {
 /// Text on one line, cut where nobody reads on.
 pub(crate) fn one_line(text: &str) -> String {
     const CHARS: usize = 160;
-    text.split_whitespace().flat_map(|word| [word, " "]).flat_map(str::chars).take(CHARS).collect::<String>().trim_end().to_owned()
+    text.split_whitespace()
+        .flat_map(|word| [word, " "])
+        .flat_map(str::chars)
+        .take(CHARS)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -204,7 +211,10 @@ mod tests {
         assert_eq!(sentence("the name is taken"), "The name is taken.");
         assert_eq!((sentence(""), sentence("Why?")), (String::new(), "Why?".to_owned()));
         assert_eq!((count(1, "message"), count(0, "message")), ("1 message".to_owned(), "0 messages".to_owned()));
-        assert_eq!((initial("sam"), initial("@élan"), initial(""), initial("🎉")), ("S".into(), "É".into(), String::new(), "🎉".into()));
+        assert_eq!(
+            (initial("sam"), initial("@élan"), initial(""), initial("🎉")),
+            ("S".into(), "É".into(), String::new(), "🎉".into())
+        );
         assert_eq!(one_line(" a\n\nb  c "), "a b c");
         assert_eq!(one_line(&"x".repeat(500)).len(), 160);
     }

@@ -125,9 +125,9 @@ impl Palette {
     /// The colour of somebody's circle: always the same for a name.
     pub(crate) fn avatar(&self, name: &str) -> Rgb {
         // FNV-1a.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         self.avatars[(hash >> 32) as usize % self.avatars.len()]
     }
 }
@@ -157,9 +157,16 @@ mod tests {
     #[test]
     fn everything_can_be_read() {
         for (name, p) in [("dark", &DARK), ("light", &LIGHT)] {
-            let grounds = [("surface", p.surface), ("panel", p.panel), ("raised", p.raised), ("selected", p.selected), ("bubble_in", p.bubble_in)];
+            let grounds = [
+                ("surface", p.surface),
+                ("panel", p.panel),
+                ("raised", p.raised),
+                ("selected", p.selected),
+                ("bubble_in", p.bubble_in),
+            ];
             let texts = [("text", p.text), ("text_dim", p.text_dim), ("accent", p.accent)];
-            let mut pairs: Vec<_> = grounds.iter().flat_map(|ground| texts.iter().map(move |text| (*text, *ground))).collect();
+            let mut pairs: Vec<_> =
+                grounds.iter().flat_map(|ground| texts.iter().map(move |text| (*text, *ground))).collect();
             pairs.extend([
                 (("text", p.text), ("bubble_out", p.bubble_out)),
                 (("text_dim_out", p.text_dim_out), ("bubble_out", p.bubble_out)),

@@ -126,7 +126,9 @@ pub(crate) fn links(text: &str) -> Vec<Range<usize>> {
         let start = from + found;
         let rest = &text[start..];
         let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme));
-        let end = rest.find(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"'))
+            .unwrap_or(rest.len());
         let mut link = &rest[..end];
         link = link.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'']);
         if link.ends_with(')') && !link.contains('(') {
@@ -172,7 +174,14 @@ mod tests {
 
     fn lines(text: &str, max: f64) -> Vec<&str> {
         let block = lay_out(text, max, ten);
-        block.lines.iter().map(|line| &text[line.runs.first().map_or(0, |run| run.bytes.start)..line.runs.last().map_or(0, |run| run.bytes.end)]).collect()
+        block
+            .lines
+            .iter()
+            .map(|line| {
+                &text[line.runs.first().map_or(0, |run| run.bytes.start)
+                    ..line.runs.last().map_or(0, |run| run.bytes.end)]
+            })
+            .collect()
     }
 
     #[test]
@@ -200,7 +209,8 @@ mod tests {
         for max in [35.0, 120.0, 400.0] {
             let block = lay_out(&text, max, ten);
             assert!(block.lines.iter().all(|line| line.width <= max), "{max}");
-            let kept: String = block.lines.iter().flat_map(|line| &line.runs).map(|run| &text[run.bytes.clone()]).collect();
+            let kept: String =
+                block.lines.iter().flat_map(|line| &line.runs).map(|run| &text[run.bytes.clone()]).collect();
             let solid = |text: &str| text.replace(' ', "");
             assert_eq!(solid(&kept), solid(&text), "{max}");
         }
@@ -213,7 +223,8 @@ mod tests {
         assert_eq!(found("https://en.org/a_(b) \"http://q.r\""), ["https://en.org/a_(b)", "http://q.r"]);
         let text = "go https://a.b/c now";
         let block = lay_out(text, 1000.0, ten);
-        let pieces: Vec<_> = block.lines[0].runs.iter().map(|run| (&text[run.bytes.clone()], run.link.is_some())).collect();
+        let pieces: Vec<_> =
+            block.lines[0].runs.iter().map(|run| (&text[run.bytes.clone()], run.link.is_some())).collect();
         assert_eq!(pieces, [("go ", false), ("https://a.b/c", true), (" now", false)]);
         // Broken over lines, each piece knows the whole address.
         let block = lay_out("https://a.b/cdefgh", 70.0, ten);

@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use fltk::app;
 use fltk::button;
-use fltk::enums::{Cursor, Event, FrameType, Key};
 use fltk::draw;
+use fltk::enums::{Cursor, Event, FrameType, Key};
 use fltk::prelude::*;
 
 use super::Ui;
@@ -76,7 +76,11 @@ impl Button {
     /// Whether it can be pressed.
     pub(super) fn enable(&mut self, enabled: bool) {
         if enabled != self.0.active() {
-            if enabled { self.0.activate() } else { self.0.deactivate() }
+            if enabled {
+                self.0.activate()
+            } else {
+                self.0.deactivate()
+            }
             self.0.redraw();
         }
     }
@@ -141,6 +145,11 @@ fn draw(button: &mut button::Button, style: Style, ui: &Ui) {
         }
     }
     if button.has_focus() {
-        paint::rounded_line(rect.inset(2), sizes::FIELD_RADIUS, 1, if style == Style::Primary { palette.on_fill } else { palette.accent });
+        paint::rounded_line(
+            rect.inset(2),
+            sizes::FIELD_RADIUS,
+            1,
+            if style == Style::Primary { palette.on_fill } else { palette.accent },
+        );
     }
 }

@@ -8,10 +8,10 @@ use fltk::menu::{MenuButton, MenuFlag};
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::{Ui, show};
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::timeline::Timeline;
+use super::{Ui, show};
 use crate::app::{App, Msg, words};
 use crate::frames::Frames;
 use crate::look::paint::{self, BOLD, PLAIN, Rect, SMALL};

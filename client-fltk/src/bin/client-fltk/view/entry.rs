@@ -157,5 +157,5 @@ fn draw(page: &Widget, ui: &Ui) {
     paint::line(question, Rect::new(form.x + (form.w - 70 - width) / 2, row, width + 4, 30), PLAIN, palette.text_dim);
     paint::horizontal(form.x, form.y + send + 104, form.w, palette.line);
     let server = Rect::new(form.x, form.y + send + 116, form.w - 120, 28);
-    paint::line(&words::server(&app.model.link), server, SMALL, palette.text_dim);
+    paint::line(&words::server(&app.model.link, &app.wanted), server, SMALL, palette.text_dim);
 }

@@ -26,6 +26,8 @@ pub(super) enum Kind {
 /// Between the edge of a field and its text.
 const INSET_X: i32 = 10;
 const INSET_Y: i32 = 4;
+/// The same for a field of several lines, where text begins at the top.
+const INSET_LINES: i32 = 12;
 
 /// A field: a rounded box with an input in it.
 #[derive(Clone)]
@@ -34,6 +36,7 @@ pub(super) struct Field {
     pub(super) input: Input,
     hint: Rc<std::cell::RefCell<String>>,
     is_wrong: Rc<Cell<bool>>,
+    inset_y: i32,
 }
 
 impl Field {
@@ -77,12 +80,13 @@ impl Field {
             let (ui, hint) = (ui.clone(), Rc::clone(&hint));
             input.draw(move |input| {
                 if input.value().is_empty() {
-                    let rect = Rect::new(input.x() + 3, input.y(), input.w() - 6, input.h().min(sizes::FIELD - 2 * INSET_Y));
+                    let rect = Rect::new(input.x() + 3, input.y(), input.w() - 6, input.h().min(sizes::FIELD));
                     paint::line(&hint.borrow(), rect, PLAIN, ui.palette().text_dim);
                 }
             });
         }
-        let mut field = Self { group, input, hint, is_wrong };
+        let inset_y = if kind == Kind::Message { INSET_LINES } else { INSET_Y };
+        let mut field = Self { group, input, hint, is_wrong, inset_y };
         field.on_event(|_, _| false);
         field
     }
@@ -119,7 +123,7 @@ impl Field {
 
     pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32) {
         self.group.widget_resize(x, y, w, h);
-        self.input.resize(x + INSET_X, y + INSET_Y, w - 2 * INSET_X, h - 2 * INSET_Y);
+        self.input.resize(x + INSET_X, y + self.inset_y, w - 2 * INSET_X, h - 2 * self.inset_y);
     }
 
     /// Brings the colours up to date, and whether something is wrong with it.
@@ -162,7 +166,11 @@ impl Field {
 
     pub(super) fn enable(&mut self, enabled: bool) {
         if enabled != self.group.active() {
-            if enabled { self.group.activate() } else { self.group.deactivate() }
+            if enabled {
+                self.group.activate()
+            } else {
+                self.group.deactivate()
+            }
             self.group.redraw();
         }
     }

@@ -22,8 +22,8 @@ use std::rc::Rc;
 use fltk::prelude::*;
 
 use crate::app::{App, Msg, Theme};
-use crate::look::palette::{DARK, LIGHT};
 use crate::look::Palette;
+use crate::look::palette::{DARK, LIGHT};
 
 /// What every view can reach: the state to look at, and where to say what has happened.
 #[derive(Clone)]

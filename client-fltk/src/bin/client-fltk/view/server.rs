@@ -5,9 +5,9 @@ use fltk::group::Group;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::{Ui, show};
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
+use super::{Ui, show};
 use crate::app::{Msg, Page};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
@@ -53,8 +53,8 @@ impl Server {
         self.page.resize(x, y, w, h);
         let form = Self::form(x, y, w, h);
         self.link.place(form.x, form.y + 126, form.w, sizes::FIELD + 2);
-        self.send.resize(form.x, form.y + 236, form.w, sizes::FIELD + 2);
-        self.back.resize(form.x + (form.w - 80) / 2, form.y + 290, 80, 30);
+        self.send.resize(form.x, form.y + 222, form.w, sizes::FIELD + 2);
+        self.back.resize(form.x + (form.w - 80) / 2, form.y + 274, 80, 30);
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) {
@@ -86,7 +86,13 @@ fn draw(page: &Widget, ui: &Ui) {
         lines(why, form, 130, SMALL, palette.danger_text);
         return;
     }
-    lines("Where is the server? Paste the client link that it printed when it was started.", form, 38, PLAIN, palette.text_dim);
+    lines(
+        "Where is the server? Paste the client link that it printed when it was started.",
+        form,
+        38,
+        PLAIN,
+        palette.text_dim,
+    );
     let label = Rect::new(form.x, form.y + 104, form.w, 18);
     paint::line("Client link, or HOST:PORT on this machine", label, SMALL, palette.text_dim);
     if let Some(error) = app.server.as_ref().filter(|error| !error.is_empty()) {

@@ -5,9 +5,9 @@ use fltk::group::{Group, Scroll, ScrollType};
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::{Ui, show};
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
+use super::{Ui, show};
 use crate::app::{App, Msg, Question, Setting, Theme, words};
 use crate::look::paint::{self, BOLD, Face, PLAIN, Rect, SMALL};
 use crate::look::{Palette, sizes};
@@ -225,7 +225,11 @@ impl Settings {
     fn arrange(&mut self, app: &App) {
         let Rect { x, y, w, h } = self.place;
         let top = y + sizes::HEADER;
-        if self.scroll.x() != x || self.scroll.y() != top || self.scroll.w() != w || self.scroll.h() != h - sizes::HEADER {
+        if self.scroll.x() != x
+            || self.scroll.y() != top
+            || self.scroll.w() != w
+            || self.scroll.h() != h - sizes::HEADER
+        {
             self.scroll.widget_resize(x, top, w, h - sizes::HEADER);
         }
         let tops = Tops::of(app);

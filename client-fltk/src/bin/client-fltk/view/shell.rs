@@ -6,12 +6,12 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 use fltk::window::Window;
 
-use super::{Ui, show};
 use super::chat::Chat;
 use super::entry::Entry;
 use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
+use super::{Ui, show};
 use crate::app::{Cmd, Msg, Page, Tab, Theme};
 use crate::frames::Frames;
 use crate::look::{paint, sizes};
@@ -84,31 +84,18 @@ impl Shell {
             let (search, writing, list) = (sidebar.search.clone(), chat.writing.clone(), sidebar.list.clone());
             window.super_handle_first(false);
             window.handle(move |_, event| match event {
-                Event::Focus => {
-                    ui.post(Msg::Focus(true));
+                // Between widgets too: who has the keyboard is looked up when all of it has happened.
+                Event::Focus | Event::Unfocus => {
+                    ui.post(Msg::Tick);
                     false
                 }
-                Event::Unfocus => {
-                    ui.post(Msg::Focus(false));
-                    false
+                Event::KeyDown | Event::Shortcut => {
+                    shortcut(&ui, &mut search.clone(), &mut writing.clone(), &mut list.clone())
                 }
-                Event::KeyDown | Event::Shortcut => shortcut(&ui, &mut search.clone(), &mut writing.clone(), &mut list.clone()),
                 _ => false,
             });
         }
-        Self {
-            ui: ui.clone(),
-            window,
-            server,
-            entry,
-            sidebar,
-            divider,
-            chat,
-            settings,
-            blank,
-            page: None,
-            theme: None,
-        }
+        Self { ui: ui.clone(), window, server, entry, sidebar, divider, chat, settings, blank, page: None, theme: None }
     }
 
     /// Brings everything up to date with the state; says what the views found to be missing or seen.
@@ -161,7 +148,7 @@ impl Shell {
         }
     }
 
-    /// Brings the window to the front.
+    /// The window.
     pub(crate) fn window(&mut self) -> &mut Window {
         &mut self.window
     }
@@ -236,7 +223,12 @@ impl Shell {
 }
 
 /// Keys that work wherever the keyboard is.
-fn shortcut(ui: &Ui, search: &mut super::field::Field, writing: &mut super::field::Field, _list: &mut super::list::List) -> bool {
+fn shortcut(
+    ui: &Ui,
+    search: &mut super::field::Field,
+    writing: &mut super::field::Field,
+    _list: &mut super::list::List,
+) -> bool {
     let key = app::event_key();
     let is_main = ui.app().page() == Page::Main;
     if key == Key::Escape {

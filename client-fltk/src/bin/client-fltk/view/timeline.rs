@@ -187,7 +187,9 @@ impl State {
             && shown(&app.model, chat.id, line).is_none_or(|found| matches!(found, Shown::Gap | Shown::KeptBack(_)))
         {
             self.anchor = match line {
-                Line::Message(number) => chat.at(&app.model, number).map_or(Anchor::Newest, |line| Anchor::At(line, top)),
+                Line::Message(number) => {
+                    chat.at(&app.model, number).map_or(Anchor::Newest, |line| Anchor::At(line, top))
+                }
                 Line::Gap { before, after } | Line::KeptBack { before, after } => {
                     // What is above the gap's lower end stays.
                     let near = chat.at(&app.model, before.saturating_sub(1).max(after));
@@ -295,7 +297,11 @@ impl State {
         let seen = self.rows.iter().filter(|row| row.top + row.h <= h || row.top <= 0 && row.top + row.h > 0);
         if let Some(upto) = seen.filter_map(Row::number).max()
             && app.has_focus
-            && app.model.conversations.get(&chat.id).is_some_and(|found| found.readable().min(upto) > found.read(app.model.me()))
+            && app
+                .model
+                .conversations
+                .get(&chat.id)
+                .is_some_and(|found| found.readable().min(upto) > found.read(app.model.me()))
         {
             wants.push(Msg::Seen(upto));
         }
@@ -446,7 +452,9 @@ fn hovered(state: &Rc<RefCell<State>>, widget: &mut Widget, ui: &Ui, x: i32, y: 
     let mut state = state.borrow_mut();
     let app = ui.app();
     let over = state.at(x, y).filter(|(_, on)| *on).map(|(row, _)| row.line);
-    let is_link = state.at(x, y).is_some_and(|(row, _)| row.kept_back(x, y).is_some() || state.cache.link(&app, row, x, y).is_some());
+    let is_link = state
+        .at(x, y)
+        .is_some_and(|(row, _)| row.kept_back(x, y).is_some() || state.cache.link(&app, row, x, y).is_some());
     draw::set_cursor(if is_link { Cursor::Hand } else { Cursor::Default });
     let exact = over.and_then(|line| match shown(&app.model, state.chat, line)? {
         Shown::Message(message, delivery) => Some(match delivery {

@@ -70,11 +70,7 @@ impl Row {
             return None;
         }
         let [next, newest] = self.buttons();
-        if next.contains(x, y) {
-            Some(true)
-        } else {
-            newest.contains(x, y).then_some(false)
-        }
+        if next.contains(x, y) { Some(true) } else { newest.contains(x, y).then_some(false) }
     }
 
     /// Those two buttons.

@@ -63,7 +63,12 @@ impl State {
                 } else {
                     "Loading…"
                 };
-                return paint::paragraph(text, Rect::new(window.x + 20, y, window.w - 40, row.h), SMALL, palette.text_dim);
+                return paint::paragraph(
+                    text,
+                    Rect::new(window.x + 20, y, window.w - 40, row.h),
+                    SMALL,
+                    palette.text_dim,
+                );
             }
             Shown::KeptBack(count) => return kept_back(row, *count, app, window, palette),
         };
@@ -88,7 +93,10 @@ impl State {
         };
         let is_chosen = matches!(row.line, Line::Message(number) if chat.chosen.contains(&number));
         if chat.choosing && is_chosen {
-            paint::fill(Rect::new(window.x, window.y + row.top + row.bubble.y - 2, window.w, row.bubble.h + 4), palette.selected);
+            paint::fill(
+                Rect::new(window.x, window.y + row.top + row.bubble.y - 2, window.w, row.bubble.h + 4),
+                palette.selected,
+            );
         }
         paint::rounded(bubble, sizes::BUBBLE_RADIUS, ground);
         if is_chosen || (has_focus && self.cursor == Some(row.line)) {
@@ -140,7 +148,8 @@ impl State {
             Shown::Message(_, Some(delivery)) | Shown::Outgoing(_, delivery) => *delivery,
             _ => return,
         };
-        let is_refused = matches!(found, Shown::Outgoing(outgoing, _) if matches!(outgoing.state, WriteState::Refused(_)));
+        let is_refused =
+            matches!(found, Shown::Outgoing(outgoing, _) if matches!(outgoing.state, WriteState::Refused(_)));
         let rgb = if is_refused { palette.danger_text } else { dim };
         if is_refused {
             paint::cross(x, middle, rgb);
