@@ -102,7 +102,7 @@ impl Chat {
                         let _ = input.insert("\n");
                         input.do_callback();
                     }
-                    Key::Up if input.value().is_empty() => timeline.clone().focus(),
+                    Key::Up if input.value().is_empty() && !app::is_event_alt() => timeline.clone().focus(),
                     Key::PageUp => timeline.clone().turn_page(&ui, -1),
                     Key::PageDown => timeline.clone().turn_page(&ui, 1),
                     _ => return false,

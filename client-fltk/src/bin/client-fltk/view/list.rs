@@ -175,6 +175,8 @@ fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui
                 }
             };
             match app::event_key() {
+                // To another conversation, wherever the keyboard is.
+                _ if app::is_event_alt() => return false,
                 Key::Down => state.cursor = step(state.cursor, true).or(state.cursor),
                 Key::Up => match step(state.cursor, false) {
                     // Above the list is the search field.

@@ -50,7 +50,7 @@ impl Sidebar {
                         }
                         true
                     }
-                    Key::Down => {
+                    Key::Down if !app::is_event_alt() => {
                         list.clone().focus();
                         true
                     }

@@ -565,6 +565,8 @@ fn key(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, widget: &mut Widg
     };
     let is_choosing = ui.app().chat.as_ref().is_some_and(|chat| chat.choosing);
     match app::event_key() {
+        // To another conversation, wherever the keyboard is.
+        _ if app::is_event_alt() => return false,
         Key::Up if app::is_event_shift() => state.borrow_mut().scroll(&ui.app(), -ARROW),
         Key::Down if app::is_event_shift() => state.borrow_mut().scroll(&ui.app(), ARROW),
         Key::Up => state.borrow_mut().step(&ui.app(), false, h),
