@@ -116,7 +116,10 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             let command = Command::DeleteAccount { password: Password::of(&password), confirm };
             cmds.push(Cmd::Ask(command, if confirm { For::Leaving } else { For::Loss }));
         }
-        Msg::Theme(theme) => app.settings.theme = theme,
+        Msg::Theme(theme) => {
+            app.settings.theme = theme;
+            cmds.push(Cmd::Keep(theme));
+        }
         Msg::Confirm => cmds.extend(confirm(app)),
         msg => cmds.extend(in_chat(app, msg)),
     }

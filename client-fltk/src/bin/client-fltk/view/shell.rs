@@ -144,7 +144,7 @@ impl Shell {
             Cmd::ShowChat => self.chat.timeline.show_chat(&self.ui.app()),
             Cmd::ShowNewest => self.chat.timeline.show_newest(),
             Cmd::ShowNew => self.chat.timeline.show_new(&self.ui.app()),
-            Cmd::Ask(..) | Cmd::Connect(_) | Cmd::Copy(_) | Cmd::Follow(_) => {}
+            Cmd::Ask(..) | Cmd::Connect(_) | Cmd::Copy(_) | Cmd::Follow(_) | Cmd::Keep(_) => {}
         }
     }
 

@@ -85,8 +85,7 @@ impl Timeline {
             frames,
         }));
         let mut widget = Widget::new(0, 0, 0, 0, None);
-        let mut menu = MenuButton::new(0, 0, 0, 0, None);
-        menu.hide();
+        let menu = super::menu();
         {
             let (ui, state) = (ui.clone(), Rc::clone(&state));
             widget.draw(move |widget| state.borrow_mut().draw(widget, &ui));
@@ -136,6 +135,7 @@ impl Timeline {
         let palette = ui.palette();
         self.menu.set_color(palette.raised.into());
         self.menu.set_text_color(palette.text.into());
+        self.menu.set_selection_color(palette.accent_fill.into());
         let mut state = self.state.borrow_mut();
         let id = app.chat.as_ref().map_or(0, |chat| chat.id);
         if state.chat != id {
@@ -521,7 +521,7 @@ fn context(ui: &Ui, menu: &MenuButton, line: Line) {
     menu.clear();
     let mut add = |label: &str, msg: Msg| {
         let (ui, msg) = (ui.clone(), RefCell::new(Some(msg)));
-        menu.add(label, fltk::enums::Shortcut::None, MenuFlag::Normal, move |_| {
+        menu.add(&format!("  {label}    "), fltk::enums::Shortcut::None, MenuFlag::Normal, move |_| {
             if let Some(msg) = msg.borrow_mut().take() {
                 ui.post(msg);
             }
