@@ -12,6 +12,7 @@ use super::{App, Chat, Cmd, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPI
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
     app.now_ms = now_ms;
     let page = app.page();
+    let unread = app.model.unread_total();
     let mut cmds = Vec::new();
     match msg {
         Msg::Started(model) => {
@@ -130,6 +131,11 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         cmds.push(Cmd::FocusFirst);
     }
     watch(app, &mut cmds);
+    let arrived = page == Page::Main && app.model.unread_total() > unread;
+    if app.has_focus == app.wants_attention && (app.has_focus || arrived) {
+        app.wants_attention = !app.has_focus;
+        cmds.push(Cmd::Attention(app.wants_attention));
+    }
     cmds
 }
 

@@ -4,10 +4,12 @@
 //! [`shell`] has the window and which page is in it; [`server`], [`entry`], [`sidebar`], [`chat`] and [`settings`] are its
 //! parts; [`timeline`] and [`list`] draw their own lines; [`button`] and [`field`] are what they are made of.
 
+mod attention;
 mod button;
 mod chat;
 mod entry;
 mod field;
+mod icon;
 mod list;
 mod server;
 mod settings;

@@ -6,6 +6,7 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 use fltk::window::Window;
 
+use super::attention::Attention;
 use super::chat::Chat;
 use super::entry::Entry;
 use super::server::Server;
@@ -32,6 +33,7 @@ pub(crate) struct Shell {
     blank: Widget,
     page: Option<Page>,
     theme: Option<Theme>,
+    attention: Attention,
 }
 
 impl Shell {
@@ -39,6 +41,7 @@ impl Shell {
     pub(crate) fn new(ui: &Ui, title: &str, frames: Frames) -> Self {
         let mut window = Window::new(0, 0, 1100, 720, None).with_label(title);
         window.set_xclass("samira");
+        window.set_icon(super::icon::icon());
         window.set_frame(FrameType::FlatBox);
         window.size_range(MIN.0, MIN.1, 0, 0);
         let server = Server::new(ui);
@@ -95,7 +98,20 @@ impl Shell {
                 _ => false,
             });
         }
-        Self { ui: ui.clone(), window, server, entry, sidebar, divider, chat, settings, blank, page: None, theme: None }
+        Self {
+            ui: ui.clone(),
+            window,
+            server,
+            entry,
+            sidebar,
+            divider,
+            chat,
+            settings,
+            blank,
+            page: None,
+            theme: None,
+            attention: Attention::default(),
+        }
     }
 
     /// Brings everything up to date with the state; says what the views found to be missing or seen.
@@ -141,6 +157,10 @@ impl Shell {
             }
             Cmd::FocusFirst => self.focus(),
             Cmd::ClearSettings => self.settings.clear(&self.ui),
+            Cmd::Attention(wanted) => {
+                let window = self.window.os_id();
+                self.attention.want(window, *wanted);
+            }
             Cmd::ShowChat => self.chat.timeline.show_chat(&self.ui.app()),
             Cmd::ShowNewest => self.chat.timeline.show_newest(),
             Cmd::ShowNew => self.chat.timeline.show_new(&self.ui.app()),
