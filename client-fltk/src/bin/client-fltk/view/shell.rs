@@ -224,7 +224,7 @@ impl Shell {
         show(&mut self.settings.group, settings);
         show(&mut self.blank, blank);
         match page {
-            Page::Server | Page::Broken => self.server.place(0, 0, w, h),
+            Page::Server | Page::Broken => self.server.place(&self.ui, 0, 0, w, h),
             Page::Entry => {
                 let is_signup = self.ui.app().entry.is_signup;
                 self.entry.place(0, 0, w, h, is_signup);
