@@ -102,8 +102,8 @@ impl Chat {
                         input.do_callback();
                     }
                     Key::Up if input.value().is_empty() && !app::is_event_alt() => timeline.clone().focus(),
-                    Key::PageUp => timeline.clone().turn_page(&ui, -1),
-                    Key::PageDown => timeline.clone().turn_page(&ui, 1),
+                    Key::PageUp => timeline.clone().turn_page(-1),
+                    Key::PageDown => timeline.clone().turn_page(1),
                     _ => return false,
                 }
                 ui.post(Msg::Tick);

@@ -9,6 +9,7 @@ use fltk::window::Window;
 use super::attention::Attention;
 use super::chat::Chat;
 use super::entry::Entry;
+use super::field::Field;
 use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
@@ -72,19 +73,15 @@ impl Shell {
             let ui = ui.clone();
             window.resize_callback(move |_, _, _, _, _| ui.post(Msg::Tick));
         }
+        window.set_callback(|_| {
+            // Escape is no reason to close the window; its own button is.
+            if app::event() == Event::Close {
+                app::quit();
+            }
+        });
         {
             let ui = ui.clone();
-            window.set_callback(move |_| {
-                // Escape is no reason to close the window; its own button is.
-                if app::event() == Event::Close {
-                    app::quit();
-                }
-                let _ = &ui;
-            });
-        }
-        {
-            let ui = ui.clone();
-            let (search, writing, list) = (sidebar.search.clone(), chat.writing.clone(), sidebar.list.clone());
+            let (mut search, mut writing) = (sidebar.search.clone(), chat.writing.clone());
             window.super_handle_first(false);
             window.handle(move |_, event| match event {
                 // Between widgets too: who has the keyboard is looked up when all of it has happened.
@@ -92,9 +89,7 @@ impl Shell {
                     ui.post(Msg::Tick);
                     false
                 }
-                Event::KeyDown | Event::Shortcut => {
-                    shortcut(&ui, &mut search.clone(), &mut writing.clone(), &mut list.clone())
-                }
+                Event::KeyDown | Event::Shortcut => shortcut(&ui, &mut search, &mut writing),
                 _ => false,
             });
         }
@@ -243,12 +238,7 @@ impl Shell {
 }
 
 /// Keys that work wherever the keyboard is.
-fn shortcut(
-    ui: &Ui,
-    search: &mut super::field::Field,
-    writing: &mut super::field::Field,
-    _list: &mut super::list::List,
-) -> bool {
+fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Field) -> bool {
     let key = app::event_key();
     let is_main = ui.app().page() == Page::Main;
     if key == Key::Escape {

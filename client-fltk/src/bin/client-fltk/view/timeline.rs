@@ -123,9 +123,9 @@ impl Timeline {
     }
 
     /// Scrolls by that many windows.
-    pub(super) fn turn_page(&mut self, ui: &Ui, pages: i32) {
+    pub(super) fn turn_page(&mut self, pages: i32) {
         let h = self.widget.h();
-        self.state.borrow_mut().scroll(&ui.app(), (h - h / 8) * pages);
+        self.state.borrow_mut().scroll((h - h / 8) * pages);
         self.widget.redraw();
     }
 
@@ -170,7 +170,6 @@ impl Timeline {
 
 impl State {
     fn lay_out(&mut self, app: &App, w: i32, h: i32) {
-        self.frames.measure("layout", || ());
         let Some(chat) = &app.chat else {
             self.rows.clear();
             return;
@@ -308,11 +307,10 @@ impl State {
         wants
     }
 
-    fn scroll(&mut self, app: &App, by: i32) {
+    fn scroll(&mut self, by: i32) {
         let row = self.rows.iter().find(|row| row.top + row.h > 0).or(self.rows.last());
         let Some(row) = row else { return };
         self.anchor = Anchor::At(row.line, row.top - by);
-        let _ = app;
     }
 
     /// Where the thumb of the scroll bar is: its top and height.
@@ -393,7 +391,7 @@ fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui
                 app::MouseWheel::Down => WHEEL,
                 _ => return false,
             };
-            state.borrow_mut().scroll(&ui.app(), by);
+            state.borrow_mut().scroll(by);
             ui.post(Msg::Tick);
             true
         }
@@ -567,8 +565,8 @@ fn key(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, widget: &mut Widg
     match app::event_key() {
         // To another conversation, wherever the keyboard is.
         _ if app::is_event_alt() => return false,
-        Key::Up if app::is_event_shift() => state.borrow_mut().scroll(&ui.app(), -ARROW),
-        Key::Down if app::is_event_shift() => state.borrow_mut().scroll(&ui.app(), ARROW),
+        Key::Up if app::is_event_shift() => state.borrow_mut().scroll(-ARROW),
+        Key::Down if app::is_event_shift() => state.borrow_mut().scroll(ARROW),
         Key::Up => state.borrow_mut().step(&ui.app(), false, h),
         Key::Down => {
             let is_last = cursor.is_some_and(|line| {
@@ -581,8 +579,8 @@ fn key(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, widget: &mut Widg
             }
             state.borrow_mut().step(&ui.app(), true, h);
         }
-        Key::PageUp => state.borrow_mut().scroll(&ui.app(), h / 8 - h),
-        Key::PageDown => state.borrow_mut().scroll(&ui.app(), h - h / 8),
+        Key::PageUp => state.borrow_mut().scroll(h / 8 - h),
+        Key::PageDown => state.borrow_mut().scroll(h - h / 8),
         Key::Home => {
             let mut state = state.borrow_mut();
             state.anchor = Anchor::Number(1);
