@@ -1,6 +1,6 @@
 //! What the program takes from its surroundings: time and randomness enter here and nowhere else.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wire::time::Millis;
 
@@ -22,6 +22,12 @@ impl Clock {
     #[must_use]
     pub fn monotonic(self) -> Millis {
         Millis::from_ms(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How long it runs: for measuring.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Milliseconds since 1970, UTC. For display; nothing orders by it.

@@ -650,7 +650,7 @@ pub(crate) fn before_exec(command: &mut Command, calls: impl FnMut() -> io::Resu
     }
 }
 
-fn die_with_thread_of_test(command: &mut Command) {
+pub(crate) fn die_with_thread_of_test(command: &mut Command) {
     let parent = rustix::process::getpid();
     before_exec(command, move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -661,7 +661,7 @@ fn die_with_thread_of_test(command: &mut Command) {
 
 /// The kernel's parent-death signal follows the *thread* that forked. Scenarios start nodes from threads that end, so one
 /// thread that lives as long as the program does all the forking.
-mod spawner {
+pub(crate) mod spawner {
     use std::io;
     use std::process::{Child, Command};
     use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -670,7 +670,7 @@ mod spawner {
 
     type Job = Box<dyn FnOnce() + Send>;
 
-    pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
         static SPAWNER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
         let spawner = SPAWNER.get_or_init(|| {
             let (jobs, queue) = channel::<Job>();

@@ -4,6 +4,7 @@
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
 //! * [`chat_client`]: a small blocking client of our own dialect.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
+//! * [`desktop`]: a screen in memory, the real desktop client on it, and hands on its keyboard and mouse.
 //! * [`device`]: somebody's device, on the client library.
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
@@ -20,6 +21,7 @@ pub mod bench;
 pub mod chaos;
 pub mod chat_client;
 pub mod cluster;
+pub mod desktop;
 pub mod device;
 pub mod disk;
 pub mod legacy_client;

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::system::DESKTOP;
+
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
@@ -25,6 +27,9 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// The package and the program of the desktop client.
+const DESKTOP_CLIENT: &str = "client-fltk";
+
 /// Variables that cargo sets for what it runs, each a prefix.
 const OF_A_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
 
@@ -36,6 +41,10 @@ pub(crate) fn build_binary(binary: &str, release: bool) -> Result<PathBuf> {
     let mut command = cargo();
     // The whole workspace chooses the features of what is below, or half of it would be built again after the tests.
     command.args(["build", "--workspace", "--bin", binary, "--message-format=json-render-diagnostics"]);
+    if binary != DESKTOP_CLIENT && !DESKTOP.are_there() {
+        // Its library is then built without graphics, as a machine without a screen can.
+        command.args(["--exclude", DESKTOP_CLIENT]);
+    }
     if release {
         command.arg("--release");
     }

@@ -37,6 +37,12 @@ const VOTE_TIMEOUT: Duration = Duration::from_secs(20);
 /// For a clean stop, before the nodes are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where the nodes keep their data, unless something else is said.
+pub(crate) const DATA_DIR: &str = "samira-data";
+
+/// In there: profiles of desktop clients of this cluster.
+pub(crate) const CLIENTS_DIR: &str = "clients";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many nodes
@@ -46,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5555, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
     /// Where node i keeps its data, in nodeI/
-    #[arg(long, default_value = "samira-data")]
+    #[arg(long, default_value = DATA_DIR)]
     data_dir: PathBuf,
     /// Delete what former runs left in the data directory first
     #[arg(long)]
@@ -70,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let data_dir = std::path::absolute(&args.data_dir)?;
     if args.fresh {
-        remove_nodes(&data_dir)?;
+        remove_former(&data_dir)?;
     }
     let count = args.nodes.max(existing_nodes(&data_dir)?.into_iter().max().unwrap_or(0));
     if count > args.nodes {
@@ -112,13 +118,27 @@ fn existing_nodes(data_dir: &Path) -> Result<Vec<u16>> {
     Ok(numbers)
 }
 
-/// Removes node1/, node2/ ... and nothing else: the directory may be anybody's.
-fn remove_nodes(data_dir: &Path) -> Result<()> {
-    for number in existing_nodes(data_dir)? {
-        let path = data_dir.join(format!("node{number}"));
+/// Removes node1/, node2/ ... and the profiles of their clients, and nothing else: the directory may be anybody's.
+fn remove_former(data_dir: &Path) -> Result<()> {
+    let nodes = existing_nodes(data_dir)?.into_iter().map(|number| data_dir.join(format!("node{number}")));
+    let clients = data_dir.join(CLIENTS_DIR);
+    for path in nodes.chain(clients.exists().then_some(clients)) {
         fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(())
+}
+
+/// The client link of the cluster that runs on `data_dir`, from the first node that answers.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn client_link(data_dir: &Path) -> Result<Option<String>> {
+    let mut numbers = existing_nodes(data_dir)?;
+    numbers.sort_unstable();
+    let statuses = numbers
+        .into_iter()
+        .filter_map(|number| admin::status(&data_dir.join(format!("node{number}")), STATUS_TIMEOUT).ok());
+    Ok(statuses.map(|status| status.client_link).next())
 }
 
 /// Clients come over TCP, other nodes over UDP, on the same number.

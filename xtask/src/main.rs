@@ -5,9 +5,11 @@
 mod bench;
 mod cargo;
 mod chaos;
+mod client;
 mod cluster;
 mod coverage;
 mod fuzz;
+mod system;
 mod test;
 mod tidy;
 
@@ -26,7 +28,9 @@ struct Cli {
 enum Command {
     /// Run a local cluster with a live table; Ctrl-C stops all of it
     Cluster(cluster::Args),
-    /// Measure throughput, latency and failover of a cluster on this machine
+    /// Start the desktop client, by default against that cluster
+    Client(client::Args),
+    /// Measure the codecs, a cluster on this machine, or the desktop client
     Bench(bench::Args),
     /// Feed hostile bytes to everything that takes bytes from strangers
     Fuzz(fuzz::Args),
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Cluster(args)) => cluster::run(&args),
+        Some(Command::Client(args)) => client::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Fuzz(args)) => fuzz::run(&args),
         Some(Command::Chaos(args)) => chaos::run(&args),

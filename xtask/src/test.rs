@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root};
 use crate::coverage::{self, Coverage};
+use crate::system::{DESKTOP, MACHINES, SCREEN};
 use crate::tidy;
 
 /// The microcontroller that `wire` is built for: a Cortex-M4F, without an operating system.
@@ -76,7 +77,15 @@ pub(crate) fn set_up() -> Result<OsString> {
     for component in ["rustfmt", "clippy", "llvm-tools"] {
         rustup_add("component", component, |installed| installed.starts_with(component))?;
     }
-    namespaces()?;
+    if let Some(missing) = DESKTOP.provide()? {
+        bail!("{missing}");
+    }
+    // Without these, the tests that need them say so and are left out.
+    for needs in [&SCREEN, &MACHINES] {
+        if let Some(missing) = needs.provide()? {
+            println!("   {missing}");
+        }
+    }
     let tools = root().join("target").join("tools");
     let bin = tools.join("bin");
     let insta = bin.join("cargo-insta");
@@ -92,23 +101,6 @@ pub(crate) fn set_up() -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths: Vec<PathBuf> = std::iter::once(bin).chain(std::env::split_paths(&path)).collect();
     Ok(std::env::join_paths(paths)?)
-}
-
-/// The tests of separate machines lay cables with `ip`. Without it they say so and are left out.
-fn namespaces() -> Result<()> {
-    let runs = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output();
-        output.ok().filter(|output| output.status.success()).map(|output| output.stdout)
-    };
-    if runs("ip", &["-V"]).is_some() {
-        return Ok(());
-    }
-    let root = runs("id", &["-u"]).is_some_and(|id| id.trim_ascii() == b"0");
-    if !root || runs("apt-get", &["--version"]).is_none() {
-        println!("   the program `ip` is missing (Debian: apt-get install iproute2): separate machines are not tested");
-        return Ok(());
-    }
-    step("iproute2", Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", "iproute2"]))
 }
 
 /// Adds a target or component unless it is there.

@@ -35,6 +35,14 @@ const OWNED: &[Owned] = &[
     },
     Owned { name: "openraft", owners: &["node/src/raft"] },
     Owned {
+        name: "fltk",
+        owners: &[
+            "client-fltk/src/bin/client-fltk/view",
+            "client-fltk/src/bin/client-fltk/look",
+            "client-fltk/src/bin/client-fltk/main.rs",
+        ],
+    },
+    Owned {
         name: "rusqlite",
         owners: &[
             "node/src/storage",
@@ -79,6 +87,8 @@ const FORBIDDEN: &[Forbidden] = &[
             "HashSet",
         ],
     },
+    // What the desktop client knows and does is tested without a display.
+    Forbidden { under: "client-fltk/src/bin/client-fltk/app", names: &["fltk", "crate::view", "crate::look"] },
     Forbidden { under: "client-fltk/src/engine", names: &["crate::net", "std::net", "std::thread", "rustls"] },
 ];
 
@@ -245,6 +255,10 @@ mod tests {
         check("wire/src/x.rs", "extern crate std;", 0);
         check("wire/src/x.rs", "#[cfg(test)]\nmod tests {\n use std::vec::Vec;", 0);
         check("wire/tests/x.rs", "use std::vec::Vec;", 0);
+        check("client-fltk/src/bin/client-fltk/app/x.rs", "use crate::look::sizes;", 1);
+        // Its owner is another folder, and here it is forbidden besides.
+        check("client-fltk/src/bin/client-fltk/app/x.rs", "use fltk::app;", 2);
+        check("client-fltk/src/bin/client-fltk/view/x.rs", "use fltk::app;", 0);
     }
 
     #[test]

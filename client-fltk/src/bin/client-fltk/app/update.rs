@@ -1,0 +1,517 @@
+//! What each message changes, and what is to be done then.
+
+use client_fltk::command::{Answer, Command, Failure, Password};
+use client_fltk::model::{Delta, LinkState, Target, Write};
+use wire::chat::Code;
+use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
+
+use super::chat::PAGE;
+use super::{App, Chat, Cmd, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, words};
+
+/// Takes one message in. `now_ms`: milliseconds since 1970.
+pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
+    app.now_ms = now_ms;
+    let page = app.page();
+    let unread = app.model.unread_total();
+    let mut cmds = Vec::new();
+    match msg {
+        Msg::Started(model) => {
+            app.model = *model;
+            app.is_started = true;
+            app.server = None;
+            app.entry.is_signup = app.model.account.is_none();
+        }
+        Msg::NotStarted(why) => {
+            app.is_started = false;
+            app.server = Some(words::sentence(&why));
+            cmds.push(Cmd::FocusFirst);
+        }
+        Msg::Changed(deltas) => changed(app, &deltas),
+        Msg::Answered(of, outcome) => cmds.extend(answered(app, of, outcome)),
+        Msg::Broken(why) => app.broken = Some(words::sentence(&why)),
+        Msg::Tick => {}
+        Msg::Focus(has) => app.has_focus = has,
+        Msg::Connect(link) => {
+            app.server = Some(String::new());
+            let host = link.trim().split_once("://").map_or(link.trim(), |(_, rest)| rest);
+            host.split('#').next().unwrap_or_default().clone_into(&mut app.wanted);
+            cmds.push(Cmd::Connect(link));
+        }
+        Msg::ChangeServer => app.server = Some(String::new()),
+        Msg::Enter { username, nickname, password } => cmds.extend(enter(app, &username, nickname, &password)),
+        Msg::SwitchEntry => {
+            app.entry.is_signup = !app.entry.is_signup;
+            app.entry.error = None;
+            cmds.push(Cmd::FocusFirst);
+        }
+        Msg::Tab(tab) => {
+            app.tab = tab;
+            app.search.text.clear();
+            if tab == Tab::Settings {
+                app.settings.said = None;
+                app.settings.loss = None;
+                cmds.push(Cmd::Ask(Command::Devices, For::Devices));
+                cmds.push(Cmd::ClearSettings);
+            } else {
+                cmds.extend(search(app));
+            }
+        }
+        Msg::Search(text) => {
+            app.search.text = text;
+            cmds.extend(search(app));
+        }
+        Msg::MorePeople => {
+            let skip = app.search.people.len() as u64;
+            let serial = app.search.serial;
+            cmds.push(ask_people(app, skip, serial));
+        }
+        Msg::Open(id) => cmds.extend(open(app, id)),
+        Msg::Step(step) => {
+            let ids = app.model.newest_first();
+            let at = app.chat.as_ref().and_then(|chat| ids.iter().position(|&id| id == chat.id));
+            let next = at.map_or(Some(0), |at| at.checked_add_signed(step as isize));
+            if let Some(&id) = next.and_then(|next| ids.get(next)) {
+                cmds.extend(open(app, id));
+            }
+        }
+        Msg::OpenPerson(username) => match app.model.direct(&username).map(|found| found.id) {
+            Some(id) => cmds.extend(open(app, id)),
+            None => cmds.push(Cmd::Ask(Command::OpenConversation { username }, For::Opening)),
+        },
+        Msg::Back => back(app),
+        Msg::Reconnect => cmds.push(Cmd::Ask(Command::ConnectNow, For::Nothing)),
+        Msg::Copy(text) => cmds.push(Cmd::Copy(text)),
+        Msg::Follow(address) => cmds.push(Cmd::Follow(address)),
+        Msg::Nickname(nickname) => {
+            let nickname = nickname.trim().to_owned();
+            if nickname.is_empty() {
+                app.settings.say(Setting::Nickname, false, "A nickname is needed.");
+            } else {
+                cmds.push(setting(app, Setting::Nickname, Command::Nickname(nickname)));
+            }
+        }
+        Msg::ViewLimit(text) => match text.trim().parse::<u32>() {
+            Ok(limit) if (1..=VIEW_LIMIT_MAX).contains(&limit) => {
+                cmds.push(setting(app, Setting::ViewLimit, Command::ViewLimit(u64::from(limit))));
+            }
+            _ => app.settings.say(Setting::ViewLimit, false, format!("A number from 1 to {VIEW_LIMIT_MAX} is needed.")),
+        },
+        Msg::Password { old, new, again } => match password_trouble(&old, &new, &again) {
+            Some(trouble) => app.settings.say(Setting::Password, false, trouble),
+            None => {
+                let command = Command::ChangePassword { old: Password::of(&old), new: Password::of(&new) };
+                cmds.push(setting(app, Setting::Password, command));
+            }
+        },
+        Msg::Revoke(device) => cmds.push(Cmd::Ask(Command::Revoke { device }, For::Devices)),
+        Msg::LogOut => {
+            let waiting = app.model.outbox.values().filter(|one| one.write.is_send()).count();
+            app.question = Some(Question::LogOut(waiting));
+        }
+        Msg::DeleteAccount { password } if password.is_empty() => {
+            app.settings.say(Setting::Account, false, "The password is needed.");
+        }
+        Msg::DeleteAccount { password } => {
+            let confirm = app.settings.loss.is_some();
+            app.settings.waiting = Some(Setting::Account);
+            let command = Command::DeleteAccount { password: Password::of(&password), confirm };
+            cmds.push(Cmd::Ask(command, if confirm { For::Leaving } else { For::Loss }));
+        }
+        Msg::Theme(theme) => {
+            app.settings.theme = theme;
+            cmds.push(Cmd::Keep(theme));
+        }
+        Msg::Confirm => cmds.extend(confirm(app)),
+        msg => cmds.extend(in_chat(app, msg)),
+    }
+    if app.page() != page {
+        app.notice = None;
+        app.entry.error = None;
+        app.entry.waiting = false;
+        cmds.push(Cmd::FocusFirst);
+    }
+    watch(app, &mut cmds);
+    let arrived = page == Page::Main && app.model.unread_total() > unread;
+    if app.has_focus == app.wants_attention && (app.has_focus || arrived) {
+        app.wants_attention = !app.has_focus;
+        cmds.push(Cmd::Attention(app.wants_attention));
+    }
+    cmds
+}
+
+fn changed(app: &mut App, deltas: &[Delta]) {
+    app.model.apply_all(deltas);
+    if deltas.iter().any(|delta| matches!(delta, Delta::Wipe)) {
+        app.chat = None;
+        app.tab = Tab::Chats;
+        app.question = None;
+        app.search = super::Search::default();
+        app.settings = super::Settings { theme: app.settings.theme, ..super::Settings::default() };
+    }
+    let is_online = app.model.link.state == LinkState::Online;
+    let Some(chat) = &mut app.chat else { return };
+    if deltas.iter().any(|delta| matches!(delta, Delta::Forget)) {
+        *chat = Chat { id: chat.id, ..Chat::default() };
+    }
+    if is_online && deltas.iter().any(|delta| matches!(delta, Delta::Link(_))) {
+        chat.out_of_reach = false;
+    }
+    chat.refresh(&app.model);
+    // What comes while one looks elsewhere is new when one looks here again.
+    let me = app.model.me();
+    for delta in deltas {
+        if let Delta::Message { conversation, message, way: client_fltk::model::Way::Stream } = delta
+            && *conversation == chat.id
+            && message.sender == me
+        {
+            chat.new_from = None;
+        }
+    }
+}
+
+fn enter(app: &mut App, username: &str, nickname: String, password: &str) -> Option<Cmd> {
+    if app.entry.waiting {
+        return None;
+    }
+    let username = username.trim();
+    app.entry.error = app.entry.check(username, password);
+    if app.entry.error.is_some() {
+        return None;
+    }
+    app.entry.waiting = true;
+    let (username, password) = (username.to_owned(), Password::of(password));
+    let command = match app.entry.is_signup {
+        true => Command::SignUp { username, nickname: nickname.trim().to_owned(), password },
+        false => Command::LogIn { username, password },
+    };
+    Some(Cmd::Ask(command, For::Entry))
+}
+
+fn open(app: &mut App, id: u64) -> Vec<Cmd> {
+    if app.tab == Tab::Settings {
+        app.tab = Tab::Chats;
+    }
+    if !app.search.text.is_empty() {
+        app.search.text.clear();
+        app.search.people.clear();
+    }
+    app.question = None;
+    app.notice = None;
+    if app.chat.as_ref().is_some_and(|chat| chat.id == id) {
+        return vec![Cmd::FocusFirst];
+    }
+    let mut cmds = stop_typing(app);
+    app.model.trim(Some(id));
+    app.chat = Some(Chat::open(&app.model, id));
+    let draft = app.model.drafts.get(&id).map_or_else(String::new, |draft| draft.0.clone());
+    cmds.extend([Cmd::ShowChat, Cmd::Write(draft)]);
+    cmds
+}
+
+/// Out of what is on top: a question, the choosing, the search, the conversation.
+fn back(app: &mut App) {
+    if app.question.take().is_some() || app.notice.take().is_some() {
+    } else if app.server.is_some() && app.is_started {
+        app.server = None;
+    } else if let Some(chat) = app.chat.as_mut().filter(|chat| chat.choosing) {
+        chat.choosing = false;
+        chat.chosen.clear();
+    } else if !app.search.text.is_empty() {
+        app.search.text.clear();
+        app.search.people.clear();
+    } else if app.tab == Tab::Settings {
+        app.tab = Tab::Chats;
+    } else {
+        app.chat = None;
+    }
+}
+
+fn search(app: &mut App) -> Option<Cmd> {
+    app.search.serial += 1;
+    app.search.failure = None;
+    app.search.people.clear();
+    app.search.total = 0;
+    app.search.waiting = app.tab == Tab::People || !app.search.text.trim().is_empty();
+    let serial = app.search.serial;
+    app.search.waiting.then(|| ask_people(app, 0, serial))
+}
+
+fn ask_people(app: &App, skip: u64, serial: u64) -> Cmd {
+    let text = app.search.text.trim();
+    let pattern = match text {
+        "" => String::new(),
+        text if text.contains(['*', '?']) => text.to_owned(),
+        text => format!("*{text}*"),
+    };
+    Cmd::Ask(Command::Users { pattern, skip, limit: PEOPLE_PAGE }, For::People { serial })
+}
+
+fn setting(app: &mut App, which: Setting, command: Command) -> Cmd {
+    app.settings.waiting = Some(which);
+    app.settings.said = None;
+    Cmd::Ask(command, For::Setting(which))
+}
+
+fn password_trouble(old: &str, new: &str, again: &str) -> Option<&'static str> {
+    match () {
+        () if old.is_empty() => Some("The password you have now is needed."),
+        () if new.is_empty() => Some("A new password is needed."),
+        () if new != again => Some("The two new passwords are not the same."),
+        () => None,
+    }
+}
+
+/// What happens in the open conversation.
+fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
+    let Some(chat) = &mut app.chat else { return Vec::new() };
+    let conversation = chat.id;
+    match msg {
+        Msg::Send(text) => return send(app, &text),
+        Msg::Typed(text) => return typed(app, &text),
+        Msg::Seen(upto) => {
+            let Some(found) = app.model.conversations.get(&conversation) else { return Vec::new() };
+            let upto = upto.min(found.readable());
+            if app.has_focus && upto > found.read(app.model.me()) {
+                return vec![Cmd::Ask(Command::MarkRead { conversation, upto }, For::Nothing)];
+            }
+        }
+        Msg::Viewing { first, last } => chat.let_go(&mut app.model, first, last),
+        Msg::Need { before } if chat.asked.is_none() && !chat.out_of_reach => {
+            chat.asked = Some(before);
+            let command = Command::History { conversation, before, limit: PAGE };
+            return vec![Cmd::Ask(command, For::History { conversation, before })];
+        }
+        Msg::Next if !chat.next_asked => {
+            chat.next_asked = true;
+            return vec![Cmd::Ask(Command::Next { conversation }, For::Next(conversation))];
+        }
+        Msg::Newest => {
+            let last = app.model.conversations.get(&conversation).map_or(0, |found| found.last_number);
+            if !chat.loaded.covers(last, last) && chat.asked.is_none() {
+                chat.asked = Some(0);
+                let command = Command::History { conversation, before: 0, limit: PAGE };
+                return vec![Cmd::Ask(command, For::History { conversation, before: 0 }), Cmd::ShowNewest];
+            }
+            return vec![Cmd::ShowNewest];
+        }
+        Msg::FirstNew => return vec![Cmd::ShowNew],
+        Msg::Choose(first) => {
+            chat.choosing = true;
+            chat.chosen.extend(first);
+        }
+        Msg::Toggle(number) => {
+            chat.choosing = true;
+            if !chat.chosen.remove(&number) {
+                chat.chosen.insert(number);
+            }
+        }
+        Msg::CopyChosen => {
+            let messages = app.model.conversations.get(&conversation).map(|found| &found.messages);
+            let texts: Vec<_> = chat.chosen.iter().filter_map(|number| Some(&*messages?.get(number)?.text)).collect();
+            let text = texts.join("\n");
+            (chat.choosing, chat.chosen) = (false, Default::default());
+            return vec![Cmd::Copy(text)];
+        }
+        Msg::DeleteChosen | Msg::DeleteOne(_) => {
+            let me = app.model.me();
+            let messages = app.model.conversations.get(&conversation).map(|found| &found.messages);
+            let is_own = |number: &u64| messages.and_then(|all| all.get(number)).is_some_and(|one| one.sender == me);
+            let wanted = match msg {
+                Msg::DeleteOne(number) => vec![number],
+                _ => chat.chosen.iter().copied().collect(),
+            };
+            let own: Vec<_> = wanted.into_iter().filter(is_own).collect();
+            match own.len() {
+                0 => app.notice = Some("Only messages of your own can be deleted.".to_owned()),
+                1..=ITEMS_PER_REQUEST_MAX => app.question = Some(Question::Delete(own)),
+                _ => app.notice = Some(format!("At most {ITEMS_PER_REQUEST_MAX} messages can be deleted at once.")),
+            }
+        }
+        Msg::Clear => {
+            let last = app.model.conversations.get(&conversation).map_or(0, |found| found.last_number);
+            app.question = Some(Question::Clear(last));
+        }
+        Msg::Discard(key) => return vec![Cmd::Ask(Command::Discard { key }, For::Telling)],
+        Msg::Rewrite(key) => {
+            if let Some(Write::Send { text, .. }) = app.model.outbox.get(&key).map(|outgoing| &outgoing.write) {
+                let text = text.0.clone();
+                return vec![Cmd::Ask(Command::Discard { key }, For::Telling), Cmd::Write(text)];
+            }
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn confirm(app: &mut App) -> Vec<Cmd> {
+    let Some(question) = app.question.take() else { return Vec::new() };
+    let conversation = app.chat.as_ref().map_or(0, |chat| chat.id);
+    let command = match question {
+        Question::Delete(numbers) => {
+            if let Some(chat) = &mut app.chat {
+                (chat.choosing, chat.chosen) = (false, Default::default());
+            }
+            Command::Delete { conversation, numbers }
+        }
+        Question::Clear(upto) => Command::Clear { conversation, upto },
+        Question::LogOut(_) => return vec![Cmd::Ask(Command::LogOut, For::Telling)],
+    };
+    vec![Cmd::Ask(command, For::Telling)]
+}
+
+fn send(app: &mut App, text: &str) -> Vec<Cmd> {
+    let Some(chat) = &mut app.chat else { return Vec::new() };
+    let text = text.trim();
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let conversation = chat.id;
+    chat.new_from = None;
+    app.notice = None;
+    let mut cmds = stop_typing(app);
+    cmds.push(Cmd::Ask(Command::Send { to: Target::Conversation(conversation), text: text.into() }, For::Telling));
+    cmds.push(Cmd::Ask(Command::Draft { conversation, text: "".into() }, For::Nothing));
+    cmds.push(Cmd::Write(String::new()));
+    cmds.push(Cmd::ShowNewest);
+    cmds
+}
+
+fn typed(app: &mut App, text: &str) -> Vec<Cmd> {
+    let Some(chat) = &app.chat else { return Vec::new() };
+    let conversation = chat.id;
+    if app.model.drafts.get(&conversation).map_or("", |draft| draft) == text {
+        return Vec::new();
+    }
+    let draft = Cmd::Ask(Command::Draft { conversation, text: text.into() }, For::Nothing);
+    if text.is_empty() {
+        return std::iter::once(draft).chain(stop_typing(app)).collect();
+    }
+    if app.now_ms < app.typing_until_ms {
+        return vec![draft];
+    }
+    app.typing_until_ms = app.now_ms + TYPING_AGAIN_MS;
+    vec![draft, Cmd::Ask(Command::Typing { conversation, on: true }, For::Nothing)]
+}
+
+fn stop_typing(app: &mut App) -> Vec<Cmd> {
+    match &app.chat {
+        Some(chat) if app.typing_until_ms > 0 => {
+            app.typing_until_ms = 0;
+            vec![Cmd::Ask(Command::Typing { conversation: chat.id, on: false }, For::Nothing)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whose presence is told: everybody one has a conversation with.
+fn watch(app: &mut App, cmds: &mut Vec<Cmd>) {
+    if app.page() != Page::Main {
+        return;
+    }
+    let me = app.model.me();
+    let newest = app.model.newest_first();
+    let members = newest.iter().filter_map(|id| app.model.conversations.get(id)).flat_map(|one| one.members.keys());
+    let mut wanted: Vec<_> = members.copied().filter(|&user| user != me).take(ITEMS_PER_REQUEST_MAX).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted != app.watched {
+        app.watched.clone_from(&wanted);
+        cmds.push(Cmd::Ask(Command::Watch(wanted), For::Nothing));
+    }
+}
+
+fn answered(app: &mut App, of: For, outcome: Result<Answer, Failure>) -> Vec<Cmd> {
+    match (of, outcome) {
+        (For::Nothing, _) | (For::Telling, Ok(_)) | (For::Entry, Ok(_)) => {}
+        (For::Entry, Err(failure)) => app.entry.refused(&failure),
+        (For::Opening, Ok(Answer::Opened(id))) => return open(app, id),
+        (For::History { conversation, before }, outcome) => history(app, conversation, before, outcome),
+        (For::Next(conversation), outcome) => {
+            if let Some(chat) = app.chat.as_mut().filter(|chat| chat.id == conversation) {
+                chat.next_asked = false;
+                chat.refresh(&app.model);
+            }
+            if let Err(failure) = outcome {
+                app.notice = Some(words::failure(&failure));
+            }
+        }
+        (For::People { serial }, outcome) if serial == app.search.serial => {
+            app.search.waiting = false;
+            match outcome {
+                Ok(Answer::People { people, total, .. }) => {
+                    app.search.people.extend(people);
+                    app.search.total = total;
+                }
+                Ok(_) => {}
+                Err(failure) => app.search.failure = Some(words::failure(&failure)),
+            }
+        }
+        (For::People { .. }, _) => {}
+        (For::Setting(setting), Ok(_)) => {
+            app.settings.say(
+                setting,
+                true,
+                match setting {
+                    Setting::Password => "Changed. Other devices have to log in again.",
+                    _ => "Saved.",
+                },
+            );
+            if setting == Setting::Password {
+                return vec![Cmd::ClearSettings, Cmd::Ask(Command::Devices, For::Devices)];
+            }
+        }
+        (For::Setting(setting), Err(failure)) => app.settings.say(setting, false, refusal(&failure)),
+        (For::Devices, Ok(Answer::Devices(devices))) => app.settings.devices = devices,
+        (For::Devices, Ok(_)) => return vec![Cmd::Ask(Command::Devices, For::Devices)],
+        // The page shows that nothing is known.
+        (For::Devices, Err(_)) => {}
+        (For::Loss, Ok(Answer::Count(loss))) => {
+            app.settings.waiting = None;
+            app.settings.said = None;
+            app.settings.loss = Some(loss);
+        }
+        (For::Loss | For::Leaving, Err(failure)) => app.settings.say(Setting::Account, false, refusal(&failure)),
+        (For::Loss | For::Leaving, Ok(_)) => app.settings.waiting = None,
+        (For::Telling | For::Opening, Err(failure)) => app.notice = notice(&failure),
+        (For::Opening, Ok(_)) => {}
+    }
+    Vec::new()
+}
+
+/// A refusal under a field.
+fn refusal(failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(refusal) if refusal.code == Code::WrongPassword => "The password is wrong.".to_owned(),
+        failure => words::failure(failure),
+    }
+}
+
+/// A failure that belongs to no field. A message that is refused is seen where it stands.
+fn notice(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Refused(refusal) if refusal.code == Code::PeerGone => {
+            Some("They have deleted their account and get no more messages.".to_owned())
+        }
+        failure => Some(words::failure(failure)),
+    }
+}
+
+fn history(app: &mut App, conversation: u64, before: u64, outcome: Result<Answer, Failure>) {
+    let Some(chat) = app.chat.as_mut().filter(|chat| chat.id == conversation) else { return };
+    chat.asked = None;
+    let Some(found) = app.model.conversations.get(&conversation) else { return };
+    match outcome {
+        Ok(Answer::Messages { messages, more, stale, .. }) => {
+            let numbers: Vec<_> = messages.iter().map(|message| message.number).collect();
+            if stale && !found.spans.covers(numbers.iter().copied().min().unwrap_or(before), before.saturating_sub(1)) {
+                // What is here, with holes; a server would know more.
+                chat.out_of_reach = true;
+                numbers.iter().for_each(|&number| chat.loaded.add(number, number));
+            } else {
+                chat.arrived(found, before, &numbers, more);
+            }
+        }
+        Ok(_) => {}
+        Err(_) => chat.out_of_reach = true,
+    }
+}

@@ -1,0 +1,58 @@
+//! How long frames take, for `cargo xtask bench client`. Nothing is measured unless it is asked for.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use client_fltk::env::Clock;
+
+/// What was measured, by name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Frames(Option<Rc<RefCell<Measured>>>);
+
+#[derive(Debug)]
+struct Measured {
+    clock: Clock,
+    frames: Vec<(&'static str, Duration)>,
+}
+
+/// Frames that are kept; later ones are not measured.
+const FRAMES_MAX: usize = 1_000_000;
+
+impl Frames {
+    /// Measures from now on.
+    pub(crate) fn measured() -> Self {
+        Self(Some(Rc::new(RefCell::new(Measured { clock: Clock::start(), frames: Vec::new() }))))
+    }
+
+    /// Runs something, and keeps how long it took.
+    pub(crate) fn measure<T>(&self, what: &'static str, run: impl FnOnce() -> T) -> T {
+        let Some(measured) = &self.0 else { return run() };
+        let clock = measured.borrow().clock;
+        let begin = clock.elapsed();
+        let result = run();
+        let took = clock.elapsed() - begin;
+        let mut measured = measured.borrow_mut();
+        if measured.frames.len() < FRAMES_MAX {
+            measured.frames.push((what, took));
+        }
+        result
+    }
+
+    /// What was measured: of each kind how many, the median and the longest, as JSON.
+    pub(crate) fn report(&self) -> Option<String> {
+        let measured = self.0.as_ref()?.borrow();
+        let mut kinds: Vec<_> = measured.frames.iter().map(|(what, _)| *what).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let of = |kind: &str| {
+            let mut times: Vec<_> =
+                measured.frames.iter().filter(|(what, _)| *what == kind).map(|(_, took)| took.as_micros()).collect();
+            times.sort_unstable();
+            let (middle, last) = (times[times.len() / 2], times[times.len() - 1]);
+            serde_json::json!({ "frames": times.len(), "median_us": middle as u64, "longest_us": last as u64 })
+        };
+        let report: serde_json::Map<_, _> = kinds.into_iter().map(|kind| (kind.to_owned(), of(kind))).collect();
+        Some(serde_json::Value::Object(report).to_string())
+    }
+}

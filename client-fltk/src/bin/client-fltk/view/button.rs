@@ -1,0 +1,155 @@
+//! Buttons.
+
+use std::ops::{Deref, DerefMut};
+
+use fltk::app;
+use fltk::button;
+use fltk::draw;
+use fltk::enums::{Cursor, Event, FrameType, Key};
+use fltk::prelude::*;
+
+use super::Ui;
+use crate::app::Msg;
+use crate::look::paint::{self, BOLD, PLAIN, Rect};
+use crate::look::sizes;
+
+/// How a button looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// The one thing to do here.
+    Primary,
+    /// Destroys something.
+    Danger,
+    /// Another thing to do.
+    Plain,
+    /// Words in a bar.
+    Quiet,
+    /// Words that lead elsewhere.
+    Link,
+    /// One of a row of places; with the one that is shown.
+    Tab,
+}
+
+/// A button; it is pressed by the mouse, by Space and by Enter.
+#[derive(Clone)]
+pub(super) struct Button(button::Button);
+
+impl Button {
+    /// `pressed` says what that means.
+    pub(super) fn new(ui: &Ui, style: Style, label: &str, pressed: impl Fn() -> Msg + 'static) -> Self {
+        let mut button = button::Button::new(0, 0, 0, 0, None).with_label(label);
+        button.set_frame(FrameType::NoBox);
+        let drawn = ui.clone();
+        button.super_draw(false);
+        button.draw(move |button| draw(button, style, &drawn));
+        let posted = ui.clone();
+        button.set_callback(move |_| posted.post(pressed()));
+        button.super_handle_first(false);
+        button.handle(move |button, event| match event {
+            Event::Enter => {
+                draw::set_cursor(Cursor::Hand);
+                button.redraw();
+                true
+            }
+            Event::Leave => {
+                draw::set_cursor(Cursor::Default);
+                button.redraw();
+                true
+            }
+            Event::KeyDown if matches!(app::event_key(), Key::Enter | Key::KPEnter) && button.has_focus() => {
+                button.do_callback();
+                true
+            }
+            _ => false,
+        });
+        Self(button)
+    }
+
+    /// Changes the words, if they are others.
+    pub(super) fn say(&mut self, label: &str) {
+        if self.0.label() != label {
+            self.0.set_label(label);
+            self.0.redraw();
+        }
+    }
+
+    /// Whether it can be pressed.
+    pub(super) fn enable(&mut self, enabled: bool) {
+        if enabled != self.0.active() {
+            if enabled {
+                self.0.activate()
+            } else {
+                self.0.deactivate()
+            }
+            self.0.redraw();
+        }
+    }
+
+    /// How wide it wants to be.
+    pub(super) fn wanted(&self) -> i32 {
+        BOLD.width(&self.0.label()).ceil() as i32 + 36
+    }
+}
+
+impl Deref for Button {
+    type Target = button::Button;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Button {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+fn draw(button: &mut button::Button, style: Style, ui: &Ui) {
+    let palette = ui.palette();
+    let rect = Rect::new(button.x(), button.y(), button.w(), button.h());
+    let hover = app::belowmouse::<button::Button>().is_some_and(|below| below.is_same(button)) && button.active();
+    let label = button.label();
+    let active = button.active_r();
+    match style {
+        Style::Primary | Style::Danger => {
+            let ground = match style {
+                Style::Danger => palette.danger_fill,
+                _ if hover => palette.accent_hover,
+                _ => palette.accent_fill,
+            };
+            if active {
+                paint::rounded(rect, sizes::FIELD_RADIUS, ground);
+                paint::centered(&label, rect, BOLD, palette.on_fill);
+            } else {
+                paint::rounded(rect, sizes::FIELD_RADIUS, palette.raised);
+                paint::centered(&label, rect, BOLD, palette.text_dim);
+            }
+        }
+        Style::Plain => {
+            paint::rounded(rect, sizes::FIELD_RADIUS, if hover { palette.selected } else { palette.raised });
+            paint::rounded_line(rect, sizes::FIELD_RADIUS, 1, palette.line);
+            paint::centered(&label, rect, PLAIN, if active { palette.text } else { palette.text_dim });
+        }
+        Style::Quiet => paint::centered(&label, rect, PLAIN, if hover { palette.text } else { palette.text_dim }),
+        Style::Link => {
+            let face = if hover { BOLD } else { PLAIN };
+            paint::centered(&label, rect, face, palette.accent);
+        }
+        Style::Tab => {
+            let chosen = button.value();
+            if chosen {
+                paint::fill(Rect::new(rect.x, rect.y, rect.w, 2), palette.accent);
+            }
+            paint::centered(&label, rect, PLAIN, if chosen || hover { palette.text } else { palette.text_dim });
+        }
+    }
+    if button.has_focus() {
+        paint::rounded_line(
+            rect.inset(2),
+            sizes::FIELD_RADIUS,
+            1,
+            if style == Style::Primary { palette.on_fill } else { palette.accent },
+        );
+    }
+}

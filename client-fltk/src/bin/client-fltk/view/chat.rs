@@ -1,0 +1,342 @@
+//! The open conversation: its head, the banner, the messages, and the writing field, in whose place stands whatever has
+//! to be confirmed.
+
+use fltk::app;
+use fltk::enums::{Event, FrameType, Key, Shortcut};
+use fltk::group::Group;
+use fltk::menu::{MenuButton, MenuFlag};
+use fltk::prelude::*;
+use fltk::widget::Widget;
+
+use super::button::{Button, Style};
+use super::field::{Field, Kind};
+use super::timeline::Timeline;
+use super::{Ui, show};
+use crate::app::{App, Msg, words};
+use crate::frames::Frames;
+use crate::look::paint::{self, BOLD, PLAIN, Rect, SMALL};
+use crate::look::sizes;
+
+/// The bar at the bottom, with a writing field of one line.
+const FOOT: i32 = 72;
+
+/// The writing field grows up to so many lines.
+const LINES_MAX: i32 = 7;
+
+/// The line above the writing field on which somebody types.
+const TYPING: i32 = 24;
+
+pub(super) struct Chat {
+    pub(super) group: Group,
+    head: Widget,
+    back: Button,
+    select: Button,
+    copy: Button,
+    delete: Button,
+    cancel_choosing: Button,
+    more: Button,
+    menu: MenuButton,
+    banner: Widget,
+    reconnect: Button,
+    pub(super) timeline: Timeline,
+    to_new: Button,
+    to_newest: Button,
+    typing: Widget,
+    foot: Widget,
+    pub(super) writing: Field,
+    send: Button,
+    confirm: Button,
+    cancel: Button,
+    place: Rect,
+    is_narrow: bool,
+}
+
+impl Chat {
+    pub(super) fn new(ui: &Ui, frames: Frames) -> Self {
+        let mut group = Group::new(0, 0, 0, 0, None);
+        group.set_frame(FrameType::NoBox);
+        let canvas = |draw: fn(&Widget, &Ui)| {
+            let mut widget = Widget::new(0, 0, 0, 0, None);
+            let ui = ui.clone();
+            widget.draw(move |widget| draw(widget, &ui));
+            widget
+        };
+        let head = canvas(draw_head);
+        let back = Button::new(ui, Style::Link, "‹ Back", || Msg::Back);
+        let select = Button::new(ui, Style::Quiet, "Select", || Msg::Choose(None));
+        let copy = Button::new(ui, Style::Quiet, "Copy", || Msg::CopyChosen);
+        let delete = Button::new(ui, Style::Quiet, "Delete…", || Msg::DeleteChosen);
+        let cancel_choosing = Button::new(ui, Style::Link, "Cancel", || Msg::Back);
+        let menu = super::menu();
+        let mut more = Button::new(ui, Style::Quiet, "···", || Msg::Tick);
+        {
+            let (ui, menu) = (ui.clone(), menu.clone());
+            more.set_callback(move |_| show_menu(&ui, &menu));
+        }
+        let banner = canvas(draw_banner);
+        let reconnect = Button::new(ui, Style::Link, "Try now", || Msg::Reconnect);
+        let timeline = Timeline::new(ui, frames);
+        let to_new = Button::new(ui, Style::Plain, "↑ First new", || Msg::FirstNew);
+        let to_newest = Button::new(ui, Style::Plain, "↓ Newest", || Msg::Newest);
+        let typing = canvas(draw_typing);
+        let foot = canvas(draw_foot);
+        let mut writing = Field::new(ui, Kind::Message, "");
+        {
+            let ui = ui.clone();
+            writing.on_change(move |text| ui.post(Msg::Typed(text)));
+        }
+        let sent = {
+            let writing = writing.clone();
+            move || Msg::Send(writing.value())
+        };
+        {
+            let (ui, sent, timeline) = (ui.clone(), sent.clone(), timeline.clone());
+            writing.on_event(move |input, event| {
+                if event != Event::KeyDown {
+                    return false;
+                }
+                match app::event_key() {
+                    Key::Enter | Key::KPEnter if !app::is_event_shift() => ui.post(sent()),
+                    Key::Enter | Key::KPEnter => {
+                        let _ = input.insert("\n");
+                        input.do_callback();
+                    }
+                    Key::Up if input.value().is_empty() && !app::is_event_alt() => timeline.clone().focus(),
+                    Key::PageUp => timeline.clone().turn_page(-1),
+                    Key::PageDown => timeline.clone().turn_page(1),
+                    _ => return false,
+                }
+                ui.post(Msg::Tick);
+                true
+            });
+        }
+        let send = Button::new(ui, Style::Primary, "Send", sent);
+        let confirm = Button::new(ui, Style::Danger, "", || Msg::Confirm);
+        let cancel = Button::new(ui, Style::Plain, "Cancel", || Msg::Back);
+        group.end();
+        group.resizable(&Widget::default());
+        Self {
+            group,
+            head,
+            back,
+            select,
+            copy,
+            delete,
+            cancel_choosing,
+            more,
+            menu,
+            banner,
+            reconnect,
+            timeline,
+            to_new,
+            to_newest,
+            typing,
+            foot,
+            writing,
+            send,
+            confirm,
+            cancel,
+            place: Rect::default(),
+            is_narrow: false,
+        }
+    }
+
+    pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32, is_narrow: bool) {
+        self.place = Rect::new(x, y, w, h);
+        self.is_narrow = is_narrow;
+        self.group.widget_resize(x, y, w, h);
+    }
+
+    pub(super) fn sync(&mut self, ui: &Ui) -> Vec<Msg> {
+        let palette = ui.palette();
+        self.writing.sync(ui, false);
+        self.menu.set_color(palette.raised.into());
+        self.menu.set_text_color(palette.text.into());
+        self.menu.set_selection_color(palette.accent_fill.into());
+        {
+            let app = ui.app();
+            self.arrange(&app);
+        }
+        for canvas in [&mut self.head, &mut self.banner, &mut self.typing, &mut self.foot] {
+            canvas.redraw();
+        }
+        let msgs = self.timeline.sync(ui);
+        let app = ui.app();
+        let newest = !self.timeline.is_at_newest() && app.chat.is_some();
+        let unread = app.chat.as_ref().map_or(0, |chat| app.model.unread(chat.id));
+        self.to_newest.say(&match unread {
+            0 => "↓ Newest".to_owned(),
+            unread => format!("↓ {unread} new"),
+        });
+        show(&mut *self.to_newest, newest);
+        let above = self.timeline.new_is_above(&app);
+        show(&mut *self.to_new, above);
+        msgs
+    }
+
+    /// Everything in its place, as the state wants it.
+    fn arrange(&mut self, app: &App) {
+        let Rect { x, y, w, h } = self.place;
+        let is_open = app.chat.is_some();
+        let is_choosing = app.chat.as_ref().is_some_and(|chat| chat.choosing);
+        self.head.resize(x, y, w, sizes::HEADER);
+        show(&mut *self.back, self.is_narrow);
+        self.back.resize(x + 8, y + 12, 64, 36);
+        let mut right = x + w - 16;
+        let mut bar = |button: &mut Button, shown: bool, width: i32| {
+            if shown {
+                right -= width;
+                button.resize(right, y + 14, width, 32);
+            }
+            show(&mut **button, shown);
+        };
+        bar(&mut self.more, is_open && !is_choosing, 40);
+        bar(&mut self.select, is_open && !is_choosing, 64);
+        bar(&mut self.cancel_choosing, is_choosing, 70);
+        bar(&mut self.delete, is_choosing, 76);
+        bar(&mut self.copy, is_choosing, 60);
+        let mut top = y + sizes::HEADER;
+        let banner = words::banner(&app.model.link, app.now_ms);
+        let offers = matches!(app.model.link.state, client_fltk::model::LinkState::Offline { .. });
+        if banner.is_some() {
+            self.banner.resize(x, top, w, sizes::BANNER);
+            self.reconnect.resize(x + w - 96, top, 80, sizes::BANNER);
+            top += sizes::BANNER;
+        }
+        show(&mut self.banner, banner.is_some());
+        show(&mut *self.reconnect, banner.is_some() && offers);
+        let lines = self.writing_lines(w);
+        let foot = if is_open { FOOT + (lines - 1) * (sizes::LINE - 2) } else { 0 };
+        self.foot.resize(x, y + h - foot, w, foot);
+        let question = app.question.as_ref().filter(|question| question.is_of_chat());
+        let is_asking = question.is_some() && is_open;
+        self.typing.resize(x, y + h - foot - TYPING, w, if is_open { TYPING } else { 0 });
+        self.timeline.place(x, top, w, (y + h - foot - if is_open { TYPING } else { 0 } - top).max(0));
+        let pill = 110;
+        self.to_newest.resize(x + w - pill - 24, y + h - foot - TYPING - 40, pill, 32);
+        self.to_new.resize(x + (w - pill) / 2, top + 10, pill, 32);
+        let send = self.send.wanted().max(70);
+        let field = Rect::new(x + 20, y + h - foot + 13, w - 40 - send - 10, foot - 26);
+        self.writing.place(field.x, field.y, field.w, field.h);
+        self.send.resize(x + w - 20 - send, y + h - 13 - 46, send, 46);
+        let peer = app.chat.as_ref().and_then(|chat| app.peer(chat.id));
+        let gone = peer.is_some_and(|person| person.gone);
+        let title = app.chat.as_ref().map_or_else(String::new, |chat| app.model.title(chat.id));
+        self.writing.hint(&match (gone, title.as_str()) {
+            (true, _) => "This account was deleted; nobody would get a message".to_owned(),
+            (false, "Notes") => "Write a note".to_owned(),
+            (false, title) => format!("Write to {title}"),
+        });
+        self.writing.shown(is_open && !is_asking);
+        self.writing.enable(!gone);
+        self.send.enable(!gone);
+        show(&mut *self.send, is_open && !is_asking);
+        if let Some(question) = question {
+            self.confirm.say(question.words().1);
+        }
+        let confirm = self.confirm.wanted().max(90);
+        self.confirm.resize(x + w - 20 - confirm, y + h - 13 - 46, confirm, 46);
+        self.cancel.resize(x + w - 30 - confirm - 90, y + h - 13 - 46, 90, 46);
+        let was_asking = self.confirm.visible();
+        show(&mut *self.confirm, is_asking);
+        show(&mut *self.cancel, is_asking);
+        if is_asking && !was_asking {
+            let _ = self.confirm.take_focus();
+        } else if was_asking && !is_asking && is_open {
+            self.writing.focus();
+        }
+        show(&mut self.foot, is_open);
+    }
+
+    fn writing_lines(&self, w: i32) -> i32 {
+        let text = self.writing.value();
+        if text.is_empty() {
+            return 1;
+        }
+        let width = f64::from((w - 170).max(80));
+        let block = crate::look::text::lay_out(&text, width, |text| PLAIN.width(text));
+        i32::try_from(block.lines.len()).unwrap_or(LINES_MAX).clamp(1, LINES_MAX)
+    }
+
+    /// Puts text into the writing field, and the keyboard there.
+    pub(super) fn write(&mut self, text: &str) {
+        self.writing.set_value(text);
+        self.writing.focus();
+    }
+}
+
+/// What can be done with the conversation.
+fn show_menu(ui: &Ui, menu: &MenuButton) {
+    let mut menu = menu.clone();
+    menu.clear();
+    let mut add = |label: &str, msg: fn() -> Msg| {
+        let ui = ui.clone();
+        menu.add(&format!("  {label}    "), Shortcut::None, MenuFlag::Normal, move |_| ui.post(msg()));
+    };
+    add("Jump to newest", || Msg::Newest);
+    add("Empty this conversation…", || Msg::Clear);
+    menu.popup();
+}
+
+fn draw_head(head: &Widget, ui: &Ui) {
+    let (app, palette) = (ui.app(), ui.palette());
+    let rect = Rect::new(head.x(), head.y(), head.w(), head.h());
+    paint::fill(rect, palette.surface);
+    paint::horizontal(rect.x, rect.y + rect.h - 1, rect.w, palette.line);
+    let Some(chat) = &app.chat else { return };
+    let is_narrow = head.window().is_some_and(|window| window.w() < sizes::WIDE);
+    let left = rect.x + if is_narrow { 76 } else { 20 };
+    if chat.choosing {
+        let words = match chat.chosen.len() {
+            0 => "Choose messages".to_owned(),
+            chosen => format!("{} chosen", words::count(chosen as u64, "message")),
+        };
+        paint::line(&words, Rect::new(left, rect.y, rect.w - 250, rect.h), BOLD, palette.text);
+        return;
+    }
+    let peer = app.peer(chat.id);
+    let title = app.model.title(chat.id);
+    let name = peer.map_or(title.as_str(), |person| person.username.as_str());
+    paint::avatar(name, peer.is_some_and(|person| person.gone), left, rect.y + 12, palette);
+    let text = Rect::new(left + 48, rect.y + 10, rect.x + rect.w - left - 48 - 140, 20);
+    paint::line(&title, text, BOLD, palette.text);
+    let under = match (peer, app.presence(chat.id)) {
+        (Some(person), presence) if person.nickname != person.username && !person.gone => {
+            format!("@{} · {presence}", person.username)
+        }
+        (_, presence) => presence,
+    };
+    paint::line(&under, Rect { y: text.y + 20, ..text }, SMALL, palette.text_dim);
+}
+
+fn draw_banner(banner: &Widget, ui: &Ui) {
+    let (app, palette) = (ui.app(), ui.palette());
+    let rect = Rect::new(banner.x(), banner.y(), banner.w(), banner.h());
+    paint::fill(rect, palette.warning);
+    if let Some(words) = words::banner(&app.model.link, app.now_ms) {
+        paint::line(&words, Rect::new(rect.x + 20, rect.y, rect.w - 130, rect.h), SMALL, palette.warning_text);
+    }
+}
+
+fn draw_typing(line: &Widget, ui: &Ui) {
+    let (app, palette) = (ui.app(), ui.palette());
+    let rect = Rect::new(line.x(), line.y(), line.w(), line.h());
+    paint::fill(rect, palette.surface);
+    let Some(chat) = &app.chat else { return };
+    let text = Rect::new(rect.x + 20, rect.y, rect.w - 40, rect.h);
+    if let Some(notice) = &app.notice {
+        paint::line(notice, text, SMALL, palette.danger_text);
+    } else if let Some(typing) = app.typing(chat.id) {
+        paint::line(&typing, text, SMALL, palette.text_dim);
+    }
+}
+
+fn draw_foot(foot: &Widget, ui: &Ui) {
+    let (app, palette) = (ui.app(), ui.palette());
+    let rect = Rect::new(foot.x(), foot.y(), foot.w(), foot.h());
+    paint::fill(rect, palette.surface);
+    paint::horizontal(rect.x, rect.y, rect.w, palette.line);
+    if let Some(question) = app.question.as_ref().filter(|question| question.is_of_chat()) {
+        paint::line(&question.words().0, Rect::new(rect.x + 20, rect.y, rect.w - 250, rect.h), PLAIN, palette.text);
+    }
+}

@@ -1,0 +1,181 @@
+//! Fields to write into.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use fltk::app;
+use fltk::enums::{Event, FrameType, Key};
+use fltk::group::Group;
+use fltk::input::{Input, InputType};
+use fltk::prelude::*;
+
+use super::{Ui, show};
+use crate::app::Msg;
+use crate::look::paint::{self, PLAIN, Rect};
+use crate::look::sizes;
+
+/// What is written into a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Line,
+    Secret,
+    /// A message: several lines.
+    Message,
+}
+
+/// Between the edge of a field and its text.
+const INSET_X: i32 = 10;
+const INSET_Y: i32 = 4;
+/// The same for a field of several lines, where text begins at the top.
+const INSET_LINES: i32 = 12;
+
+/// A field: a rounded box with an input in it.
+#[derive(Clone)]
+pub(super) struct Field {
+    group: Group,
+    pub(super) input: Input,
+    hint: Rc<std::cell::RefCell<String>>,
+    is_wrong: Rc<Cell<bool>>,
+    inset_y: i32,
+}
+
+impl Field {
+    /// `hint` is shown while nothing is in it.
+    pub(super) fn new(ui: &Ui, kind: Kind, hint: &str) -> Self {
+        let mut group = Group::new(0, 0, 0, 0, None);
+        group.set_frame(FrameType::NoBox);
+        let mut input = Input::new(0, 0, 0, 0, None);
+        input.set_type(match kind {
+            Kind::Line => InputType::Normal,
+            Kind::Secret => InputType::Secret,
+            Kind::Message => InputType::Multiline,
+        });
+        input.set_wrap(kind == Kind::Message);
+        input.set_tab_nav(true);
+        input.set_frame(FrameType::FlatBox);
+        input.set_text_size(sizes::TEXT);
+        input.set_maximum_size(match kind {
+            Kind::Message => i32::try_from(wire::limits::MESSAGE_TEXT_BYTES_MAX).unwrap_or(i32::MAX),
+            _ => 1024,
+        });
+        group.end();
+        let hint = Rc::new(std::cell::RefCell::new(hint.to_owned()));
+        let is_wrong = Rc::new(Cell::new(false));
+        group.super_draw_first(false);
+        {
+            let (ui, input, is_wrong) = (ui.clone(), input.clone(), Rc::clone(&is_wrong));
+            group.draw(move |group| {
+                let palette = ui.palette();
+                let rect = Rect::new(group.x(), group.y(), group.w(), group.h());
+                let edge = match () {
+                    () if is_wrong.get() => palette.danger,
+                    () if input.has_focus() => palette.accent,
+                    () => palette.line,
+                };
+                paint::rounded(rect, sizes::FIELD_RADIUS, palette.raised);
+                paint::rounded_line(rect, sizes::FIELD_RADIUS, 1, edge);
+            });
+        }
+        {
+            let (ui, hint) = (ui.clone(), Rc::clone(&hint));
+            input.draw(move |input| {
+                if input.value().is_empty() {
+                    let rect = Rect::new(input.x() + 3, input.y(), input.w() - 6, input.h().min(sizes::FIELD));
+                    paint::line(&hint.borrow(), rect, PLAIN, ui.palette().text_dim);
+                }
+            });
+        }
+        let inset_y = if kind == Kind::Message { INSET_LINES } else { INSET_Y };
+        let mut field = Self { group, input, hint, is_wrong, inset_y };
+        field.on_event(|_, _| false);
+        field
+    }
+
+    /// `handle` sees events before the field itself; it says whether nothing else is to be done.
+    pub(super) fn on_event(&mut self, handle: impl Fn(&mut Input, Event) -> bool + 'static) {
+        let mut group = self.group.clone();
+        self.input.super_handle_first(false);
+        self.input.handle(move |input, event| {
+            if matches!(event, Event::Focus | Event::Unfocus) {
+                group.redraw();
+            }
+            handle(input, event)
+        });
+    }
+
+    /// Enter sends what `pressed` makes.
+    pub(super) fn on_enter(&mut self, ui: &Ui, pressed: impl Fn() -> Msg + 'static) {
+        let ui = ui.clone();
+        self.on_event(move |_, event| {
+            let is_enter = event == Event::KeyDown && matches!(app::event_key(), Key::Enter | Key::KPEnter);
+            if is_enter {
+                ui.post(pressed());
+            }
+            is_enter
+        });
+    }
+
+    /// Tells of every change.
+    pub(super) fn on_change(&mut self, changed: impl Fn(String) + 'static) {
+        self.input.set_trigger(fltk::enums::CallbackTrigger::Changed);
+        self.input.set_callback(move |input| changed(input.value()));
+    }
+
+    pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32) {
+        self.group.widget_resize(x, y, w, h);
+        self.input.resize(x + INSET_X, y + self.inset_y, w - 2 * INSET_X, h - 2 * self.inset_y);
+    }
+
+    /// Brings the colours up to date, and whether something is wrong with it.
+    pub(super) fn sync(&mut self, ui: &Ui, is_wrong: bool) {
+        let palette = ui.palette();
+        if self.input.text_color() != palette.text.into() || self.input.color() != palette.raised.into() {
+            self.input.set_color(palette.raised.into());
+            self.input.set_text_color(palette.text.into());
+            self.input.set_cursor_color(palette.text.into());
+            self.input.set_selection_color(palette.accent_fill.into());
+            self.group.redraw();
+        }
+        if self.is_wrong.replace(is_wrong) != is_wrong {
+            self.group.redraw();
+        }
+    }
+
+    pub(super) fn hint(&mut self, hint: &str) {
+        if *self.hint.borrow() != hint {
+            hint.clone_into(&mut self.hint.borrow_mut());
+            self.input.redraw();
+        }
+    }
+
+    pub(super) fn value(&self) -> String {
+        self.input.value()
+    }
+
+    pub(super) fn set_value(&mut self, value: &str) {
+        if self.input.value() != value {
+            self.input.set_value(value);
+            let _ = self.input.set_position(i32::try_from(value.len()).unwrap_or(i32::MAX));
+            self.group.redraw();
+        }
+    }
+
+    pub(super) fn focus(&mut self) {
+        let _ = self.input.take_focus();
+    }
+
+    pub(super) fn enable(&mut self, enabled: bool) {
+        if enabled != self.group.active() {
+            if enabled {
+                self.group.activate()
+            } else {
+                self.group.deactivate()
+            }
+            self.group.redraw();
+        }
+    }
+
+    pub(super) fn shown(&mut self, shown: bool) {
+        show(&mut self.group, shown);
+    }
+}

@@ -1,0 +1,333 @@
+//! The settings page.
+
+use fltk::enums::FrameType;
+use fltk::group::{Group, Scroll, ScrollType};
+use fltk::prelude::*;
+use fltk::widget::Widget;
+
+use super::button::{Button, Style};
+use super::field::{Field, Kind};
+use super::{Ui, show};
+use crate::app::{App, Msg, Question, Setting, Theme, words};
+use crate::look::paint::{self, BOLD, Face, PLAIN, Rect, SMALL};
+use crate::look::{Palette, sizes};
+
+/// How wide the page is at most.
+const WIDTH: i32 = 440;
+
+/// One turn of the wheel, pixels.
+const WHEEL: i32 = 60;
+
+/// Devices that are listed; the node tells no more.
+const DEVICES_MAX: usize = wire::limits::DEVICE_LIST_ITEMS_MAX;
+
+/// A section: its name, what it explains, and how high its fields are.
+const SECTION_HEAD: i32 = 52;
+const FIELD: i32 = sizes::FIELD;
+const UNDER: i32 = 24;
+const SPACE: i32 = 20;
+
+pub(super) struct Settings {
+    pub(super) group: Group,
+    back: Button,
+    head: Widget,
+    scroll: Scroll,
+    page: Widget,
+    nickname: Field,
+    save_nickname: Button,
+    limit: Field,
+    save_limit: Button,
+    old: Field,
+    new: Field,
+    again: Field,
+    save_password: Button,
+    revoke: Vec<Button>,
+    dark: Button,
+    light: Button,
+    log_out: Button,
+    stay: Button,
+    sure: Field,
+    delete: Button,
+    place: Rect,
+    is_narrow: bool,
+}
+
+/// Where each section begins, from the top of the page.
+struct Tops {
+    nickname: i32,
+    limit: i32,
+    password: i32,
+    devices: i32,
+    theme: i32,
+    log_out: i32,
+    account: i32,
+    end: i32,
+}
+
+impl Tops {
+    fn of(app: &App) -> Self {
+        let nickname = 24;
+        let limit = nickname + SECTION_HEAD + FIELD + UNDER + SPACE;
+        let password = limit + SECTION_HEAD + FIELD + UNDER + SPACE;
+        let devices = password + SECTION_HEAD + 4 * (FIELD + 8) + UNDER + SPACE;
+        let theme = devices + SECTION_HEAD + 48 * app.settings.devices.len().clamp(1, DEVICES_MAX) as i32 + SPACE;
+        let log_out = theme + 32 + FIELD + SPACE + 8;
+        let account = log_out + SECTION_HEAD + FIELD + SPACE;
+        let end = account + SECTION_HEAD + 20 + 2 * (FIELD + 8) + UNDER + 30;
+        Self { nickname, limit, password, devices, theme, log_out, account, end }
+    }
+}
+
+impl Settings {
+    pub(super) fn new(ui: &Ui) -> Self {
+        let mut group = Group::new(0, 0, 0, 0, None);
+        group.set_frame(FrameType::FlatBox);
+        let mut head = Widget::new(0, 0, 0, 0, None);
+        {
+            let ui = ui.clone();
+            head.draw(move |head| {
+                let palette = ui.palette();
+                let rect = Rect::new(head.x(), head.y(), head.w(), head.h());
+                paint::fill(rect, palette.surface);
+                paint::horizontal(rect.x, rect.y + rect.h - 1, rect.w, palette.line);
+                let left = if head.window().is_some_and(|window| window.w() < sizes::WIDE) { 76 } else { 20 };
+                let title = Face { bold: true, size: 18 };
+                paint::line("Settings", Rect::new(rect.x + left, rect.y, rect.w - left, rect.h), title, palette.text);
+            });
+        }
+        let back = Button::new(ui, Style::Link, "‹ Back", || Msg::Back);
+        let mut scroll = Scroll::new(0, 0, 0, 0, None);
+        scroll.set_type(ScrollType::Vertical);
+        scroll.set_frame(FrameType::FlatBox);
+        scroll.set_scrollbar_size(10);
+        scroll.scrollbar().set_linesize(WHEEL);
+        let mut page = Widget::new(0, 0, 0, 0, None);
+        {
+            let ui = ui.clone();
+            page.draw(move |page| draw(page, &ui));
+        }
+        let mut nickname = Field::new(ui, Kind::Line, "");
+        let saved = {
+            let nickname = nickname.clone();
+            move || Msg::Nickname(nickname.value())
+        };
+        nickname.on_enter(ui, saved.clone());
+        let save_nickname = Button::new(ui, Style::Plain, "Save", saved);
+        let mut limit = Field::new(ui, Kind::Line, "");
+        let saved = {
+            let limit = limit.clone();
+            move || Msg::ViewLimit(limit.value())
+        };
+        limit.on_enter(ui, saved.clone());
+        let save_limit = Button::new(ui, Style::Plain, "Save", saved);
+        let mut old = Field::new(ui, Kind::Secret, "The password you have now");
+        let mut new = Field::new(ui, Kind::Secret, "The new password");
+        let mut again = Field::new(ui, Kind::Secret, "The new password again");
+        let saved = {
+            let (old, new, again) = (old.clone(), new.clone(), again.clone());
+            move || Msg::Password { old: old.value(), new: new.value(), again: again.value() }
+        };
+        for field in [&mut old, &mut new, &mut again] {
+            field.on_enter(ui, saved.clone());
+        }
+        let save_password = Button::new(ui, Style::Plain, "Change password", saved);
+        let revoke = (0..DEVICES_MAX)
+            .map(|at| {
+                let state = ui.clone();
+                Button::new(ui, Style::Link, "Log out", move || {
+                    state.app().settings.devices.get(at).map_or(Msg::Tick, |device| Msg::Revoke(device.device))
+                })
+            })
+            .collect();
+        let dark = Button::new(ui, Style::Plain, "Dark", || Msg::Theme(Theme::Dark));
+        let light = Button::new(ui, Style::Plain, "Light", || Msg::Theme(Theme::Light));
+        let state = ui.clone();
+        let log_out = Button::new(ui, Style::Plain, "Log out", move || match state.app().question {
+            Some(Question::LogOut(_)) => Msg::Confirm,
+            _ => Msg::LogOut,
+        });
+        let stay = Button::new(ui, Style::Link, "Stay", || Msg::Back);
+        let mut sure = Field::new(ui, Kind::Secret, "Your password");
+        let deleted = {
+            let sure = sure.clone();
+            move || Msg::DeleteAccount { password: sure.value() }
+        };
+        sure.on_enter(ui, deleted.clone());
+        let delete = Button::new(ui, Style::Danger, "Delete account…", deleted);
+        scroll.end();
+        group.end();
+        group.resizable(&Widget::default());
+        Self {
+            group,
+            back,
+            head,
+            scroll,
+            page,
+            nickname,
+            save_nickname,
+            limit,
+            save_limit,
+            old,
+            new,
+            again,
+            save_password,
+            revoke,
+            dark,
+            light,
+            log_out,
+            stay,
+            sure,
+            delete,
+            place: Rect::default(),
+            is_narrow: false,
+        }
+    }
+
+    pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32, is_narrow: bool) {
+        self.place = Rect::new(x, y, w, h);
+        self.is_narrow = is_narrow;
+        self.group.widget_resize(x, y, w, h);
+        self.head.resize(x, y, w, sizes::HEADER);
+        self.back.resize(x + 8, y + 12, 64, 36);
+        show(&mut *self.back, is_narrow);
+    }
+
+    pub(super) fn sync(&mut self, ui: &Ui) {
+        let app = ui.app();
+        let palette = ui.palette();
+        self.group.set_color(palette.surface.into());
+        self.scroll.set_color(palette.surface.into());
+        let mut bar = self.scroll.scrollbar();
+        bar.set_frame(FrameType::FlatBox);
+        bar.set_color(palette.surface.into());
+        bar.set_slider_frame(FrameType::RFlatBox);
+        bar.set_selection_color(palette.line.into());
+        self.arrange(&app);
+        let wrong = |setting| app.settings.under(setting).is_some_and(|(done, _)| !done);
+        self.nickname.sync(ui, wrong(Setting::Nickname));
+        self.limit.sync(ui, wrong(Setting::ViewLimit));
+        for field in [&mut self.old, &mut self.new, &mut self.again] {
+            field.sync(ui, wrong(Setting::Password));
+        }
+        self.sure.sync(ui, wrong(Setting::Account));
+        for (at, button) in self.revoke.iter_mut().enumerate() {
+            let shown = app.settings.devices.get(at).is_some_and(|device| !device.own);
+            show(&mut **button, shown);
+        }
+        let is_leaving = matches!(app.question, Some(Question::LogOut(_)));
+        self.log_out.say(if is_leaving { "Yes, log out" } else { "Log out" });
+        show(&mut *self.stay, is_leaving);
+        self.delete.say(if app.settings.loss.is_some() { "Delete for good" } else { "Delete account…" });
+        self.delete.enable(app.settings.waiting != Some(Setting::Account));
+        self.save_nickname.enable(app.settings.waiting != Some(Setting::Nickname));
+        self.save_limit.enable(app.settings.waiting != Some(Setting::ViewLimit));
+        self.save_password.enable(app.settings.waiting != Some(Setting::Password));
+        self.page.redraw();
+        self.head.redraw();
+    }
+
+    fn arrange(&mut self, app: &App) {
+        let Rect { x, y, w, h } = self.place;
+        let top = y + sizes::HEADER;
+        if self.scroll.x() != x
+            || self.scroll.y() != top
+            || self.scroll.w() != w
+            || self.scroll.h() != h - sizes::HEADER
+        {
+            self.scroll.widget_resize(x, top, w, h - sizes::HEADER);
+        }
+        let tops = Tops::of(app);
+        let origin = top - self.scroll.yposition();
+        let width = WIDTH.min(w - 40);
+        let left = x + 20;
+        self.page.resize(x, origin, w - 12, tops.end);
+        let field = |top: i32| origin + top + SECTION_HEAD;
+        let button = 90;
+        let short = width - button - 10;
+        self.nickname.place(left, field(tops.nickname), short, FIELD);
+        self.save_nickname.resize(left + short + 10, field(tops.nickname), button, FIELD);
+        self.limit.place(left, field(tops.limit), short, FIELD);
+        self.save_limit.resize(left + short + 10, field(tops.limit), button, FIELD);
+        for (at, one) in [&mut self.old, &mut self.new, &mut self.again].into_iter().enumerate() {
+            one.place(left, field(tops.password) + at as i32 * (FIELD + 8), width, FIELD);
+        }
+        self.save_password.resize(left, field(tops.password) + 3 * (FIELD + 8), 170, FIELD);
+        for (at, one) in self.revoke.iter_mut().enumerate() {
+            one.resize(left + width - 80, field(tops.devices) + 48 * at as i32 + 4, 80, 32);
+        }
+        self.dark.resize(left, origin + tops.theme + 32, 90, FIELD);
+        self.light.resize(left + 100, origin + tops.theme + 32, 90, FIELD);
+        self.log_out.resize(left, field(tops.log_out), 150, FIELD);
+        self.stay.resize(left + 160, field(tops.log_out), 70, FIELD);
+        let account = field(tops.account) + 20;
+        self.sure.place(left, account, width, FIELD);
+        self.delete.resize(left, account + FIELD + UNDER, 170, FIELD);
+    }
+
+    /// Fills the fields in with what holds.
+    pub(super) fn clear(&mut self, ui: &Ui) {
+        let app = ui.app();
+        let Some(account) = &app.model.account else { return };
+        self.nickname.set_value(&account.nickname);
+        self.limit.set_value(&account.view_limit.to_string());
+        for field in [&mut self.old, &mut self.new, &mut self.again, &mut self.sure] {
+            field.set_value("");
+        }
+    }
+}
+
+fn draw(page: &Widget, ui: &Ui) {
+    let (app, palette) = (ui.app(), ui.palette());
+    let rect = Rect::new(page.x(), page.y(), page.w(), page.h());
+    paint::fill(rect, palette.surface);
+    let tops = Tops::of(&app);
+    let (left, width) = (rect.x + 20, WIDTH.min(rect.w - 28));
+    let section = |top: i32, name: &str, about: &str| {
+        paint::line(name, Rect::new(left, rect.y + top, width, 22), BOLD, palette.text);
+        paint::line(about, Rect::new(left, rect.y + top + 22, width, 20), SMALL, palette.text_dim);
+    };
+    let under = |y: i32, setting: Setting| {
+        if let Some((done, text)) = app.settings.under(setting) {
+            let rgb = if done { palette.good_text } else { palette.danger_text };
+            paint::line(text, Rect::new(left, y, width, 20), SMALL, rgb);
+        }
+    };
+    let username = app.model.account.as_ref().map_or("", |account| account.username.as_str());
+    section(tops.nickname, "Nickname", &format!("What others see. Your user name is @{username}."));
+    under(rect.y + tops.nickname + SECTION_HEAD + FIELD + 2, Setting::Nickname);
+    section(tops.limit, "Unread messages at a time", "How many are handed over at once after you were away.");
+    under(rect.y + tops.limit + SECTION_HEAD + FIELD + 2, Setting::ViewLimit);
+    section(tops.password, "Password", "Other devices have to log in again.");
+    under(rect.y + tops.password + SECTION_HEAD + 4 * (FIELD + 8), Setting::Password);
+    section(tops.devices, "Devices", "Where this account is logged in.");
+    devices(&app, Rect::new(left, rect.y + tops.devices + SECTION_HEAD, width, 0), palette);
+    paint::line("Colours", Rect::new(left, rect.y + tops.theme, width, 22), BOLD, palette.text);
+    let leaving = match &app.question {
+        Some(question @ Question::LogOut(_)) => question.words().0,
+        _ => "This device forgets everything; the servers keep it.".to_owned(),
+    };
+    section(tops.log_out, "Log out", &leaving);
+    let loss = match app.settings.loss {
+        None => "Messages that you have sent stay with those who got them.".to_owned(),
+        Some(0) => "No unread messages would be lost. This cannot be undone.".to_owned(),
+        Some(loss) => format!("{} would be lost with it. This cannot be undone.", words::count(loss, "unread message")),
+    };
+    section(tops.account, "Delete account", "Type your password first.");
+    let rgb = if app.settings.loss.is_some() { palette.danger_text } else { palette.text_dim };
+    paint::line(&loss, Rect::new(left, rect.y + tops.account + 44, width, 20), SMALL, rgb);
+    under(rect.y + tops.account + SECTION_HEAD + 20 + FIELD + 2, Setting::Account);
+}
+
+fn devices(app: &App, at: Rect, palette: &Palette) {
+    if app.settings.devices.is_empty() {
+        paint::line("Not known without a connection.", Rect { h: 40, ..at }, PLAIN, palette.text_dim);
+    }
+    for (row, device) in app.settings.devices.iter().take(DEVICES_MAX).enumerate() {
+        let y = at.y + 48 * row as i32;
+        let name = if device.name.is_empty() { "A device" } else { &device.name };
+        let name = if device.own { format!("{name} (this one)") } else { name.to_owned() };
+        paint::line(&name, Rect::new(at.x, y, at.w - 90, 20), PLAIN, palette.text);
+        let seen = format!("last seen {}", words::short(device.seen_ms, app.now_ms));
+        paint::line(&seen, Rect::new(at.x, y + 20, at.w - 90, 18), SMALL, palette.text_dim);
+    }
+}

@@ -1,0 +1,196 @@
+//! Draws the lines that are in sight.
+
+use client_fltk::model::{Write, WriteState};
+use fltk::draw;
+use fltk::prelude::*;
+use fltk::widget::Widget;
+
+use super::layout::{BUBBLE_X, BUBBLE_Y, DAY, NAME, NEW, Row, state_word};
+use super::{BAR, BAR_REACH, State, Ui};
+use crate::app::chat::{Line, Shown, shown};
+use crate::app::{App, words};
+use crate::look::paint::{self, PLAIN, Rect, SMALL, SMALL_BOLD};
+use crate::look::{Palette, sizes};
+
+impl State {
+    pub(super) fn draw(&mut self, widget: &Widget, ui: &Ui) {
+        let (frames, app, palette) = (self.frames.clone(), ui.app(), ui.palette());
+        frames.measure("draw", || {
+            let window = Rect::new(widget.x(), widget.y(), widget.w(), widget.h());
+            draw::push_clip(window.x, window.y, window.w, window.h);
+            paint::fill(window, palette.surface);
+            if self.rows.is_empty() {
+                self.empty(&app, window, palette);
+            }
+            for row in self.rows.iter().filter(|row| row.top + row.h > 0 && row.top < window.h) {
+                self.row(row, &app, window, palette, widget.has_focus());
+            }
+            if let Some((top, height)) = self.thumb(&app, window.h) {
+                let wide = self.dragged.is_some() || self.hover.is_some_and(|(x, _)| x >= window.w - BAR_REACH);
+                let width = if wide { BAR + 3 } else { BAR };
+                let thumb = Rect::new(window.x + window.w - width - 3, window.y + top + 2, width, height - 4);
+                paint::rounded(thumb, width / 2, if wide { palette.text_dim } else { palette.line });
+            }
+            draw::pop_clip();
+        });
+    }
+
+    fn empty(&self, app: &App, window: Rect, palette: &Palette) {
+        let Some(chat) = &app.chat else { return };
+        let text = match app.model.conversations.get(&chat.id) {
+            None => "Loading…".to_owned(),
+            Some(found) if found.cleared > 0 && found.last_number <= found.cleared => {
+                "Nothing here any more. What is written next appears here.".to_owned()
+            }
+            Some(_) => match app.peer(chat.id) {
+                Some(person) => format!("No messages yet. Say hello to {}.", person.shown()),
+                None => "No messages yet. Notes that you write here are for you alone.".to_owned(),
+            },
+        };
+        paint::paragraph(&text, window.inset(40), PLAIN, palette.text_dim);
+    }
+
+    fn row(&self, row: &Row, app: &App, window: Rect, palette: &Palette, has_focus: bool) {
+        let Some(chat) = &app.chat else { return };
+        let Some(found) = shown(&app.model, chat.id, row.line) else { return };
+        let mut y = window.y + row.top;
+        let (time_ms, sender) = match &found {
+            Shown::Message(message, _) => (message.time_ms, message.sender),
+            Shown::Outgoing(outgoing, _) => (outgoing.created_ms, app.model.me()),
+            Shown::Gap => {
+                let text = if chat.out_of_reach {
+                    "Older messages are not on this device. They load when the connection is back."
+                } else {
+                    "Loading…"
+                };
+                return paint::paragraph(
+                    text,
+                    Rect::new(window.x + 20, y, window.w - 40, row.h),
+                    SMALL,
+                    palette.text_dim,
+                );
+            }
+            Shown::KeptBack(count) => return kept_back(row, *count, app, window, palette),
+        };
+        if row.day {
+            let day = Rect::new(window.x, y + 6, window.w, DAY - 12);
+            paint::centered(&words::day(time_ms, app.now_ms), day, SMALL, palette.text_dim);
+            y += DAY;
+        }
+        if row.new {
+            new_line(&format!("{} new", chat.new_count.max(1)), window, y + 10, palette);
+            y += NEW;
+        }
+        if row.name {
+            let name = Rect::new(window.x + 20 + BUBBLE_X, y + 2, window.w - 60, NAME - 2);
+            paint::line(&app.model.name(sender), name, SMALL_BOLD, palette.text_dim);
+        }
+        let bubble = Rect::new(window.x + row.bubble.x, window.y + row.top + row.bubble.y, row.bubble.w, row.bubble.h);
+        let own = matches!(&found, Shown::Message(_, Some(_)) | Shown::Outgoing(..));
+        let (ground, dim, link) = match own {
+            true => (palette.bubble_out, palette.text_dim_out, palette.link_out),
+            false => (palette.bubble_in, palette.text_dim, palette.accent),
+        };
+        let is_chosen = matches!(row.line, Line::Message(number) if chat.chosen.contains(&number));
+        if chat.choosing && is_chosen {
+            paint::fill(
+                Rect::new(window.x, window.y + row.top + row.bubble.y - 2, window.w, row.bubble.h + 4),
+                palette.selected,
+            );
+        }
+        paint::rounded(bubble, sizes::BUBBLE_RADIUS, ground);
+        if is_chosen || (has_focus && self.cursor == Some(row.line)) {
+            paint::rounded_line(bubble, sizes::BUBBLE_RADIUS, 2, palette.accent);
+        }
+        let text = match &found {
+            Shown::Message(message, _) => &*message.text,
+            Shown::Outgoing(outgoing, _) => match &outgoing.write {
+                Write::Send { text, .. } => &**text,
+                _ => return,
+            },
+            _ => return,
+        };
+        if let Some(block) = self.cache.block(row.line) {
+            let mut top = bubble.y + BUBBLE_Y;
+            let baseline = PLAIN.baseline(sizes::LINE);
+            // A long message has lines far outside.
+            for line in &block.lines {
+                if top + sizes::LINE > window.y && top < window.y + window.h {
+                    let mut x = f64::from(bubble.x + BUBBLE_X);
+                    if line.from_right {
+                        x = f64::from(bubble.x + bubble.w - BUBBLE_X) - line.width;
+                    }
+                    for run in &line.runs {
+                        let piece = &text[run.bytes.clone()];
+                        let rgb = if run.link.is_some() { link } else { palette.text };
+                        paint::text(piece, x.round() as i32, top + baseline, PLAIN, rgb);
+                        let width = if line.runs.len() > 1 { PLAIN.width(piece) } else { line.width };
+                        if run.link.is_some() {
+                            paint::horizontal(x.round() as i32, top + baseline + 2, width.round() as i32, link);
+                        }
+                        x += width;
+                    }
+                }
+                top += sizes::LINE;
+            }
+        }
+        self.meta(row, &found, time_ms, bubble, dim, palette);
+    }
+
+    fn meta(&self, row: &Row, found: &Shown<'_>, time_ms: u64, bubble: Rect, dim: crate::look::Rgb, palette: &Palette) {
+        let (mut x, y) = (bubble.x + row.meta.0, bubble.y + row.meta.1 + 1);
+        let middle = y + sizes::LINE / 2;
+        let clock = words::clock(time_ms);
+        let baseline = y + SMALL.baseline(sizes::LINE);
+        paint::text(&clock, x, baseline, SMALL, dim);
+        x += SMALL.width(&clock).ceil() as i32 + 4;
+        let delivery = match found {
+            Shown::Message(_, Some(delivery)) | Shown::Outgoing(_, delivery) => *delivery,
+            _ => return,
+        };
+        let is_refused =
+            matches!(found, Shown::Outgoing(outgoing, _) if matches!(outgoing.state, WriteState::Refused(_)));
+        let rgb = if is_refused { palette.danger_text_out } else { dim };
+        if is_refused {
+            paint::cross(x, middle, rgb);
+        } else {
+            paint::delivery(delivery, x, middle, rgb);
+        }
+        let word = state_word(found);
+        if !word.is_empty() {
+            paint::text(word, x + paint::DELIVERY_WIDTH + 2, baseline, SMALL, rgb);
+        }
+    }
+}
+
+/// A line across the window with a few words in it.
+fn new_line(words: &str, window: Rect, y: i32, palette: &Palette) {
+    let width = SMALL.width(words).ceil() as i32;
+    let (left, right) = (window.x + 20, window.x + window.w - 20);
+    let middle = (left + right) / 2;
+    paint::horizontal(left, y + 8, middle - width / 2 - 12 - left, palette.accent);
+    paint::horizontal(middle + width / 2 + 12, y + 8, right - middle - width / 2 - 12, palette.accent);
+    paint::centered(words, Rect::new(middle - width, y, 2 * width, 16), SMALL, palette.accent);
+}
+
+fn kept_back(row: &Row, count: u64, app: &App, window: Rect, palette: &Palette) {
+    let text = match count {
+        0 => "More unread messages".to_owned(),
+        count => format!("{} more unread", count),
+    };
+    let y = window.y + row.top;
+    paint::centered(&text, Rect::new(window.x, y, window.w, 22), SMALL, palette.text_dim);
+    let limit = app.model.account.as_ref().map_or(0, |account| account.view_limit);
+    let asked = app.chat.as_ref().is_some_and(|chat| chat.next_asked);
+    let next = match (asked, limit) {
+        (true, _) => "Loading…".to_owned(),
+        (_, 1) => "Show the next".to_owned(),
+        (_, limit) => format!("Show the next {}", if count > 0 { limit.min(count) } else { limit }),
+    };
+    let [first, second] = row.buttons();
+    for (rect, label) in [(first, next.as_str()), (second, "Skip to newest")] {
+        let rect = Rect::new(rect.x + window.x, rect.y + window.y, rect.w, rect.h);
+        paint::rounded(rect, sizes::FIELD_RADIUS, palette.raised);
+        paint::centered(label, rect, SMALL, palette.accent);
+    }
+}
