@@ -143,7 +143,8 @@ impl Timeline {
             state.cache.clear();
             state.rows.clear();
         }
-        state.lay_out(&app, self.widget.w(), self.widget.h());
+        let frames = state.frames.clone();
+        frames.measure("layout", || state.lay_out(&app, self.widget.w(), self.widget.h()));
         self.widget.redraw();
         state.wants(&app, self.widget.h())
     }
@@ -170,7 +171,6 @@ impl Timeline {
 
 impl State {
     fn lay_out(&mut self, app: &App, w: i32, h: i32) {
-        self.frames.measure("layout", || ());
         let Some(chat) = &app.chat else {
             self.rows.clear();
             return;
