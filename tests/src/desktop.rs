@@ -20,6 +20,9 @@ use crate::{wait_for, wait_until};
 /// Milliseconds between two typed keys: none has to be waited for, and a client that loses some at this speed is broken.
 const KEY_MS: &str = "2";
 
+/// Milliseconds between repeats of a key that is held: X does 25 a second, some desktops 40.
+const REPEAT_MS: &str = "25";
+
 /// Runs the test called `name`, whose body is `body`, where there can be a screen of that size. Says so loudly where there
 /// can not.
 ///
@@ -171,6 +174,37 @@ pub fn command(screen: &Screen, profile: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// A client whose window may not be there yet.
+pub struct Starting<'s>(Window<'s>);
+
+impl<'s> Starting<'s> {
+    /// Runs a client's command.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn new(screen: &'s Screen, profile: &Path, command: &mut Command) -> Self {
+        let process = RefCell::new(spawner::spawn(command).expect("the client runs"));
+        Self(Window { screen, process, id: String::new(), profile: profile.to_owned() })
+    }
+
+    /// Waits for the window.
+    ///
+    /// # Panics
+    /// When none shows up.
+    #[must_use]
+    pub fn window(self) -> Window<'s> {
+        let Self(mut window) = self;
+        let pid = window.pid().to_string();
+        window.id = wait_for("a window", || {
+            window.assert_runs();
+            let found = window.screen.hands(&["search", "--onlyvisible", "--pid", &pid])?;
+            found.lines().next().map(str::to_owned)
+        });
+        window
+    }
+}
+
 /// The window of a running desktop client.
 pub struct Window<'s> {
     screen: &'s Screen,
@@ -186,25 +220,11 @@ impl<'s> Window<'s> {
     /// When none shows up.
     #[must_use]
     pub fn open(screen: &'s Screen, profile: &Path, args: &[&str]) -> Self {
-        Self::of(screen, profile, &mut command(screen, profile, args))
+        Starting::new(screen, profile, &mut command(screen, profile, args)).window()
     }
 
-    /// Runs a client's command and waits for its window.
-    ///
-    /// # Panics
-    /// When none shows up.
-    #[must_use]
-    pub fn of(screen: &'s Screen, profile: &Path, command: &mut Command) -> Self {
-        let process = RefCell::new(spawner::spawn(command).expect("the client runs"));
-        let mut window = Self { screen, process, id: String::new(), profile: profile.to_owned() };
-        let pid = window.pid().to_string();
-        window.id = wait_for("a window", || {
-            window.assert_runs();
-            let found = screen.hands(&["search", "--onlyvisible", "--pid", &pid])?;
-            found.lines().next().map(str::to_owned)
-        });
-        window
-    }
+    /// Where its window begins on the screen, left and top, before it is put somewhere else.
+    pub const ORIGIN: (usize, usize) = (1, 20);
 
     /// Its process.
     #[must_use]
@@ -253,6 +273,12 @@ impl<'s> Window<'s> {
     /// Presses keys together: `ctrl+2`, `Return`.
     pub fn press(&self, keys: &str) {
         self.hands(&["key", keys]);
+    }
+
+    /// Presses one key again and again, as fast as it repeats when it is held.
+    pub fn press_often(&self, key: &str, times: usize) {
+        let keys = std::iter::repeat_n(key, times);
+        self.hands(&["key", "--delay", REPEAT_MS].into_iter().chain(keys).collect::<Vec<_>>());
     }
 
     /// Types a text of letters that are on the keyboard.

@@ -1,10 +1,11 @@
-//! `cargo xtask bench`: builds the measuring program with the server, both optimised, and hands over to it.
+//! `cargo xtask bench`: builds the measuring program with what it measures, all optimised, and hands over to it.
 
 use std::ffi::OsString;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::cargo::hand_over;
+use crate::cargo::{build_binary, hand_over};
+use crate::system::{DESKTOP, SCREEN};
 
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
@@ -15,5 +16,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.args.first().is_some_and(|what| what == "client") {
+        for needs in [&DESKTOP, &SCREEN] {
+            if let Some(missing) = needs.provide()? {
+                bail!("{missing}");
+            }
+        }
+        build_binary("client-fltk", true)?;
+    }
     hand_over("bench", true, &args.args)
 }

@@ -1,5 +1,6 @@
-//! Measurements: of a real cluster on this machine, and of the codecs alone.
+//! Measurements: of a real cluster on this machine, of the desktop client, and of the codecs alone.
 //!
+//! * [`client`]: the desktop client, from in front of its screen.
 //! * [`closed_loop`]: a fixed number of messages outstanding, the next sent when one is acknowledged.
 //! * [`failover`]: how long no write is acknowledged when the leader dies or hangs.
 //! * [`codec`]: sizes of the original's benchmark messages, and the time to write and read them.
@@ -9,6 +10,7 @@
 //! The method for clusters is that of the comparisons in `docs/performance.md`: client and servers share the machine, the client is
 //! one thread, and latency includes queueing behind one's own other messages.
 
+pub mod client;
 pub mod closed_loop;
 pub mod codec;
 pub mod failover;

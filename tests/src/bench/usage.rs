@@ -87,7 +87,7 @@ impl Counters {
 }
 
 /// User and system time of a process; 0 once it is gone.
-fn process_ticks(pid: &str) -> u64 {
+pub(super) fn process_ticks(pid: &str) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field is the name in brackets and may hold spaces; what follows starts with field 3.
     let Some((_, fields)) = stat.rsplit_once(") ") else { return 0 };

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures the codecs, or a real cluster on this machine, and prints what a person wants to compare.
+//! `cargo xtask bench`: measures the codecs, a real cluster on this machine or the desktop client, and prints what a person wants to compare.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+use tests::bench::client;
 use tests::bench::closed_loop::{self, Plan, Row};
 use tests::bench::codec::{self, Effort};
 use tests::bench::failover::{self, Fault};
@@ -19,7 +20,7 @@ use tests::cluster::Cluster;
 #[derive(Parser)]
 #[command(
     name = "cargo xtask bench",
-    about = "Measure the codecs, or a cluster on this machine. TMPDIR chooses the disk.",
+    about = "Measure the codecs, a cluster on this machine, or the desktop client. TMPDIR chooses the disk.",
     disable_help_subcommand = true
 )]
 struct Cli {
@@ -37,6 +38,18 @@ enum Bench {
     Failover(FailoverArgs),
     /// From one client over the cluster to another, in our own dialect
     Latency(LatencyArgs),
+    /// How soon the desktop client is there, what it takes, and whether a very long conversation can be looked through
+    Client(ClientArgs),
+}
+
+#[derive(Args)]
+struct ClientArgs {
+    /// How long it is watched doing nothing, in seconds
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    idle: u64,
+    /// Write the results to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -150,6 +163,7 @@ fn main() -> ExitCode {
         Bench::Failover(args) => failover(&args.common, args.trials)
             .and_then(|failover| report("failover", &args.common, Vec::new(), failover)),
         Bench::Latency(args) => latency(&args),
+        Bench::Client(args) => client(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -190,6 +204,32 @@ struct LatencyReport {
     protocol: &'static str,
     #[serde(flatten)]
     found: latency::Latency,
+}
+
+fn client(args: &ClientArgs) -> Result<()> {
+    println!("on a screen in memory, one window, against a cluster of three on the same machine");
+    let found = client::run(Duration::from_secs(args.idle))?;
+    let row = |what: &str, value: String, goal: &str| println!("{what:<58} {value:>10}   goal {goal}");
+    row("from running it to a drawn list, 10 x 1 000 messages", format!("{:.0} ms", found.start_ms), "200 ms");
+    row("resident with a conversation open", format!("{:.1} MB", found.rss_mb), "45 MB");
+    row("  of that without a file behind it", format!("{:.1} MB", found.rss_anonymous_mb), "-");
+    row("of a core while nothing happens", format!("{:.2} %", found.idle_cpu_percent), "0.0 %");
+    row("the program without symbols", format!("{:.1} MB", found.binary_mb), "8 MB");
+    row("from the key to an open conversation, 1 000 000 messages", format!("{:.0} ms", found.open_ms), "100 ms");
+    row("its longest frame while it was looked through", format!("{:.1} ms", found.longest_frame_ms), "33 ms");
+    row("resident afterwards", format!("{:.1} MB", found.long_rss_mb), "-");
+    println!("starts {:.0?} ms, openings {:.0?} ms", found.starts_ms, found.opens_ms);
+    println!("frames {}", found.frames);
+    let Some(path) = &args.json else { return Ok(()) };
+    write(path, &ClientReport { bench: "client", found }).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The file of `client --json`; scripts rely on these names.
+#[derive(Serialize)]
+struct ClientReport {
+    bench: &'static str,
+    #[serde(flatten)]
+    found: client::Measured,
 }
 
 fn codec(args: &CodecArgs) -> Result<()> {

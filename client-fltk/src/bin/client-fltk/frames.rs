@@ -14,7 +14,18 @@ pub(crate) struct Frames(Option<Rc<RefCell<Measured>>>);
 struct Measured {
     clock: Clock,
     frames: Vec<(&'static str, Duration)>,
+    /// What turns of the loop took since something was last drawn.
+    turns: Duration,
 }
+
+/// A turn of the loop: what has happened is taken in, and laid out.
+pub(crate) const TURN: &str = "turn";
+
+/// The messages are drawn.
+pub(crate) const DRAW: &str = "draw";
+
+/// Both together: what somebody waits for.
+const FRAME: &str = "frame";
 
 /// Frames that are kept; later ones are not measured.
 const FRAMES_MAX: usize = 1_000_000;
@@ -22,7 +33,7 @@ const FRAMES_MAX: usize = 1_000_000;
 impl Frames {
     /// Measures from now on.
     pub(crate) fn measured() -> Self {
-        Self(Some(Rc::new(RefCell::new(Measured { clock: Clock::start(), frames: Vec::new() }))))
+        Self(Some(Rc::new(RefCell::new(Measured { clock: Clock::start(), frames: Vec::new(), turns: Duration::ZERO }))))
     }
 
     /// Runs something, and keeps how long it took.
@@ -35,6 +46,12 @@ impl Frames {
         let mut measured = measured.borrow_mut();
         if measured.frames.len() < FRAMES_MAX {
             measured.frames.push((what, took));
+            if what == DRAW {
+                let frame = std::mem::take(&mut measured.turns) + took;
+                measured.frames.push((FRAME, frame));
+            } else if what == TURN {
+                measured.turns += took;
+            }
         }
         result
     }

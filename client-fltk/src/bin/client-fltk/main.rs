@@ -117,6 +117,7 @@ struct Program {
     clock: Clock,
     /// When the screen is looked at again by itself, milliseconds since 1970.
     tick_at: Option<(u64, fltk::app::TimeoutHandle)>,
+    frames: Frames,
 }
 
 impl Program {
@@ -125,9 +126,9 @@ impl Program {
         let app = Rc::new(RefCell::new(App::default()));
         let posted = Rc::new(RefCell::new(VecDeque::new()));
         let ui = Ui::new(Rc::clone(&app), Rc::clone(&posted));
-        let shell = Shell::new(&ui, "Samira", frames);
+        let shell = Shell::new(&ui, "Samira", frames.clone());
         let (driver, asked, clock) = (None, HashMap::new(), Clock::start());
-        let program = Self { fltk, app, posted, shell, settings, driver, asked, clock, tick_at: None };
+        let program = Self { fltk, app, posted, shell, settings, driver, asked, clock, tick_at: None, frames };
         if let Some(kept) = program.theme_path().and_then(|path| std::fs::read_to_string(path).ok()) {
             program.app.borrow_mut().settings.theme = Theme::named(&kept);
         }
@@ -165,8 +166,9 @@ impl Program {
 
     fn run(&mut self) {
         self.turn();
+        // Events and drawing are FLTK's part of a frame; what they lead to is ours.
         while self.fltk.wait() {
-            self.turn();
+            self.frames.clone().measure(frames::TURN, || self.turn());
         }
     }
 

@@ -169,8 +169,22 @@ impl Chat {
         let found = model.conversations.get(&self.id)?;
         match self.above_number(found, number + 1) {
             None => self.below_number(found, number.max(found.cleared)),
+            // All of the hole, also what of it is below this number.
+            Some(Line::Gap { after, .. } | Line::KeptBack { after, .. }) if !self.loaded.covers(number, number) => {
+                self.below_number(found, after)
+            }
             line => line,
         }
+    }
+
+    /// Below which number messages are to be asked for, so that the one of that number comes, with some on both sides;
+    /// `None` if it is in memory, or there is none.
+    pub(crate) fn needed_for(&self, model: &Model, number: u64) -> Option<u64> {
+        let found = model.conversations.get(&self.id)?;
+        let is_there = number > found.cleared && number <= found.last_number;
+        let is_missing = is_there && !self.loaded.covers(number, number);
+        (is_missing && matches!(self.at(model, number), Some(Line::Gap { .. })))
+            .then(|| number.saturating_add(PAGE - PAGE / 4).min(found.last_number + 1))
     }
 
     fn above_number(&self, found: &Conversation, number: u64) -> Option<Line> {
@@ -232,4 +246,56 @@ pub(crate) fn shown(model: &Model, id: u64, line: Line) -> Option<Shown<'_>> {
         Line::Gap { .. } => Shown::Gap,
         Line::KeptBack { .. } => Shown::KeptBack(model.conversations.get(&id)?.unheld),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A conversation of that many messages, of which only the newest are in memory.
+    fn long(last: u64, held: u64) -> (Model, Chat) {
+        let mut model = Model::default();
+        let mut found = Conversation::new(1);
+        found.last_number = last;
+        found.handed = last;
+        found.spans.add(1, last);
+        let messages =
+            (last - held + 1..=last).map(|number| (number, Message { number, sender: 2, ..Message::default() }));
+        found.messages = messages.collect();
+        model.conversations.insert(1, found);
+        let mut chat = Chat { id: 1, ..Chat::default() };
+        chat.loaded.add(last - held + 1, last);
+        (model, chat)
+    }
+
+    #[test]
+    fn a_number_far_away_is_asked_for_with_some_on_both_sides() {
+        let (mut model, mut chat) = long(10_000, 200);
+        let gap = Some(Line::Gap { after: 0, before: 9_801 });
+        for number in [1, 5_000, 9_800] {
+            assert_eq!(chat.at(&model, number), gap, "{number}");
+        }
+        assert_eq!(chat.needed_for(&model, 1), Some(151));
+        assert_eq!(chat.needed_for(&model, 5_000), Some(5_150));
+        assert_eq!(chat.needed_for(&model, 9_999), None, "it is in memory");
+        assert_eq!(chat.needed_for(&model, 10_001), None, "there is none");
+        let numbers: Vec<u64> = (4_950..5_150).collect();
+        let found = model.conversations.get_mut(&1).unwrap();
+        found.messages.extend(numbers.iter().map(|&number| (number, Message { number, ..Message::default() })));
+        chat.arrived(found, 5_150, &numbers, true);
+        assert_eq!(chat.at(&model, 5_000), Some(Line::Message(5_000)));
+        assert_eq!(chat.needed_for(&model, 5_000), None);
+        assert_eq!(chat.at(&model, 4_000), Some(Line::Gap { after: 0, before: 4_950 }));
+        assert_eq!(chat.at(&model, 7_000), Some(Line::Gap { after: 5_149, before: 9_801 }));
+    }
+
+    #[test]
+    fn where_everything_was_deleted_nothing_is_asked_for_again() {
+        let (mut model, mut chat) = long(10_000, 200);
+        let found = model.conversations.get_mut(&1).unwrap();
+        chat.arrived(found, 5_150, &[], true);
+        assert!(chat.loaded.covers(4_950, 5_149));
+        assert_eq!(chat.needed_for(&model, 5_000), None);
+        assert_eq!(chat.at(&model, 5_000), Some(Line::Gap { after: 0, before: 4_950 }));
+    }
 }

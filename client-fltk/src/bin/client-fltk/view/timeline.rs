@@ -22,7 +22,7 @@ use crate::app::chat::{Line, PAGE, Shown, shown};
 use crate::app::{App, Msg, words};
 use crate::frames::Frames;
 use crate::look::paint::Rect;
-use layout::{Cache, Row};
+use layout::{Cache, HOLE, Row};
 
 /// One turn of the wheel, pixels.
 const WHEEL: i32 = 60;
@@ -143,7 +143,8 @@ impl Timeline {
             state.cache.clear();
             state.rows.clear();
         }
-        state.lay_out(&app, self.widget.w(), self.widget.h());
+        let frames = state.frames.clone();
+        frames.measure("layout", || state.lay_out(&app, self.widget.w(), self.widget.h()));
         self.widget.redraw();
         state.wants(&app, self.widget.h())
     }
@@ -179,6 +180,14 @@ impl State {
         }
         self.cache.for_width(w);
         if let Anchor::Number(number) = self.anchor {
+            if chat.needed_for(&app.model, number).is_some()
+                && let Some(gap) = chat.at(&app.model, number)
+            {
+                // It is far from everything in memory: one waits there for what is asked for.
+                self.rows = vec![self.cache.row(app, gap, None, h / 2 - HOLE)];
+                self.fits = false;
+                return;
+            }
             self.anchor = chat.at(&app.model, number).map_or(Anchor::Newest, |line| Anchor::At(line, 0));
         }
         // The line may have become another: a gap was filled, a message was stored or deleted.
@@ -275,6 +284,10 @@ impl State {
     fn wants(&self, app: &App, h: i32) -> Vec<Msg> {
         let Some(chat) = &app.chat else { return Vec::new() };
         let mut wants = Vec::new();
+        if let Anchor::Number(number) = self.anchor {
+            let before = chat.needed_for(&app.model, number).filter(|_| chat.asked.is_none() && !chat.out_of_reach);
+            return before.map(|before| Msg::Need { before }).into_iter().collect();
+        }
         let gap = self.rows.iter().find_map(|row| match row.line {
             Line::Gap { after, before } => Some((row, after, before)),
             _ => None,
@@ -324,6 +337,7 @@ impl State {
         let visible = |row: &&Row| row.top + row.h > 0 && row.top < h;
         let numbers: Vec<_> = self.rows.iter().filter(visible).filter_map(Row::number).collect();
         let (first, last) = match (numbers.first(), numbers.last()) {
+            _ if let Anchor::Number(number) = self.anchor => (number, number),
             (Some(first), Some(last)) => (*first, *last),
             _ => match self.rows.iter().find(|row| row.top + row.h > 0)?.line {
                 Line::Gap { after, before } | Line::KeptBack { after, before } => (after, before),

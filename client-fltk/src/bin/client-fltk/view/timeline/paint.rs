@@ -15,7 +15,7 @@ use crate::look::{Palette, sizes};
 impl State {
     pub(super) fn draw(&mut self, widget: &Widget, ui: &Ui) {
         let (frames, app, palette) = (self.frames.clone(), ui.app(), ui.palette());
-        frames.measure("draw", || {
+        frames.measure(crate::frames::DRAW, || {
             let window = Rect::new(widget.x(), widget.y(), widget.w(), widget.h());
             draw::push_clip(window.x, window.y, window.w, window.h);
             paint::fill(window, palette.surface);
