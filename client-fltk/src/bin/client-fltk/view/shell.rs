@@ -226,7 +226,7 @@ impl Shell {
 fn shortcut(
     ui: &Ui,
     search: &mut super::field::Field,
-    writing: &mut super::field::Field,
+    writing: &mut super::writing::Writing,
     _list: &mut super::list::List,
 ) -> bool {
     let key = app::event_key();
