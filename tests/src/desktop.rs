@@ -286,9 +286,9 @@ impl<'s> Window<'s> {
         self.hands(&["type", "--delay", KEY_MS, "--", text]);
     }
 
-    /// Presses the mouse button there.
-    pub fn click(&self, x: i32, y: i32) {
-        self.hands(&["mousemove", "--window", &self.id, &x.to_string(), &y.to_string(), "click", "1"]);
+    /// Puts the mouse there.
+    pub fn point(&self, x: i32, y: i32) {
+        self.hands(&["mousemove", "--window", &self.id, &x.to_string(), &y.to_string()]);
     }
 
     /// Drags the mouse over these places.

@@ -199,13 +199,14 @@ fn what_was_queued_survives_kill_9_and_is_sent_once() {
     });
 }
 
-/// Texts that are hard to draw. The last one is long.
+/// Texts that are hard to draw. The last one is long, and half of it is without any space, as people write in many languages.
 fn hard_texts() -> [String; 4] {
     let family = "👨‍👩‍👧‍👦 🎉🏳️‍🌈 e\u{301} ".repeat(20).trim().to_owned();
     let right_to_left = "مرحبا بالعالم 123 (abc) שלום".to_owned();
     let controls = "\u{202e}reversed\u{202c} \u{1} \u{7} & @C4 \\n\n\n\ttab".to_owned();
     let mixed = "バックアップは完了しました。備份已完成 백업이 완료되었습니다 اكتمل النسخ الاحتياطي بنجاح 👍🏽 नमस्ते ";
-    let long: String = mixed.chars().cycle().take(3_999).chain(['.']).collect();
+    let solid = mixed.chars().filter(|c| *c != ' ').cycle().take(2_000);
+    let long: String = solid.chain(mixed.chars().cycle().take(1_999)).chain(['.']).collect();
     assert_eq!(long.chars().count(), 4_000);
     [family, right_to_left, controls, long]
 }

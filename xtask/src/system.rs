@@ -121,7 +121,8 @@ impl Needs {
         println!("   {} {}", self.who, packages.join(" "));
         let install = || apt_get(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat());
         // A fresh machine has no lists of packages, or old ones.
-        if !(install()? || apt_get(&["update"])? && install()?) {
+        let is_installed = install()? || apt_get(&["update"])? && install()?;
+        if !is_installed {
             bail!("apt-get install {} failed", packages.join(" "));
         }
         match self.missing() {

@@ -242,6 +242,8 @@ fn open_first(window: &Window<'_>) {
 /// Looks at what lies at both ends of the conversation and between.
 fn look_through(window: &Window<'_>, screen: &Screen) -> Result<()> {
     open_first(window);
+    // The pointer would be in the picture.
+    window.point(0, WINDOW.1 + 20);
     // Out of the empty writing field, to the messages.
     window.press("Up");
     let mut before = screen.picture(shifted(TIMELINE));
@@ -258,7 +260,8 @@ fn look_through(window: &Window<'_>, screen: &Screen) -> Result<()> {
     let newest = moved(screen, &before).context("End, once more")?;
     window.drag((DRAGS / 2..=DRAGS).rev().map(down));
     let middle = moved(screen, &newest).context("the scroll bar, half the way")?;
-    window.drag((0..=DRAGS / 2).rev().chain(0..=DRAGS).map(down));
+    // Beyond the end, as a hand does it.
+    window.drag((0..=DRAGS / 2).rev().chain(0..=DRAGS).map(down).chain([(x, bottom + 40)]));
     if moved(screen, &middle)? != newest {
         bail!("the scroll bar does not lead back to the newest message");
     }

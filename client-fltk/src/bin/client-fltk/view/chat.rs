@@ -9,8 +9,8 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use super::button::{Button, Style};
-use super::field::{Field, Kind};
 use super::timeline::Timeline;
+use super::writing::Writing;
 use super::{Ui, show};
 use crate::app::{App, Msg, words};
 use crate::frames::Frames;
@@ -43,7 +43,7 @@ pub(super) struct Chat {
     to_newest: Button,
     typing: Widget,
     foot: Widget,
-    pub(super) writing: Field,
+    pub(super) writing: Writing,
     send: Button,
     confirm: Button,
     cancel: Button,
@@ -80,7 +80,7 @@ impl Chat {
         let to_newest = Button::new(ui, Style::Plain, "↓ Newest", || Msg::Newest);
         let typing = canvas(draw_typing);
         let foot = canvas(draw_foot);
-        let mut writing = Field::new(ui, Kind::Message, "");
+        let mut writing = Writing::new(ui);
         {
             let ui = ui.clone();
             writing.on_change(move |text| ui.post(Msg::Typed(text)));
@@ -91,17 +91,13 @@ impl Chat {
         };
         {
             let (ui, sent, timeline) = (ui.clone(), sent.clone(), timeline.clone());
-            writing.on_event(move |input, event| {
+            writing.on_event(move |is_empty, event| {
                 if event != Event::KeyDown {
                     return false;
                 }
                 match app::event_key() {
                     Key::Enter | Key::KPEnter if !app::is_event_shift() => ui.post(sent()),
-                    Key::Enter | Key::KPEnter => {
-                        let _ = input.insert("\n");
-                        input.do_callback();
-                    }
-                    Key::Up if input.value().is_empty() && !app::is_event_alt() => timeline.clone().focus(),
+                    Key::Up if is_empty && !app::is_event_alt() => timeline.clone().focus(),
                     Key::PageUp => timeline.clone().turn_page(-1),
                     Key::PageDown => timeline.clone().turn_page(1),
                     _ => return false,
@@ -149,7 +145,7 @@ impl Chat {
 
     pub(super) fn sync(&mut self, ui: &Ui) -> Vec<Msg> {
         let palette = ui.palette();
-        self.writing.sync(ui, false);
+        self.writing.sync(ui);
         self.menu.set_color(palette.raised.into());
         self.menu.set_text_color(palette.text.into());
         self.menu.set_selection_color(palette.accent_fill.into());
@@ -206,7 +202,7 @@ impl Chat {
         show(&mut self.banner, banner.is_some());
         show(&mut *self.reconnect, banner.is_some() && offers);
         let lines = self.writing_lines(w);
-        let foot = if is_open { FOOT + (lines - 1) * (sizes::LINE - 2) } else { 0 };
+        let foot = if is_open { FOOT + (lines - 1) * Writing::line() } else { 0 };
         self.foot.resize(x, y + h - foot, w, foot);
         let question = app.question.as_ref().filter(|question| question.is_of_chat());
         let is_asking = question.is_some() && is_open;

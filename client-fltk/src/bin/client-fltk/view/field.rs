@@ -19,15 +19,14 @@ use crate::look::sizes;
 pub(super) enum Kind {
     Line,
     Secret,
-    /// A message: several lines.
-    Message,
 }
 
 /// Between the edge of a field and its text.
 const INSET_X: i32 = 10;
 const INSET_Y: i32 = 4;
-/// The same for a field of several lines, where text begins at the top.
-const INSET_LINES: i32 = 12;
+
+/// Bytes in a field. FLTK's input draws no more than 1020 of a line, and must not be brought to cut a letter in two there.
+const BYTES_MAX: i32 = 1000;
 
 /// A field: a rounded box with an input in it.
 #[derive(Clone)]
@@ -36,7 +35,6 @@ pub(super) struct Field {
     pub(super) input: Input,
     hint: Rc<std::cell::RefCell<String>>,
     is_wrong: Rc<Cell<bool>>,
-    inset_y: i32,
 }
 
 impl Field {
@@ -48,33 +46,17 @@ impl Field {
         input.set_type(match kind {
             Kind::Line => InputType::Normal,
             Kind::Secret => InputType::Secret,
-            Kind::Message => InputType::Multiline,
         });
-        input.set_wrap(kind == Kind::Message);
         input.set_tab_nav(true);
         input.set_frame(FrameType::FlatBox);
         input.set_text_size(sizes::TEXT);
-        input.set_maximum_size(match kind {
-            Kind::Message => i32::try_from(wire::limits::MESSAGE_TEXT_BYTES_MAX).unwrap_or(i32::MAX),
-            _ => 1024,
-        });
+        input.set_maximum_size(BYTES_MAX);
         group.end();
         let hint = Rc::new(std::cell::RefCell::new(hint.to_owned()));
         let is_wrong = Rc::new(Cell::new(false));
-        group.super_draw_first(false);
         {
-            let (ui, input, is_wrong) = (ui.clone(), input.clone(), Rc::clone(&is_wrong));
-            group.draw(move |group| {
-                let palette = ui.palette();
-                let rect = Rect::new(group.x(), group.y(), group.w(), group.h());
-                let edge = match () {
-                    () if is_wrong.get() => palette.danger,
-                    () if input.has_focus() => palette.accent,
-                    () => palette.line,
-                };
-                paint::rounded(rect, sizes::FIELD_RADIUS, palette.raised);
-                paint::rounded_line(rect, sizes::FIELD_RADIUS, 1, edge);
-            });
+            let (input, is_wrong) = (input.clone(), Rc::clone(&is_wrong));
+            frame(&mut group, ui, move || input.has_focus(), move || is_wrong.get());
         }
         {
             let (ui, hint) = (ui.clone(), Rc::clone(&hint));
@@ -85,8 +67,7 @@ impl Field {
                 }
             });
         }
-        let inset_y = if kind == Kind::Message { INSET_LINES } else { INSET_Y };
-        let mut field = Self { group, input, hint, is_wrong, inset_y };
+        let mut field = Self { group, input, hint, is_wrong };
         field.on_event(|_, _| false);
         field
     }
@@ -123,7 +104,7 @@ impl Field {
 
     pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32) {
         self.group.widget_resize(x, y, w, h);
-        self.input.resize(x + INSET_X, y + self.inset_y, w - 2 * INSET_X, h - 2 * self.inset_y);
+        self.input.resize(x + INSET_X, y + INSET_Y, w - 2 * INSET_X, h - 2 * INSET_Y);
     }
 
     /// Brings the colours up to date, and whether something is wrong with it.
@@ -164,18 +145,29 @@ impl Field {
         let _ = self.input.take_focus();
     }
 
-    pub(super) fn enable(&mut self, enabled: bool) {
-        if enabled != self.group.active() {
-            if enabled {
-                self.group.activate()
-            } else {
-                self.group.deactivate()
-            }
-            self.group.redraw();
-        }
-    }
-
     pub(super) fn shown(&mut self, shown: bool) {
         show(&mut self.group, shown);
     }
+}
+
+/// Draws the box around a field below what is in it.
+pub(super) fn frame(
+    group: &mut Group,
+    ui: &Ui,
+    has_focus: impl Fn() -> bool + 'static,
+    is_wrong: impl Fn() -> bool + 'static,
+) {
+    let ui = ui.clone();
+    group.super_draw_first(false);
+    group.draw(move |group| {
+        let palette = ui.palette();
+        let rect = Rect::new(group.x(), group.y(), group.w(), group.h());
+        let edge = match () {
+            () if is_wrong() => palette.danger,
+            () if has_focus() => palette.accent,
+            () => palette.line,
+        };
+        paint::rounded(rect, sizes::FIELD_RADIUS, palette.raised);
+        paint::rounded_line(rect, sizes::FIELD_RADIUS, 1, edge);
+    });
 }

@@ -16,6 +16,7 @@ mod settings;
 pub(crate) mod shell;
 mod sidebar;
 mod timeline;
+mod writing;
 
 use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;

@@ -13,6 +13,7 @@ use super::field::Field;
 use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
+use super::writing::Writing;
 use super::{Ui, show};
 use crate::app::{Cmd, Msg, Page, Tab, Theme};
 use crate::frames::Frames;
@@ -238,7 +239,7 @@ impl Shell {
 }
 
 /// Keys that work wherever the keyboard is.
-fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Field) -> bool {
+fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
     let key = app::event_key();
     let is_main = ui.app().page() == Page::Main;
     if key == Key::Escape {

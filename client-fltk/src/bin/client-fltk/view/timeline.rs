@@ -1,6 +1,6 @@
 //! The messages of a conversation.
 //!
-//! Only lines in sight, and a screen above and below, are ever measured; everything else is numbers. The place that one
+//! Only lines in sight, and half a window above and below, are ever measured; everything else is numbers. The place that one
 //! looks at is an *anchor*: a line and how far its top is from the top of the window, or simply the newest message. So
 //! whatever comes above or below, what is looked at stays where it is.
 
@@ -246,12 +246,13 @@ impl State {
         self.rows = rows;
     }
 
-    /// Rows from a line on in both directions, a window farther than what is in sight.
+    /// Rows from a line on in both directions, half a window farther than what is in sight: what is missing is asked for
+    /// before it comes into sight, and somebody who jumps does not wait for much that they do not see.
     fn spread(&mut self, app: &App, start: Line, top: i32, h: i32) -> Vec<Row> {
         let Some(chat) = &app.chat else { return Vec::new() };
         let mut above = Vec::new();
         let (mut line, mut y) = (start, top);
-        while y > -h
+        while y > -h / 2
             && let Some(next) = chat.above(&app.model, line)
         {
             let row = self.cache.row(app, next, chat.above(&app.model, next), 0);
@@ -267,7 +268,7 @@ impl State {
         let (mut line, mut y, mut hole) = (start, top + first.h, first.is_hole() && top > 0);
         let mut rows = above;
         rows.push(first);
-        while y < 2 * h
+        while y < h + h / 2
             && !hole
             && let Some(next) = chat.below(&app.model, line)
         {

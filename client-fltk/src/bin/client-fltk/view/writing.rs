@@ -1,0 +1,185 @@
+//! The field that messages are written into.
+//!
+//! It stands on FLTK's text editor, not on its input. The input breaks lines at spaces only and holds no more than 1020
+//! bytes of one line: in writings without spaces, where a letter has several bytes, it cuts one in two there, and FLTK's
+//! care for the broken letter then writes beyond the end of its memory. The editor breaks lines between any two letters.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use fltk::app;
+use fltk::draw;
+use fltk::enums::{Align, Event, FrameType};
+use fltk::group::Group;
+use fltk::prelude::*;
+use fltk::text::{Cursor, TextBuffer, TextEditor, WrapMode};
+use wire::limits::MESSAGE_TEXT_BYTES_MAX;
+
+use super::field::frame;
+use super::{Ui, show};
+use crate::look::paint::{self, PLAIN, Rect};
+use crate::look::sizes;
+
+/// Between the edge of the field and its text, which begins at the top.
+const INSET_X: i32 = 10;
+const INSET_Y: i32 = 10;
+
+/// What the editor leaves free to the left and right of its lines, together.
+const MARGINS: i32 = 8;
+
+/// A rounded box with an editor in it.
+#[derive(Clone)]
+pub(super) struct Writing {
+    group: Group,
+    editor: TextEditor,
+    buffer: TextBuffer,
+    hint: Rc<RefCell<String>>,
+    /// What changes now is no news to anybody.
+    is_quiet: Rc<Cell<bool>>,
+}
+
+impl Writing {
+    pub(super) fn new(ui: &Ui) -> Self {
+        let mut group = Group::new(0, 0, 0, 0, None);
+        group.set_frame(FrameType::NoBox);
+        let buffer = TextBuffer::default();
+        let mut editor = TextEditor::new(0, 0, 0, 0, None);
+        editor.set_buffer(buffer.clone());
+        editor.set_scrollbar_align(Align::Center);
+        editor.set_tab_nav(true);
+        editor.set_cursor_style(Cursor::Simple);
+        editor.set_frame(FrameType::FlatBox);
+        editor.set_text_size(sizes::TEXT);
+        group.end();
+        group.resizable(&editor);
+        {
+            let editor = editor.clone();
+            frame(&mut group, ui, move || editor.has_focus(), || false);
+        }
+        let hint = Rc::new(RefCell::new(String::new()));
+        {
+            let (ui, hint, buffer) = (ui.clone(), Rc::clone(&hint), buffer.clone());
+            editor.draw(move |editor| {
+                if buffer.length() == 0 {
+                    let rect = Rect::new(editor.x() + 3, editor.y() + 1, editor.w() - 6, sizes::LINE - 2);
+                    paint::line(&hint.borrow(), rect, PLAIN, ui.palette().text_dim);
+                }
+            });
+        }
+        let mut writing = Self { group, editor, buffer, hint, is_quiet: Rc::default() };
+        writing.on_event(|_, _| false);
+        writing
+    }
+
+    /// `handle` sees events before the field itself, and is told whether nothing is in it; it says whether nothing else is
+    /// to be done.
+    pub(super) fn on_event(&mut self, handle: impl Fn(bool, Event) -> bool + 'static) {
+        let (mut group, buffer) = (self.group.clone(), self.buffer.clone());
+        self.editor.super_handle_first(false);
+        self.editor.handle(move |_, event| {
+            if matches!(event, Event::Focus | Event::Unfocus) {
+                group.redraw();
+            }
+            handle(buffer.length() == 0, event) || is_too_much(&buffer, event)
+        });
+    }
+
+    /// Tells of every change that somebody makes.
+    pub(super) fn on_change(&mut self, changed: impl Fn(String) + 'static) {
+        let (mut editor, is_quiet, whole) = (self.editor.clone(), Rc::clone(&self.is_quiet), self.buffer.clone());
+        self.buffer.add_modify_callback(move |_, inserted, deleted, _, _| {
+            if inserted > 0 || deleted > 0 {
+                // The hint comes or goes.
+                editor.redraw();
+                if !is_quiet.get() {
+                    changed(whole.text());
+                }
+            }
+        });
+    }
+
+    pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32) {
+        let (is_other_width, is_other_height) = (self.group.w() != w, self.group.h() != h);
+        self.group.widget_resize(x, y, w, h);
+        self.editor.resize(x + INSET_X, y + INSET_Y, w - 2 * INSET_X, h - 2 * INSET_Y);
+        if is_other_width {
+            // Where its bounds are it would make room for a scroll bar.
+            self.editor.wrap_mode(WrapMode::AtPixel, self.editor.w() - MARGINS);
+        }
+        if is_other_height {
+            // What had to move out of a lower field has room again.
+            self.editor.scroll(1, 0);
+            self.editor.show_insert_position();
+        }
+    }
+
+    /// How high each further line makes it.
+    pub(super) fn line() -> i32 {
+        PLAIN.set();
+        draw::height()
+    }
+
+    /// Brings the colours up to date.
+    pub(super) fn sync(&mut self, ui: &Ui) {
+        let palette = ui.palette();
+        if self.editor.text_color() != palette.text.into() || self.editor.color() != palette.raised.into() {
+            self.editor.set_color(palette.raised.into());
+            self.editor.set_text_color(palette.text.into());
+            self.editor.set_cursor_color(palette.text.into());
+            self.editor.set_selection_color(palette.accent_fill.into());
+            self.group.redraw();
+        }
+    }
+
+    pub(super) fn hint(&mut self, hint: &str) {
+        if *self.hint.borrow() != hint {
+            hint.clone_into(&mut self.hint.borrow_mut());
+            self.editor.redraw();
+        }
+    }
+
+    pub(super) fn value(&self) -> String {
+        self.buffer.text()
+    }
+
+    pub(super) fn set_value(&mut self, value: &str) {
+        if self.value() != value {
+            self.is_quiet.set(true);
+            self.buffer.set_text(value);
+            self.is_quiet.set(false);
+            self.editor.set_insert_position(self.buffer.length());
+            self.editor.show_insert_position();
+            self.group.redraw();
+        }
+    }
+
+    pub(super) fn focus(&mut self) {
+        let _ = self.editor.take_focus();
+    }
+
+    pub(super) fn enable(&mut self, enabled: bool) {
+        if enabled != self.group.active() {
+            if enabled {
+                self.group.activate()
+            } else {
+                self.group.deactivate()
+            }
+            self.group.redraw();
+        }
+    }
+
+    pub(super) fn shown(&mut self, shown: bool) {
+        show(&mut self.group, shown);
+    }
+}
+
+/// Whether an event would put more into the field than a message may have. It is not taken then, and what is there stays.
+fn is_too_much(buffer: &TextBuffer, event: Event) -> bool {
+    if !matches!(event, Event::Paste | Event::KeyDown) {
+        return false;
+    }
+    let text = app::event_text();
+    let is_text = event == Event::Paste || text.chars().next().is_some_and(|c| !c.is_control());
+    let length = usize::try_from(buffer.length()).unwrap_or(0);
+    is_text && length + text.len() > MESSAGE_TEXT_BYTES_MAX
+}
