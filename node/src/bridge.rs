@@ -73,6 +73,11 @@ pub enum Event {
         /// What was wrong.
         error: DecodeError,
     },
+    /// Nothing more will come from it. It still gets what it has asked for, if it is there.
+    Ended {
+        /// Which.
+        conn: ConnId,
+    },
     /// It is gone; replies to it are dropped.
     Closed {
         /// Which.

@@ -264,6 +264,10 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                     self.chat.malformed(conn, error);
                     self.legacy.malformed(conn, error);
                 }
+                Event::Ended { conn } => {
+                    self.legacy.ended(conn);
+                    self.chat.ended(conn);
+                }
                 Event::Closed { conn } => {
                     self.undecided.remove(&conn);
                     self.legacy.closed(conn);

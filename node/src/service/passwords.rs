@@ -3,9 +3,15 @@
 //! What clients send, the lowercase hexadecimal SHA-256 of the password, is the secret that is hashed here. The queue is
 //! bounded, so that a flood of logins is told to come again instead of delaying everybody for ever. One thread, so that
 //! consensus keeps a core of a small machine to itself whatever comes.
+//!
+//! Whoever is impatient hangs up and comes back with the same password. Were those who have left served in their turn,
+//! nobody who is still there would be, so everybody would hang up, for ever. Therefore those come last who send nothing
+//! any more ([`Passwords::asked_by`]), and they are the first to be turned away.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 
 use argon2::password_hash::{Ident, Output, ParamsString, PasswordHash, SaltString};
@@ -38,12 +44,77 @@ pub(super) enum PasswordError {
     Failed,
 }
 
-type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
+type Work = Box<dyn FnOnce(&mut Hasher) + Send>;
+
+/// A password that waits.
+struct Job {
+    work: Work,
+    asker: Option<Weak<()>>,
+}
+
+impl Job {
+    /// Nobody is known to wait for it any more.
+    fn is_left(&self) -> bool {
+        self.asker.as_ref().is_some_and(|asker| asker.strong_count() == 0)
+    }
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding this lock")
+    }
+
+    fn push(&self, job: Job) -> Result<(), PasswordError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(PasswordError::Failed);
+        }
+        if state.jobs.len() >= QUEUE_MAX {
+            let left = state.jobs.iter().position(Job::is_left).ok_or(PasswordError::Busy)?;
+            state.jobs.remove(left);
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+}
+
+/// Ends the thread when the last handle is gone.
+struct Handle(Arc<Queue>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_one();
+    }
+}
 
 /// Handle to the password thread. It stops when the last handle is dropped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Passwords {
-    jobs: SyncSender<Job>,
+    handle: Arc<Handle>,
+    /// Who asks; none: somebody who does not leave.
+    asker: Option<Weak<()>>,
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passwords(..)")
+    }
 }
 
 impl Passwords {
@@ -52,9 +123,16 @@ impl Passwords {
     /// # Errors
     /// The thread cannot be started.
     pub(super) fn start() -> io::Result<Passwords> {
-        let (jobs, queue) = sync_channel::<Job>(QUEUE_MAX);
-        thread::Builder::new().name("password".into()).spawn(move || serve(&queue))?;
-        Ok(Passwords { jobs })
+        let queue = Arc::new(Queue::default());
+        let served = Arc::clone(&queue);
+        thread::Builder::new().name("password".into()).spawn(move || serve(&served))?;
+        Ok(Passwords { handle: Arc::new(Handle(queue)), asker: None })
+    }
+
+    /// The same, for somebody who may leave: once `asker` is dropped, everybody else comes first.
+    pub(super) fn asked_by(mut self, asker: &Arc<()>) -> Passwords {
+        self.asker = Some(Arc::downgrade(asker));
+        self
     }
 
     /// Hashes a new password, under a random salt, into PHC text form.
@@ -83,33 +161,32 @@ impl Passwords {
         work: impl FnOnce(&mut Hasher) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(move |hasher: &mut Hasher| {
-            // Whoever asked may have left; then the work is saved.
+        let work = Box::new(move |hasher: &mut Hasher| {
+            // The task that asked may have ended; then the work is saved.
             if !answer.is_closed() {
                 let _ = answer.send(work(hasher));
             }
         });
-        self.jobs.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => PasswordError::Busy,
-            TrySendError::Disconnected(_) => PasswordError::Failed,
-        })?;
-        answered.await.unwrap_or(Err(PasswordError::Failed))
+        self.handle.0.push(Job { work, asker: self.asker.clone() })?;
+        // Pushed out by somebody who was still there.
+        answered.await.unwrap_or(Err(PasswordError::Busy))
     }
 }
 
-fn serve(queue: &Receiver<Job>) {
+fn serve(queue: &Queue) {
     let mut hasher = Hasher { memory: Vec::new() };
+    let mut state = queue.lock();
     loop {
-        let next = match queue.try_recv() {
-            Err(TryRecvError::Empty) => {
-                hasher.memory = Vec::new();
-                queue.recv().map_err(|_| TryRecvError::Disconnected)
-            }
-            next => next,
-        };
-        match next {
-            Ok(job) => job(&mut hasher),
-            Err(_) => return,
+        let first = state.jobs.iter().position(|job| !job.is_left()).unwrap_or(0);
+        if let Some(job) = state.jobs.remove(first) {
+            drop(state);
+            (job.work)(&mut hasher);
+            state = queue.lock();
+        } else if state.closed {
+            return;
+        } else {
+            hasher.memory = Vec::new();
+            state = queue.changed.wait(state).expect("nobody panics while holding this lock");
         }
     }
 }
@@ -174,6 +251,19 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
+    /// Keeps the thread busy until what is returned is dropped.
+    fn kept_busy(queue: &Queue) -> std::sync::mpsc::Sender<()> {
+        let (free, busy) = std::sync::mpsc::channel();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let work = Box::new(move |_: &mut Hasher| {
+            begun.send(()).unwrap();
+            let _ = busy.recv();
+        });
+        queue.push(Job { work, asker: None }).unwrap();
+        has_begun.recv().unwrap();
+        free
+    }
+
     #[test]
     fn only_the_right_password_fits_its_hash() {
         let passwords = Passwords::start().unwrap();
@@ -186,6 +276,30 @@ mod tests {
             assert_eq!(passwords.verify("secret".into(), None).await, Ok(false));
             assert_eq!(passwords.verify("secret".into(), Some("damaged".into())).await, Err(PasswordError::Failed));
         });
+    }
+
+    #[test]
+    fn who_has_left_comes_last_and_makes_room() {
+        let passwords = Passwords::start().unwrap();
+        let queue = &passwords.handle.0;
+        // Until everybody has asked.
+        let free = kept_busy(queue);
+        let (order, done) = std::sync::mpsc::channel();
+        let (here, gone) = (Arc::new(()), Arc::new(()));
+        let ask = |name: usize, asker: &Arc<()>| {
+            let order = order.clone();
+            let work = Box::new(move |_: &mut Hasher| order.send(name).unwrap());
+            queue.push(Job { work, asker: Some(Arc::downgrade(asker)) })
+        };
+        for name in 0..QUEUE_MAX {
+            ask(name, if name < 3 { &gone } else { &here }).unwrap();
+        }
+        assert_eq!(ask(QUEUE_MAX, &here), Err(PasswordError::Busy), "everybody is still there");
+        drop(gone);
+        // In the place of one who has left.
+        ask(QUEUE_MAX, &here).unwrap();
+        drop((free, order));
+        assert_eq!(done.iter().collect::<Vec<_>>(), (3..=QUEUE_MAX).chain(1..3).collect::<Vec<_>>());
     }
 
     #[test]
@@ -215,18 +329,11 @@ mod tests {
     #[test]
     fn a_full_queue_is_busy() {
         let passwords = Passwords::start().unwrap();
-        let (entered_tx, entered) = std::sync::mpsc::channel();
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let block = Box::new(move |_: &mut Hasher| {
-            entered_tx.send(()).unwrap();
-            let _ = released.recv();
-        });
-        passwords.jobs.try_send(block).unwrap();
-        entered.recv().unwrap();
+        let queue = &passwords.handle.0;
+        let _free = kept_busy(queue);
         for _ in 0..QUEUE_MAX {
-            passwords.jobs.try_send(Box::new(|_| {})).unwrap();
+            queue.push(Job { work: Box::new(|_| {}), asker: None }).unwrap();
         }
         assert_eq!(block_on(passwords.verify("x".into(), None)), Err(PasswordError::Busy));
-        drop(release);
     }
 }

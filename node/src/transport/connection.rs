@@ -134,6 +134,8 @@ pub(super) struct Connection {
     writable: bool,
     /// Nothing more comes: the end of the stream, or its TLS has said so.
     read_closed: bool,
+    /// The service knows that.
+    end_told: bool,
     reset: bool,
     /// The service knows it.
     announced: bool,
@@ -175,6 +177,7 @@ impl Connection {
             readable: false,
             writable: true,
             read_closed: false,
+            end_told: false,
             reset: false,
             announced: false,
             scheduled: false,
@@ -336,6 +339,9 @@ impl Connection {
                 Phase::Sniffing | Phase::Watching => return Pumped::Gone(Why::EndOfInput),
                 // A client that has shut its sending side still gets what it asked for.
                 Phase::Open(_) if !self.is_busy() && !more => return Pumped::Gone(Why::EndOfInput),
+                _ if !more && self.announced && !std::mem::replace(&mut self.end_told, true) => {
+                    io.turn.events.push(Event::Ended { conn: self.id });
+                }
                 _ => {}
             }
         }

@@ -110,6 +110,7 @@ fn echo(mut turns: mpsc::Receiver<Turn>, replies: &Replies, answer: Answer) -> V
                     seen.push("malformed");
                     batch.push(Outgoing::reply(conn, b"bad".to_vec()).closing(true));
                 }
+                Event::Ended { .. } => seen.push("ended"),
                 Event::Closed { .. } => seen.push("closed"),
             }
         }
@@ -573,6 +574,23 @@ fn a_full_pipeline_stops_reading_and_goes_on_when_half_is_answered() {
     assert_eq!(answer(&mut rig, PIPELINE_FRAMES_MAX), PIPELINE_FRAMES_MAX / 2);
     assert_eq!(answer(&mut rig, PIPELINE_FRAMES_MAX / 2), 0);
     expect(&mut client, &vec![b'x'; 2 * PIPELINE_FRAMES_MAX]);
+}
+
+#[test]
+fn the_service_hears_that_nothing_more_comes_while_a_reply_is_owed() {
+    let mut rig = Rig::new();
+    let mut client = TcpStream::connect(rig.address).unwrap();
+    client.write_all(b"{}").unwrap();
+    let conn = rig.turn_until(frame);
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.turn_until(|event| matches!(event, Event::Ended { conn: ended } if *ended == conn).then_some(()));
+    rig.replies.send(vec![Outgoing::reply(conn, b"late".to_vec())]);
+    rig.turn_until(|event| match event {
+        Event::Ended { .. } => panic!("told twice"),
+        Event::Closed { conn: closed } => (*closed == conn).then_some(()),
+        _ => None,
+    });
+    assert_eq!(rest(&mut client), b"late");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use client_fltk::net::driver::{Driver, SendError, Settings, StartError};
 use client_fltk::profile;
 use fltk::prelude::*;
 
-use app::{App, Cmd, For, Msg, update};
+use app::{App, Cmd, For, Msg, Theme, update};
 use frames::Frames;
 use view::Ui;
 use view::shell::Shell;
@@ -128,13 +128,22 @@ impl Program {
         let ui = Ui::new(Rc::clone(&app), Rc::clone(&posted));
         let shell = Shell::new(&ui, "Samira", frames.clone());
         let (driver, asked, clock) = (None, HashMap::new(), Clock::start());
-        Self { fltk, app, posted, shell, settings, driver, asked, clock, tick_at: None, frames }
+        let program = Self { fltk, app, posted, shell, settings, driver, asked, clock, tick_at: None, frames };
+        if let Some(kept) = program.theme_path().and_then(|path| std::fs::read_to_string(path).ok()) {
+            program.app.borrow_mut().settings.theme = Theme::named(&kept);
+        }
+        program
     }
 
     fn set_scale(&mut self, scale: f32) {
         for screen in 0..fltk::app::screen_count() {
             fltk::app::set_screen_scale(screen, scale);
         }
+    }
+
+    /// Where the colours are kept: beside the profile, which the library owns.
+    fn theme_path(&self) -> Option<PathBuf> {
+        self.settings.directory.as_ref().map(|directory| directory.join("colours"))
     }
 
     /// Starts the driver with the settings there are.
@@ -240,6 +249,8 @@ impl Program {
                 },
                 Cmd::Copy(text) => fltk::app::copy(&text),
                 Cmd::Follow(address) => follow(&address),
+                // Colours are worth no error; the next start is dark again then.
+                Cmd::Keep(theme) => drop(self.theme_path().map(|path| std::fs::write(path, theme.name()))),
                 cmd => {
                     // The views that it speaks of have to be there.
                     self.shell.sync();

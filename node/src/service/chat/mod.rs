@@ -109,6 +109,13 @@ impl<C: Cluster> Clients<C> {
         self.sessions.get(&conn).map(|session| session.codec)
     }
 
+    /// It sends nothing more: most who do that have left.
+    pub(super) fn ended(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.asking = None;
+        }
+    }
+
     pub(super) fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.sessions.remove(&conn) {
             self.shared.leave(conn, &mut session);
@@ -180,6 +187,7 @@ impl<C: Cluster> Clients<C> {
         match update {
             Update::Nothing => {}
             Update::LoggedIn(who) => {
+                session.asking = None;
                 session.machine.logged_in(who);
                 if session.who() == Some(who) {
                     session.entered = Some(who.user);

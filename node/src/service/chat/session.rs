@@ -1,5 +1,6 @@
 //! One connection of our own dialect, as the service sees it. An idle one owns little more than its place in the table.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wire::codec::Codec;
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) watched: Box<[u64]>,
     /// It is about to log its own device out, and hears of that by the reply.
     pub(super) logging_out: bool,
+    /// Held while a password is looked at, see [`Passwords::asked_by`](crate::service::passwords::Passwords::asked_by).
+    pub(super) asking: Option<Arc<()>>,
     /// A job finds out whether a session that may only read may write again.
     pub(super) rechecking: bool,
 }
@@ -45,6 +48,7 @@ impl Session {
             noted_deadline: None,
             watched: Box::default(),
             logging_out: false,
+            asking: None,
             rechecking: false,
         }
     }

@@ -1,6 +1,7 @@
 //! What one session at a time is done for: requests carried out, replies and events sent, deadlines noted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ use wire::replication::command::Command;
 use wire::session::server::{Identity, Step};
 
 use super::Ended;
+use super::accounts::Enter;
 use super::answer::{self, No};
 use super::dispatch::{self, Plan};
 use super::feed::{Feed, Tell};
@@ -190,13 +192,17 @@ impl<C: Cluster> Shared<C> {
     }
 
     /// Begins a job; `id` is the request it answers, none if nobody asked.
-    pub(super) fn spawn(&mut self, conn: ConnId, session: &Session, id: Option<u64>, job: Job) {
-        let run = job::run(self.backend.clone(), job, session.who(), (session.codec, id.unwrap_or_default()));
+    pub(super) fn spawn(&mut self, conn: ConnId, session: &mut Session, id: Option<u64>, job: Job) {
+        let mut backend = self.backend.clone();
+        if let Job::Enter { enter: Enter::LogIn { .. }, .. } = job {
+            backend.passwords = backend.passwords.asked_by(session.asking.insert(Arc::default()));
+        }
+        let run = job::run(backend, job, session.who(), (session.codec, id.unwrap_or_default()));
         self.jobs.spawn(async move { Ended { conn, id, done: run.await } });
     }
 
     /// Reads what happened behind a session's cursor, for a request or to push it.
-    pub(super) fn read(&mut self, conn: ConnId, session: &Session, request: Option<u64>, limit: u64) {
+    pub(super) fn read(&mut self, conn: ConnId, session: &mut Session, request: Option<u64>, limit: u64) {
         let job = Job::Sync { request, from: session.feed.from(), limit };
         self.spawn(conn, session, request, job);
     }

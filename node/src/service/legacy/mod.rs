@@ -22,6 +22,7 @@ mod session;
 mod timestamp;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use wire::DecodeError;
@@ -117,6 +118,13 @@ impl<C: Cluster> Clients<C> {
         self.shared.proceed(conn, session);
     }
 
+    /// It sends nothing more: most who do that have left.
+    pub(super) fn ended(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.asking = None;
+        }
+    }
+
     pub(super) fn closed(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.remove(&conn) {
             self.shared.waiting_bytes -= session.waiting_bytes();
@@ -142,6 +150,7 @@ impl<C: Cluster> Clients<C> {
     pub(super) fn job_done(&mut self, Ended { conn, number, done }: Ended) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.busy = false;
+        session.asking = None;
         if done.fresh
             && let Some(who) = &mut session.who
         {
@@ -240,7 +249,11 @@ impl<C: Cluster> Shared<C> {
         if let Job::Messages { chat, open } = &mut job {
             *open = session.open_page(chat, Clock.monotonic());
         }
-        let run = self.backend.clone().run(job, session.who.clone(), session.codec);
+        let mut backend = self.backend.clone();
+        if let Job::Login { .. } = job {
+            backend.passwords = backend.passwords.asked_by(session.asking.insert(Arc::default()));
+        }
+        let run = backend.run(job, session.who.clone(), session.codec);
         self.jobs.spawn(async move { Ended { conn, number, done: run.await } });
     }
 

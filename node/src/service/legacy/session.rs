@@ -71,6 +71,8 @@ pub(super) struct Session {
     pub(super) parked: Option<(u64, Job)>,
     /// A job is under way.
     pub(super) busy: bool,
+    /// Held while a password is looked at, see [`Passwords::asked_by`](crate::service::passwords::Passwords::asked_by).
+    pub(super) asking: Option<Arc<()>>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     /// Replies from number `first_reply` on; `None` while a reply is not there yet.
@@ -107,6 +109,7 @@ impl Session {
             writes: 0,
             parked: None,
             busy: false,
+            asking: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             replies: VecDeque::new(),

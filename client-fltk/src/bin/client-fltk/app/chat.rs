@@ -131,7 +131,8 @@ impl Chat {
             },
             Line::Message(number) => self.above_number(found?, number),
             Line::Gap { after, .. } | Line::KeptBack { after, .. } => {
-                found?.messages.get(&after).map(|_| Line::Message(after))
+                let found = found?;
+                if after <= found.cleared { None } else { self.above_number(found, after + 1) }
             }
         }
     }
@@ -146,10 +147,11 @@ impl Chat {
         match line {
             Line::Outgoing(key) => outgoing(Some(key)),
             Line::Message(number) => self.below_number(found?, number).or_else(|| outgoing(None)),
-            Line::Gap { before, .. } | Line::KeptBack { before, .. } => match found?.messages.get(&before) {
-                Some(_) => Some(Line::Message(before)),
-                None => outgoing(None),
-            },
+            Line::Gap { before, .. } | Line::KeptBack { before, .. } => {
+                let found = found?;
+                let next = (before <= found.last_number).then(|| self.below_number(found, before - 1)).flatten();
+                next.or_else(|| outgoing(None))
+            }
         }
     }
 
@@ -192,7 +194,7 @@ impl Chat {
             return shown.map(|(&above, _)| Line::Message(above));
         }
         // What is known to be deleted at its end needs not be asked for.
-        let end = self.loaded.iter().find(|&(first, last)| first <= number - 1 && number - 1 <= last);
+        let end = self.loaded.iter().find(|&(first, last)| first < number && number - 1 <= last);
         Some(Self::hole(found, after, end.map_or(number, |(first, _)| first)))
     }
 

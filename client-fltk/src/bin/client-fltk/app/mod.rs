@@ -58,6 +58,7 @@ pub(crate) struct App {
     pub(crate) now_ms: u64,
     /// The disk does not work.
     pub(crate) broken: Option<String>,
+    wants_attention: bool,
     watched: Vec<u64>,
     typing_until_ms: u64,
 }

@@ -116,6 +116,10 @@ pub(crate) enum Cmd {
     Copy(String),
     /// Open an address.
     Follow(String),
+    /// Want attention, or not any more.
+    Attention(bool),
+    /// Keep the colours for the next start.
+    Keep(Theme),
     /// Put text into the writing field, and the keyboard there.
     Write(String),
     /// Put the keyboard where one begins on this page.

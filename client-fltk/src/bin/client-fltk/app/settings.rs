@@ -12,6 +12,21 @@ pub(crate) enum Theme {
     Light,
 }
 
+impl Theme {
+    /// How it is kept on disk.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+        }
+    }
+
+    /// From what was kept; what is unknown is dark.
+    pub(crate) fn named(name: &str) -> Self {
+        if name.trim() == Self::Light.name() { Self::Light } else { Self::Dark }
+    }
+}
+
 /// What the settings page shows beside the account.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {

@@ -12,6 +12,7 @@ use super::{App, Chat, Cmd, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPI
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
     app.now_ms = now_ms;
     let page = app.page();
+    let unread = app.model.unread_total();
     let mut cmds = Vec::new();
     match msg {
         Msg::Started(model) => {
@@ -116,7 +117,10 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             let command = Command::DeleteAccount { password: Password::of(&password), confirm };
             cmds.push(Cmd::Ask(command, if confirm { For::Leaving } else { For::Loss }));
         }
-        Msg::Theme(theme) => app.settings.theme = theme,
+        Msg::Theme(theme) => {
+            app.settings.theme = theme;
+            cmds.push(Cmd::Keep(theme));
+        }
         Msg::Confirm => cmds.extend(confirm(app)),
         msg => cmds.extend(in_chat(app, msg)),
     }
@@ -127,6 +131,11 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         cmds.push(Cmd::FocusFirst);
     }
     watch(app, &mut cmds);
+    let arrived = page == Page::Main && app.model.unread_total() > unread;
+    if app.has_focus == app.wants_attention && (app.has_focus || arrived) {
+        app.wants_attention = !app.has_focus;
+        cmds.push(Cmd::Attention(app.wants_attention));
+    }
     cmds
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Palette {
     pub(crate) danger: Rgb,
     /// Errors.
     pub(crate) danger_text: Rgb,
+    /// Errors on a message of one's own.
+    pub(crate) danger_text_out: Rgb,
     /// Good news under a field.
     pub(crate) good_text: Rgb,
     /// The banner.
@@ -87,6 +89,7 @@ pub(crate) static DARK: Palette = Palette {
     on_fill: Rgb(0xff, 0xff, 0xff),
     danger: Rgb(0xe5, 0x64, 0x6a),
     danger_text: Rgb(0xff, 0x8a, 0x8f),
+    danger_text_out: Rgb(0xff, 0xb8, 0xbb),
     good_text: Rgb(0x6f, 0xd0, 0x9d),
     warning: Rgb(0x3a, 0x2f, 0x16),
     warning_text: Rgb(0xf0, 0xc6, 0x74),
@@ -114,6 +117,7 @@ pub(crate) static LIGHT: Palette = Palette {
     on_fill: Rgb(0xff, 0xff, 0xff),
     danger: Rgb(0xc9, 0x2a, 0x33),
     danger_text: Rgb(0xb3, 0x1f, 0x28),
+    danger_text_out: Rgb(0x9c, 0x16, 0x1f),
     good_text: Rgb(0x1a, 0x6e, 0x43),
     warning: Rgb(0xff, 0xf0, 0xcc),
     warning_text: Rgb(0x6b, 0x4a, 0x00),
@@ -124,11 +128,11 @@ pub(crate) static LIGHT: Palette = Palette {
 impl Palette {
     /// The colour of somebody's circle: always the same for a name.
     pub(crate) fn avatar(&self, name: &str) -> Rgb {
-        // FNV-1a.
+        // FNV-1a, mixed once more: names are short.
         let hash = name
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        self.avatars[(hash >> 32) as usize % self.avatars.len()]
+        self.avatars[(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % self.avatars.len()]
     }
 }
 
@@ -176,7 +180,7 @@ mod tests {
                 (("on_fill", p.on_fill), ("danger_fill", p.danger_fill)),
                 (("on_fill", p.on_fill), ("avatar_gone", p.avatar_gone)),
                 (("danger_text", p.danger_text), ("surface", p.surface)),
-                (("danger_text", p.danger_text), ("bubble_out", p.bubble_out)),
+                (("danger_text_out", p.danger_text_out), ("bubble_out", p.bubble_out)),
                 (("good_text", p.good_text), ("surface", p.surface)),
                 (("warning_text", p.warning_text), ("warning", p.warning)),
             ]);

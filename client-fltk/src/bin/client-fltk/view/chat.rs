@@ -67,8 +67,7 @@ impl Chat {
         let copy = Button::new(ui, Style::Quiet, "Copy", || Msg::CopyChosen);
         let delete = Button::new(ui, Style::Quiet, "Delete…", || Msg::DeleteChosen);
         let cancel_choosing = Button::new(ui, Style::Link, "Cancel", || Msg::Back);
-        let mut menu = MenuButton::new(0, 0, 0, 0, None);
-        menu.hide();
+        let menu = super::menu();
         let mut more = Button::new(ui, Style::Quiet, "···", || Msg::Tick);
         {
             let (ui, menu) = (ui.clone(), menu.clone());
@@ -99,8 +98,8 @@ impl Chat {
                 match app::event_key() {
                     Key::Enter | Key::KPEnter if !app::is_event_shift() => ui.post(sent()),
                     Key::Up if is_empty && !app::is_event_alt() => timeline.clone().focus(),
-                    Key::PageUp => timeline.clone().turn_page(&ui, -1),
-                    Key::PageDown => timeline.clone().turn_page(&ui, 1),
+                    Key::PageUp => timeline.clone().turn_page(-1),
+                    Key::PageDown => timeline.clone().turn_page(1),
                     _ => return false,
                 }
                 ui.post(Msg::Tick);
@@ -149,6 +148,7 @@ impl Chat {
         self.writing.sync(ui);
         self.menu.set_color(palette.raised.into());
         self.menu.set_text_color(palette.text.into());
+        self.menu.set_selection_color(palette.accent_fill.into());
         {
             let app = ui.app();
             self.arrange(&app);
@@ -267,7 +267,7 @@ fn show_menu(ui: &Ui, menu: &MenuButton) {
     menu.clear();
     let mut add = |label: &str, msg: fn() -> Msg| {
         let ui = ui.clone();
-        menu.add(label, Shortcut::None, MenuFlag::Normal, move |_| ui.post(msg()));
+        menu.add(&format!("  {label}    "), Shortcut::None, MenuFlag::Normal, move |_| ui.post(msg()));
     };
     add("Jump to newest", || Msg::Newest);
     add("Empty this conversation…", || Msg::Clear);

@@ -267,10 +267,8 @@ fn conversation(app: &App, id: u64, rect: Rect, palette: &Palette) {
     let gone = peer.is_some_and(|person| person.gone);
     let name = peer.map_or(title.as_str(), |person| person.username.as_str());
     paint::avatar(name, gone, rect.x + sizes::PAD, rect.y + 11, palette);
-    if let Some(person) =
-        peer.filter(|person| app.model.link.state == LinkState::Online && app.model.is_online(person.user))
-    {
-        let _ = person;
+    let is_online = app.model.link.state == LinkState::Online;
+    if is_online && peer.is_some_and(|person| app.model.is_online(person.user)) {
         paint::circle(rect.x + sizes::PAD + 26, rect.y + 37, 11, palette.panel);
         paint::circle(rect.x + sizes::PAD + 28, rect.y + 39, 8, palette.good_text);
     }

@@ -4,10 +4,12 @@
 //! [`shell`] has the window and which page is in it; [`server`], [`entry`], [`sidebar`], [`chat`] and [`settings`] are its
 //! parts; [`timeline`] and [`list`] draw their own lines; [`button`] and [`field`] are what they are made of.
 
+mod attention;
 mod button;
 mod chat;
 mod entry;
 mod field;
+mod icon;
 mod list;
 mod server;
 mod settings;
@@ -20,11 +22,13 @@ use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use fltk::enums::FrameType;
+use fltk::menu::MenuButton;
 use fltk::prelude::*;
 
 use crate::app::{App, Msg, Theme};
-use crate::look::Palette;
 use crate::look::palette::{DARK, LIGHT};
+use crate::look::{Palette, sizes};
 
 /// What every view can reach: the state to look at, and where to say what has happened.
 #[derive(Clone)]
@@ -61,4 +65,15 @@ fn show<W: WidgetExt>(widget: &mut W, shown: bool) {
     if widget.visible() != shown {
         if shown { widget.show() } else { widget.hide() }
     }
+}
+
+/// A menu that appears where the mouse is.
+fn menu() -> MenuButton {
+    let mut menu = MenuButton::new(0, 0, 0, 0, None);
+    // With a frame it would appear below its own place.
+    menu.set_frame(FrameType::NoBox);
+    menu.set_menu_frame(FrameType::BorderBox);
+    menu.set_text_size(sizes::TEXT);
+    menu.hide();
+    menu
 }

@@ -13,6 +13,9 @@ use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
 use crate::look::text::lay_out;
 
+/// From the top of the form to what is wrong with its field.
+const UNDER: i32 = 172;
+
 pub(super) struct Server {
     pub(super) group: Group,
     page: Widget,
@@ -48,13 +51,16 @@ impl Server {
         Rect::new(x + (w - width) / 2, y + ((h - height) / 2).max(sizes::PAD), width, height)
     }
 
-    pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32) {
+    pub(super) fn place(&mut self, ui: &Ui, x: i32, y: i32, w: i32, h: i32) {
         self.group.widget_resize(x, y, w, h);
         self.page.resize(x, y, w, h);
         let form = Self::form(x, y, w, h);
+        // Under what is wrong, however many lines that takes.
+        let error = ui.app().server.as_ref().map_or(0, |error| height(error, form, SMALL));
+        let send = form.y + UNDER + error.max(sizes::LINE) + 8;
         self.link.place(form.x, form.y + 126, form.w, sizes::FIELD + 2);
-        self.send.resize(form.x, form.y + 222, form.w, sizes::FIELD + 2);
-        self.back.resize(form.x + (form.w - 80) / 2, form.y + 274, 80, 30);
+        self.send.resize(form.x, send, form.w, sizes::FIELD + 2);
+        self.back.resize(form.x + (form.w - 80) / 2, send + 52, 80, 30);
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) {
@@ -96,8 +102,16 @@ fn draw(page: &Widget, ui: &Ui) {
     let label = Rect::new(form.x, form.y + 104, form.w, 18);
     paint::line("Client link, or HOST:PORT on this machine", label, SMALL, palette.text_dim);
     if let Some(error) = app.server.as_ref().filter(|error| !error.is_empty()) {
-        lines(error, form, 172, SMALL, palette.danger_text);
+        lines(error, form, UNDER, SMALL, palette.danger_text);
     }
+}
+
+/// How high a text is in the form's lines.
+fn height(text: &str, form: Rect, face: Face) -> i32 {
+    if text.is_empty() {
+        return 0;
+    }
+    lay_out(text, f64::from(form.w), |text| face.width(text)).lines.len() as i32 * sizes::LINE
 }
 
 /// Text in lines, from a height of the form on.

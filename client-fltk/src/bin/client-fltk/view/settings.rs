@@ -15,6 +15,9 @@ use crate::look::{Palette, sizes};
 /// How wide the page is at most.
 const WIDTH: i32 = 440;
 
+/// One turn of the wheel, pixels.
+const WHEEL: i32 = 60;
+
 /// Devices that are listed; the node tells no more.
 const DEVICES_MAX: usize = wire::limits::DEVICE_LIST_ITEMS_MAX;
 
@@ -97,6 +100,7 @@ impl Settings {
         scroll.set_type(ScrollType::Vertical);
         scroll.set_frame(FrameType::FlatBox);
         scroll.set_scrollbar_size(10);
+        scroll.scrollbar().set_linesize(WHEEL);
         let mut page = Widget::new(0, 0, 0, 0, None);
         {
             let ui = ui.clone();

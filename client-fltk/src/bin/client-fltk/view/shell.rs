@@ -6,11 +6,14 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 use fltk::window::Window;
 
+use super::attention::Attention;
 use super::chat::Chat;
 use super::entry::Entry;
+use super::field::Field;
 use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
+use super::writing::Writing;
 use super::{Ui, show};
 use crate::app::{Cmd, Msg, Page, Tab, Theme};
 use crate::frames::Frames;
@@ -32,6 +35,7 @@ pub(crate) struct Shell {
     blank: Widget,
     page: Option<Page>,
     theme: Option<Theme>,
+    attention: Attention,
 }
 
 impl Shell {
@@ -39,6 +43,7 @@ impl Shell {
     pub(crate) fn new(ui: &Ui, title: &str, frames: Frames) -> Self {
         let mut window = Window::new(0, 0, 1100, 720, None).with_label(title);
         window.set_xclass("samira");
+        window.set_icon(super::icon::icon());
         window.set_frame(FrameType::FlatBox);
         window.size_range(MIN.0, MIN.1, 0, 0);
         let server = Server::new(ui);
@@ -69,19 +74,15 @@ impl Shell {
             let ui = ui.clone();
             window.resize_callback(move |_, _, _, _, _| ui.post(Msg::Tick));
         }
+        window.set_callback(|_| {
+            // Escape is no reason to close the window; its own button is.
+            if app::event() == Event::Close {
+                app::quit();
+            }
+        });
         {
             let ui = ui.clone();
-            window.set_callback(move |_| {
-                // Escape is no reason to close the window; its own button is.
-                if app::event() == Event::Close {
-                    app::quit();
-                }
-                let _ = &ui;
-            });
-        }
-        {
-            let ui = ui.clone();
-            let (search, writing, list) = (sidebar.search.clone(), chat.writing.clone(), sidebar.list.clone());
+            let (mut search, mut writing) = (sidebar.search.clone(), chat.writing.clone());
             window.super_handle_first(false);
             window.handle(move |_, event| match event {
                 // Between widgets too: who has the keyboard is looked up when all of it has happened.
@@ -89,13 +90,24 @@ impl Shell {
                     ui.post(Msg::Tick);
                     false
                 }
-                Event::KeyDown | Event::Shortcut => {
-                    shortcut(&ui, &mut search.clone(), &mut writing.clone(), &mut list.clone())
-                }
+                Event::KeyDown | Event::Shortcut => shortcut(&ui, &mut search, &mut writing),
                 _ => false,
             });
         }
-        Self { ui: ui.clone(), window, server, entry, sidebar, divider, chat, settings, blank, page: None, theme: None }
+        Self {
+            ui: ui.clone(),
+            window,
+            server,
+            entry,
+            sidebar,
+            divider,
+            chat,
+            settings,
+            blank,
+            page: None,
+            theme: None,
+            attention: Attention::default(),
+        }
     }
 
     /// Brings everything up to date with the state; says what the views found to be missing or seen.
@@ -141,10 +153,14 @@ impl Shell {
             }
             Cmd::FocusFirst => self.focus(),
             Cmd::ClearSettings => self.settings.clear(&self.ui),
+            Cmd::Attention(wanted) => {
+                let window = self.window.os_id();
+                self.attention.want(window, *wanted);
+            }
             Cmd::ShowChat => self.chat.timeline.show_chat(&self.ui.app()),
             Cmd::ShowNewest => self.chat.timeline.show_newest(),
             Cmd::ShowNew => self.chat.timeline.show_new(&self.ui.app()),
-            Cmd::Ask(..) | Cmd::Connect(_) | Cmd::Copy(_) | Cmd::Follow(_) => {}
+            Cmd::Ask(..) | Cmd::Connect(_) | Cmd::Copy(_) | Cmd::Follow(_) | Cmd::Keep(_) => {}
         }
     }
 
@@ -204,7 +220,7 @@ impl Shell {
         show(&mut self.settings.group, settings);
         show(&mut self.blank, blank);
         match page {
-            Page::Server | Page::Broken => self.server.place(0, 0, w, h),
+            Page::Server | Page::Broken => self.server.place(&self.ui, 0, 0, w, h),
             Page::Entry => {
                 let is_signup = self.ui.app().entry.is_signup;
                 self.entry.place(0, 0, w, h, is_signup);
@@ -223,12 +239,7 @@ impl Shell {
 }
 
 /// Keys that work wherever the keyboard is.
-fn shortcut(
-    ui: &Ui,
-    search: &mut super::field::Field,
-    writing: &mut super::writing::Writing,
-    _list: &mut super::list::List,
-) -> bool {
+fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
     let key = app::event_key();
     let is_main = ui.app().page() == Page::Main;
     if key == Key::Escape {

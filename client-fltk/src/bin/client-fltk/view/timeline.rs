@@ -85,8 +85,7 @@ impl Timeline {
             frames,
         }));
         let mut widget = Widget::new(0, 0, 0, 0, None);
-        let mut menu = MenuButton::new(0, 0, 0, 0, None);
-        menu.hide();
+        let menu = super::menu();
         {
             let (ui, state) = (ui.clone(), Rc::clone(&state));
             widget.draw(move |widget| state.borrow_mut().draw(widget, &ui));
@@ -124,9 +123,9 @@ impl Timeline {
     }
 
     /// Scrolls by that many windows.
-    pub(super) fn turn_page(&mut self, ui: &Ui, pages: i32) {
+    pub(super) fn turn_page(&mut self, pages: i32) {
         let h = self.widget.h();
-        self.state.borrow_mut().scroll(&ui.app(), (h - h / 8) * pages);
+        self.state.borrow_mut().scroll((h - h / 8) * pages);
         self.widget.redraw();
     }
 
@@ -136,6 +135,7 @@ impl Timeline {
         let palette = ui.palette();
         self.menu.set_color(palette.raised.into());
         self.menu.set_text_color(palette.text.into());
+        self.menu.set_selection_color(palette.accent_fill.into());
         let mut state = self.state.borrow_mut();
         let id = app.chat.as_ref().map_or(0, |chat| chat.id);
         if state.chat != id {
@@ -321,11 +321,10 @@ impl State {
         wants
     }
 
-    fn scroll(&mut self, app: &App, by: i32) {
+    fn scroll(&mut self, by: i32) {
         let row = self.rows.iter().find(|row| row.top + row.h > 0).or(self.rows.last());
         let Some(row) = row else { return };
         self.anchor = Anchor::At(row.line, row.top - by);
-        let _ = app;
     }
 
     /// Where the thumb of the scroll bar is: its top and height.
@@ -407,7 +406,7 @@ fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui
                 app::MouseWheel::Down => WHEEL,
                 _ => return false,
             };
-            state.borrow_mut().scroll(&ui.app(), by);
+            state.borrow_mut().scroll(by);
             ui.post(Msg::Tick);
             true
         }
@@ -535,7 +534,7 @@ fn context(ui: &Ui, menu: &MenuButton, line: Line) {
     menu.clear();
     let mut add = |label: &str, msg: Msg| {
         let (ui, msg) = (ui.clone(), RefCell::new(Some(msg)));
-        menu.add(label, fltk::enums::Shortcut::None, MenuFlag::Normal, move |_| {
+        menu.add(&format!("  {label}    "), fltk::enums::Shortcut::None, MenuFlag::Normal, move |_| {
             if let Some(msg) = msg.borrow_mut().take() {
                 ui.post(msg);
             }
@@ -581,8 +580,8 @@ fn key(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, widget: &mut Widg
     match app::event_key() {
         // To another conversation, wherever the keyboard is.
         _ if app::is_event_alt() => return false,
-        Key::Up if app::is_event_shift() => state.borrow_mut().scroll(&ui.app(), -ARROW),
-        Key::Down if app::is_event_shift() => state.borrow_mut().scroll(&ui.app(), ARROW),
+        Key::Up if app::is_event_shift() => state.borrow_mut().scroll(-ARROW),
+        Key::Down if app::is_event_shift() => state.borrow_mut().scroll(ARROW),
         Key::Up => state.borrow_mut().step(&ui.app(), false, h),
         Key::Down => {
             let is_last = cursor.is_some_and(|line| {
@@ -595,8 +594,8 @@ fn key(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, widget: &mut Widg
             }
             state.borrow_mut().step(&ui.app(), true, h);
         }
-        Key::PageUp => state.borrow_mut().scroll(&ui.app(), h / 8 - h),
-        Key::PageDown => state.borrow_mut().scroll(&ui.app(), h - h / 8),
+        Key::PageUp => state.borrow_mut().scroll(h / 8 - h),
+        Key::PageDown => state.borrow_mut().scroll(h - h / 8),
         Key::Home => {
             let mut state = state.borrow_mut();
             state.anchor = Anchor::Number(1);

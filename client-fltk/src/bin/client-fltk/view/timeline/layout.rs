@@ -26,6 +26,9 @@ pub(super) const NEW: i32 = 36;
 pub(super) const NAME: i32 = 20;
 pub(super) const HOLE: i32 = 56;
 
+/// Windows of messages that are narrower than this are narrow.
+const NARROW: i32 = 560;
+
 /// Messages of one person within so many milliseconds belong together.
 const TOGETHER_MS: u64 = 5 * 60 * 1000;
 
@@ -139,7 +142,9 @@ impl Cache {
         let together = before.is_some_and(|(who, ms)| who == sender && time_ms.saturating_sub(ms) < TOGETHER_MS);
         let members = app.model.conversations.get(&id).map_or(0, |found| found.members.len());
         row.name = !own && members > 2 && (!together || row.day || row.new);
-        let max = (self.width * 62 / 100).min(sizes::BUBBLE).max(160).min(self.width - 2 * sizes::PAD - 8);
+        // Where there is little room, lines are better long than the margin wide.
+        let percent = if self.width < NARROW { 80 } else { 62 };
+        let max = (self.width * percent / 100).min(sizes::BUBBLE);
         let inner = max - 2 * BUBBLE_X;
         if self.blocks.len() >= CACHED_MAX {
             self.clear();

@@ -150,7 +150,7 @@ impl State {
         };
         let is_refused =
             matches!(found, Shown::Outgoing(outgoing, _) if matches!(outgoing.state, WriteState::Refused(_)));
-        let rgb = if is_refused { palette.danger_text } else { dim };
+        let rgb = if is_refused { palette.danger_text_out } else { dim };
         if is_refused {
             paint::cross(x, middle, rgb);
         } else {
