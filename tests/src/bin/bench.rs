@@ -217,6 +217,7 @@ fn client(args: &ClientArgs) -> Result<()> {
     row("the program without symbols", format!("{:.1} MB", found.binary_mb), "8 MB");
     row("from the key to an open conversation, 1 000 000 messages", format!("{:.0} ms", found.open_ms), "100 ms");
     row("its longest frame while it was looked through", format!("{:.1} ms", found.longest_frame_ms), "33 ms");
+    row("  99 of 100 frames take no longer than", format!("{:.1} ms", found.frame_p99_ms), "-");
     row("resident afterwards", format!("{:.1} MB", found.long_rss_mb), "-");
     println!("starts {:.0?} ms, openings {:.0?} ms", found.starts_ms, found.opens_ms);
     println!("frames {}", found.frames);

@@ -56,7 +56,7 @@ impl Frames {
         result
     }
 
-    /// What was measured: of each kind how many, the median and the longest, as JSON.
+    /// What was measured: of each kind how many, the median, the 99th percentile and the longest, as JSON.
     pub(crate) fn report(&self) -> Option<String> {
         let measured = self.0.as_ref()?.borrow();
         let mut kinds: Vec<_> = measured.frames.iter().map(|(what, _)| *what).collect();
@@ -66,8 +66,9 @@ impl Frames {
             let mut times: Vec<_> =
                 measured.frames.iter().filter(|(what, _)| *what == kind).map(|(_, took)| took.as_micros()).collect();
             times.sort_unstable();
-            let (middle, last) = (times[times.len() / 2], times[times.len() - 1]);
-            serde_json::json!({ "frames": times.len(), "median_us": middle as u64, "longest_us": last as u64 })
+            let at = |percent: usize| times[(times.len() - 1) * percent / 100] as u64;
+            let (median, p99, longest) = (at(50), at(99), at(100));
+            serde_json::json!({ "frames": times.len(), "median_us": median, "p99_us": p99, "longest_us": longest })
         };
         let report: serde_json::Map<_, _> = kinds.into_iter().map(|kind| (kind.to_owned(), of(kind))).collect();
         Some(serde_json::Value::Object(report).to_string())
