@@ -260,10 +260,14 @@ fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
         }
         return true;
     }
+    let ctrl = app::is_event_ctrl();
+    if ctrl && key == Key::from_char('q') {
+        app::quit();
+        return true;
+    }
     if !is_main {
         return false;
     }
-    let ctrl = app::is_event_ctrl();
     let alt = app::is_event_alt();
     match key {
         key if ctrl && key == Key::from_char('k') => {
@@ -275,7 +279,6 @@ fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
         key if ctrl && key == Key::from_char('1') => ui.post(Msg::Tab(Tab::Chats)),
         key if ctrl && key == Key::from_char('2') => ui.post(Msg::Tab(Tab::People)),
         key if ctrl && key == Key::from_char('3') => ui.post(Msg::Tab(Tab::Settings)),
-        key if ctrl && key == Key::from_char('q') => app::quit(),
         Key::Up if alt => ui.post(Msg::Step(-1)),
         Key::Down if alt => ui.post(Msg::Step(1)),
         _ => return false,
