@@ -130,18 +130,27 @@ pub struct Node {
     process: Mutex<Option<Child>>,
 }
 
-/// The node's program without any argument: nothing of the surroundings configures it, and it dies with the test.
+/// One of our programs without any argument: nothing of the surroundings configures it, and nobody types into it.
 ///
 /// # Panics
 /// When it does not build.
-pub fn bare_command() -> Command {
-    let mut command = Command::new(built("node"));
+pub fn program(name: &'static str) -> Command {
+    let mut command = Command::new(built(name));
     for (key, _) in std::env::vars_os() {
         if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
             command.env_remove(key);
         }
     }
     command.stdin(Stdio::null());
+    command
+}
+
+/// The node's program without any argument; it dies with the test.
+///
+/// # Panics
+/// When it does not build.
+pub fn bare_command() -> Command {
+    let mut command = program("node");
     die_with_thread_of_test(&mut command);
     command
 }

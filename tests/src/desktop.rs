@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,8 +14,8 @@ use client_fltk::model::Model;
 use client_fltk::store::Store;
 use tempfile::TempDir;
 
-use crate::cluster::{built, die_with_thread_of_test, run_to_end, spawner};
-use crate::{wait_for, wait_until};
+use crate::cluster::{die_with_thread_of_test, program, run_to_end, spawner};
+use crate::{not_run, wait_for, wait_until};
 
 /// Milliseconds between two typed keys: none has to be waited for, and a client that loses some at this speed is broken.
 const KEY_MS: &str = "2";
@@ -34,10 +34,8 @@ pub fn on_a_screen(name: &str, size: (u32, u32), body: impl FnOnce(&Screen)) {
         .find(|(program, argument, _)| Command::new(program).arg(argument).output().is_err());
     match missing {
         None => body(&Screen::start(size)),
-        // Past the test runner, which keeps what passing tests print to itself.
         Some((program, _, package)) => {
-            let why = format!("the program `{program}` is missing (Debian: apt-get install {package})");
-            let _ = writeln!(std::io::stderr(), "\n{name}: NOT RUN, because {why}\n");
+            not_run(name, &format!("the program `{program}` is missing (Debian: apt-get install {package})"));
         }
     }
 }
@@ -162,14 +160,8 @@ impl Picture {
 /// When it does not build.
 #[must_use]
 pub fn command(screen: &Screen, profile: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(built("client-fltk"));
-    for (key, _) in std::env::vars_os() {
-        if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
-            command.env_remove(key);
-        }
-    }
+    let mut command = program("client-fltk");
     command.arg("--data-dir").arg(profile).args(args).env("DISPLAY", &screen.display);
-    command.stdin(Stdio::null());
     die_with_thread_of_test(&mut command);
     command
 }

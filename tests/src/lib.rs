@@ -31,10 +31,17 @@ pub mod netns;
 pub mod oracle;
 pub mod proxy;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Far more than anything waits for on a loaded machine; who waits this long has found a fault.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says loudly that a test is left out, and why: past the test runner, which keeps what passing tests print to itself.
+pub(crate) fn not_run(name: &str, why: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "\n{name}: NOT RUN, because {why}\n");
+}
 
 /// Now.
 #[expect(clippy::disallowed_methods, reason = "tests of real processes live in real time")]

@@ -6,7 +6,7 @@
 //! user namespaces: then the test runs itself again inside one, where it is root.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::not_run;
 
 /// Tells a test that it runs inside a user namespace already.
 const INSIDE: &str = "SAMIRA_TEST_INSIDE";
@@ -43,8 +45,7 @@ pub fn on_separate_machines(name: &str, body: impl FnOnce()) {
     } else {
         "network namespaces can be made neither as this user nor in a user namespace"
     };
-    // Past the test runner, which keeps what passing tests print to itself.
-    let _ = writeln!(std::io::stderr(), "\n{name}: NOT RUN, because {missing}\n");
+    not_run(name, missing);
 }
 
 /// A namespace and the process that holds it.

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::cluster::{Cluster, built, run_to_end};
+use tests::cluster::{Cluster, program, run_to_end};
 use tests::device::link;
 use tests::{oracle, wait_for};
 
@@ -60,15 +60,10 @@ impl Person {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(built("chat"));
-        for (key, _) in std::env::vars_os() {
-            if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
-                command.env_remove(key);
-            }
-        }
+        let mut command = program("chat");
         command.env("SAMIRA_PASSWORD", format!("the password of {}", self.name));
         command.env("SAMIRA_DATA_DIR", &self.profile).env("SAMIRA_CONNECT", &self.link);
-        command.args(words).stdin(Stdio::null());
+        command.args(words);
         command
     }
 

@@ -69,13 +69,8 @@ impl Place {
             ["cargo", "xtask", rest @ ..] => ("xtask", rest),
             _ => panic!("not one of our commands: {line}"),
         };
-        let mut command = Command::new(built(program));
-        command.args(rest).current_dir(self.dir.path()).stdin(Stdio::null()).stderr(Stdio::null());
-        for (key, _) in std::env::vars_os() {
-            if key.to_str().is_some_and(|key| key.starts_with("SAMIRA_")) {
-                command.env_remove(key);
-            }
-        }
+        let mut command = tests::cluster::program(program);
+        command.args(rest).current_dir(self.dir.path()).stderr(Stdio::null());
         command
     }
 
