@@ -10,7 +10,7 @@
 //!   says whom to trust.
 //! * `engine`: what the thread does, without sockets.
 //! * [`model`]: what the user sees, as plain data, and the rules by which it changes.
-//! * [`store`], [`profile`]: what is kept on disk, and where.
+//! * [`store`], [`profile`]: what is kept on disk, and where. [`options`]: what programs take from their command line.
 //! * [`limits`], [`mod@env`]: bounds; time and randomness.
 //!
 //! # The contract
@@ -58,5 +58,6 @@ pub mod limits;
 pub mod link;
 pub mod model;
 pub mod net;
+pub mod options;
 pub mod profile;
 pub mod store;

@@ -27,13 +27,18 @@ impl Model {
             self.messages(found, &mut rows);
         }
         for outgoing in self.outgoing(conversation) {
-            let delivery = match outgoing.state {
-                WriteState::Stored { conversation, number } => self.delivery(conversation, number),
-                _ => Delivery::Queued,
-            };
-            rows.push(Row::Outgoing(outgoing, delivery));
+            rows.push(Row::Outgoing(outgoing, self.outgoing_delivery(outgoing)));
         }
         rows
+    }
+
+    /// How far a message on its way has come.
+    #[must_use]
+    pub fn outgoing_delivery(&self, outgoing: &Outgoing) -> Delivery {
+        match outgoing.state {
+            WriteState::Stored { conversation, number } => self.delivery(conversation, number),
+            _ => Delivery::Queued,
+        }
     }
 
     /// Messages of this device on their way to a conversation, in their order.

@@ -10,14 +10,12 @@ mod secret;
 mod show;
 mod tail;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use client_fltk::link::Link;
 use client_fltk::net::driver::Settings;
-use client_fltk::profile;
+use client_fltk::options::Options;
 use wire::codec::Codec;
 
 /// Talk over a Samira cluster from a terminal
@@ -32,21 +30,11 @@ use wire::codec::Codec;
     disable_help_subcommand = true
 )]
 struct Cli {
-    /// Where the cluster is: the client link that the server printed. Needed once; the profile remembers it
-    #[arg(long, global = true, value_name = "LINK", env = "SAMIRA_CONNECT")]
-    connect: Option<Link>,
-    /// One account and what it holds
-    #[arg(long, global = true, value_name = "NAME", default_value = profile::DEFAULT, env = "SAMIRA_PROFILE")]
-    profile: String,
-    /// Where to keep the profile, instead of in the user's data directory
-    #[arg(long, global = true, value_name = "DIR", env = "SAMIRA_DATA_DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
     /// One JSON object per line
     #[arg(long, global = true)]
     json: bool,
-    /// Which servers may be spoken to without TLS; on the way from others anybody can read along
-    #[arg(long, global = true, value_name = "WHICH", default_value = "loopback", env = "SAMIRA_PLAINTEXT")]
-    plaintext: Plaintext,
     /// Read passwords from standard input, one a line
     #[arg(long, global = true)]
     password_stdin: bool,
@@ -58,14 +46,6 @@ struct Cli {
     codec: CodecName,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Plaintext {
-    /// Those on this machine
-    Loopback,
-    /// Any: the server must have been started with the same
-    Any,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -241,17 +221,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Stop> {
-    let directory = match cli.data_dir {
-        Some(directory) => directory,
-        None => profile::directory(&cli.profile).map_err(|error| Stop::Usage(error.to_string()))?,
-    };
     let codec = match cli.codec {
         CodecName::Samira2 => Codec::Samira2,
         CodecName::Json2 => Codec::Json2,
     };
-    let plaintext_any = cli.plaintext == Plaintext::Any;
-    let settings =
-        Settings { directory: Some(directory), link: cli.connect, codec, plaintext_any, ..Settings::default() };
+    let settings = cli.options.into_settings().map_err(|error| Stop::Usage(error.to_string()))?;
+    let settings = Settings { codec, ..settings };
     let secrets = secret::Source { stdin: cli.password_stdin };
     commands::run(cli.command, settings, &secrets, cli.timeout, cli.json)
 }

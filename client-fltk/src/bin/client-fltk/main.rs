@@ -16,12 +16,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use client_fltk::command::{Failure, Note, Ticket};
 use client_fltk::env::Clock;
 use client_fltk::link::Link;
 use client_fltk::net::driver::{Driver, SendError, Settings, StartError};
-use client_fltk::profile;
+use client_fltk::options::Options;
 use fltk::prelude::*;
 
 use app::{App, Cmd, For, Msg, Theme, update};
@@ -33,32 +33,14 @@ use view::shell::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "client-fltk", version)]
 struct Cli {
-    /// Where the cluster is: the client link that the server printed. Needed once; the profile remembers it
-    #[arg(long, value_name = "LINK", env = "SAMIRA_CONNECT")]
-    connect: Option<Link>,
-    /// One account and what it holds; two windows need two
-    #[arg(long, value_name = "NAME", default_value = profile::DEFAULT, env = "SAMIRA_PROFILE")]
-    profile: String,
-    /// Where to keep the profile, instead of in the user's data directory
-    #[arg(long, value_name = "DIR", env = "SAMIRA_DATA_DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
     /// How large everything is: 1.0 as designed, 2.0 twice that. Ctrl+plus and Ctrl+minus change it
     #[arg(long, value_name = "F", value_parser = scale)]
     scale: Option<f32>,
-    /// Which servers may be spoken to without TLS; on the way from others anybody can read along
-    #[arg(long, value_name = "WHICH", default_value = "loopback", env = "SAMIRA_PLAINTEXT")]
-    plaintext: Plaintext,
     /// Measure how long frames take, and write it there at the end
     #[arg(long, hide = true, value_name = "FILE")]
     frames: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Plaintext {
-    /// Those on this machine
-    Loopback,
-    /// Any: the server must have been started with the same
-    Any,
 }
 
 fn scale(text: &str) -> Result<f32, String> {
@@ -70,18 +52,12 @@ fn scale(text: &str) -> Result<f32, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let directory = match cli.data_dir.clone().map_or_else(|| profile::directory(&cli.profile), Ok) {
-        Ok(directory) => directory,
+    let settings = match cli.options.into_settings() {
+        Ok(settings) => settings,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(2);
         }
-    };
-    let settings = Settings {
-        directory: Some(directory),
-        link: cli.connect.clone(),
-        plaintext_any: cli.plaintext == Plaintext::Any,
-        ..Settings::default()
     };
     let frames = if cli.frames.is_some() { Frames::measured() } else { Frames::default() };
     let mut program = Program::new(settings, frames.clone());
@@ -114,6 +90,8 @@ struct Program {
     settings: Settings,
     driver: Option<Driver>,
     asked: HashMap<Ticket, For>,
+    /// What the views are to do at the end of this turn.
+    for_views: Vec<Cmd>,
     clock: Clock,
     /// When the screen is looked at again by itself, milliseconds since 1970.
     tick_at: Option<(u64, fltk::app::TimeoutHandle)>,
@@ -128,7 +106,8 @@ impl Program {
         let ui = Ui::new(Rc::clone(&app), Rc::clone(&posted));
         let shell = Shell::new(&ui, "Samira", frames.clone());
         let (driver, asked, clock) = (None, HashMap::new(), Clock::start());
-        let program = Self { fltk, app, posted, shell, settings, driver, asked, clock, tick_at: None, frames };
+        let (for_views, tick_at) = (Vec::new(), None);
+        let program = Self { fltk, app, posted, shell, settings, driver, asked, for_views, clock, tick_at, frames };
         if let Some(kept) = program.theme_path().and_then(|path| std::fs::read_to_string(path).ok()) {
             program.app.borrow_mut().settings.theme = Theme::named(&kept);
         }
@@ -197,6 +176,12 @@ impl Program {
         if self.app.borrow().has_focus != has_focus {
             self.handle(Msg::Focus(has_focus));
         }
+        let for_views = std::mem::take(&mut self.for_views);
+        if !for_views.is_empty() {
+            // The views that they speak of have to be there.
+            self.shell.sync();
+            for_views.iter().for_each(|cmd| self.shell.run(cmd));
+        }
         for _ in 0..ROUNDS_MAX {
             let wants = self.shell.sync();
             if wants.is_empty() {
@@ -251,11 +236,7 @@ impl Program {
                 Cmd::Follow(address) => follow(&address),
                 // Colours are worth no error; the next start is dark again then.
                 Cmd::Keep(theme) => drop(self.theme_path().map(|path| std::fs::write(path, theme.name()))),
-                cmd => {
-                    // The views that it speaks of have to be there.
-                    self.shell.sync();
-                    self.shell.run(&cmd);
-                }
+                cmd => self.for_views.push(cmd),
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use client_fltk::model::{Conversation, Delivery, Message, Model, Outgoing, Spans, WriteState};
+use client_fltk::model::{Conversation, Delivery, Message, Model, Outgoing, Spans, Write, WriteState};
 
 /// Messages that are asked for at a time: some screens full.
 pub(crate) const PAGE: u64 = 200;
@@ -75,6 +75,12 @@ impl Chat {
         }
         chat.refresh(model);
         chat
+    }
+
+    /// Nothing is chosen, and nothing can be.
+    pub(crate) fn choose_no_more(&mut self) {
+        self.choosing = false;
+        self.chosen.clear();
     }
 
     /// Something has changed in the model: its newest messages are always in memory.
@@ -228,6 +234,44 @@ pub(crate) enum Shown<'m> {
     KeptBack(u64),
 }
 
+/// What somebody has said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'m> {
+    pub(crate) text: &'m str,
+    /// Milliseconds since 1970.
+    pub(crate) time_ms: u64,
+    /// Somebody else has; `None`: oneself.
+    pub(crate) by: Option<u64>,
+    /// How far it has come, if it is one's own.
+    pub(crate) delivery: Option<Delivery>,
+}
+
+impl<'m> Shown<'m> {
+    /// What was said, if something was.
+    pub(crate) fn said(&self) -> Option<Said<'m>> {
+        match *self {
+            Shown::Message(message, delivery) => Some(Said {
+                text: &message.text,
+                time_ms: message.time_ms,
+                by: delivery.is_none().then_some(message.sender),
+                delivery,
+            }),
+            Shown::Outgoing(outgoing, delivery) => match &outgoing.write {
+                Write::Send { text, .. } => {
+                    Some(Said { text, time_ms: outgoing.created_ms, by: None, delivery: Some(delivery) })
+                }
+                _ => None,
+            },
+            Shown::Gap | Shown::KeptBack(_) => None,
+        }
+    }
+
+    /// It was refused, and stays in sight until somebody decides.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Shown::Outgoing(outgoing, _) if matches!(outgoing.state, WriteState::Refused(_)))
+    }
+}
+
 /// What a line shows; `None` for one that is not there any more.
 pub(crate) fn shown(model: &Model, id: u64, line: Line) -> Option<Shown<'_>> {
     Some(match line {
@@ -237,11 +281,7 @@ pub(crate) fn shown(model: &Model, id: u64, line: Line) -> Option<Shown<'_>> {
         }
         Line::Outgoing(key) => {
             let outgoing = model.outbox.get(&key)?;
-            let delivery = match outgoing.state {
-                WriteState::Stored { conversation, number } => model.delivery(conversation, number),
-                _ => Delivery::Queued,
-            };
-            Shown::Outgoing(outgoing, delivery)
+            Shown::Outgoing(outgoing, model.outgoing_delivery(outgoing))
         }
         Line::Gap { .. } => Shown::Gap,
         Line::KeptBack { .. } => Shown::KeptBack(model.conversations.get(&id)?.unheld),

@@ -147,7 +147,33 @@ pub(crate) enum Listed<'a> {
     More(u64),
 }
 
+/// What going back leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Top {
+    Question,
+    Notice,
+    /// The server page, where there is something to go back to.
+    Server,
+    Choosing,
+    Search,
+    Settings,
+    Chat,
+}
+
 impl App {
+    /// What lies on top of everything else; `None`: there is only the list.
+    pub(crate) fn on_top(&self) -> Option<Top> {
+        match () {
+            () if self.question.is_some() => Some(Top::Question),
+            () if self.notice.is_some() => Some(Top::Notice),
+            () if self.server.is_some() && self.is_started => Some(Top::Server),
+            () if self.chat.as_ref().is_some_and(|chat| chat.choosing) => Some(Top::Choosing),
+            () if !self.search.text.is_empty() => Some(Top::Search),
+            () if self.tab == Tab::Settings => Some(Top::Settings),
+            () => self.chat.as_ref().map(|_| Top::Chat),
+        }
+    }
+
     /// Which page is shown.
     pub(crate) fn page(&self) -> Page {
         if self.broken.is_some() {

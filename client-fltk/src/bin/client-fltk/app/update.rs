@@ -6,13 +6,15 @@ use wire::chat::Code;
 use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
 
 use super::chat::PAGE;
-use super::{App, Chat, Cmd, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, words};
+use super::{App, Chat, Cmd, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, words};
 
 /// Takes one message in. `now_ms`: milliseconds since 1970.
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
     app.now_ms = now_ms;
     let page = app.page();
-    let unread = app.model.unread_total();
+    // Nothing else changes who there is, and what is unread; typing does neither.
+    let is_told = matches!(msg, Msg::Started(_) | Msg::Changed(_));
+    let unread = if is_told { app.model.unread_total() } else { 0 };
     let mut cmds = Vec::new();
     match msg {
         Msg::Started(model) => {
@@ -130,8 +132,10 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         app.entry.waiting = false;
         cmds.push(Cmd::FocusFirst);
     }
-    watch(app, &mut cmds);
-    let arrived = page == Page::Main && app.model.unread_total() > unread;
+    if is_told || app.page() != page {
+        watch(app, &mut cmds);
+    }
+    let arrived = is_told && page == Page::Main && app.model.unread_total() > unread;
     if app.has_focus == app.wants_attention && (app.has_focus || arrived) {
         app.wants_attention = !app.has_focus;
         cmds.push(Cmd::Attention(app.wants_attention));
@@ -157,7 +161,7 @@ fn changed(app: &mut App, deltas: &[Delta]) {
         chat.out_of_reach = false;
     }
     chat.refresh(&app.model);
-    // What comes while one looks elsewhere is new when one looks here again.
+    // Who has said something here, on whatever device, has seen what was new.
     let me = app.model.me();
     for delta in deltas {
         if let Delta::Message { conversation, message, way: client_fltk::model::Way::Stream } = delta
@@ -192,8 +196,7 @@ fn open(app: &mut App, id: u64) -> Vec<Cmd> {
         app.tab = Tab::Chats;
     }
     if !app.search.text.is_empty() {
-        app.search.text.clear();
-        app.search.people.clear();
+        end_search(app);
     }
     app.question = None;
     app.notice = None;
@@ -208,22 +211,23 @@ fn open(app: &mut App, id: u64) -> Vec<Cmd> {
     cmds
 }
 
-/// Out of what is on top: a question, the choosing, the search, the conversation.
+/// Out of what is on top.
 fn back(app: &mut App) {
-    if app.question.take().is_some() || app.notice.take().is_some() {
-    } else if app.server.is_some() && app.is_started {
-        app.server = None;
-    } else if let Some(chat) = app.chat.as_mut().filter(|chat| chat.choosing) {
-        chat.choosing = false;
-        chat.chosen.clear();
-    } else if !app.search.text.is_empty() {
-        app.search.text.clear();
-        app.search.people.clear();
-    } else if app.tab == Tab::Settings {
-        app.tab = Tab::Chats;
-    } else {
-        app.chat = None;
+    match app.on_top() {
+        Some(Top::Question) => app.question = None,
+        Some(Top::Notice) => app.notice = None,
+        Some(Top::Server) => app.server = None,
+        Some(Top::Choosing) => app.chat.iter_mut().for_each(Chat::choose_no_more),
+        Some(Top::Search) => end_search(app),
+        Some(Top::Settings) => app.tab = Tab::Chats,
+        Some(Top::Chat) => app.chat = None,
+        None => {}
     }
+}
+
+fn end_search(app: &mut App) {
+    app.search.text.clear();
+    app.search.people.clear();
 }
 
 fn search(app: &mut App) -> Option<Cmd> {
@@ -309,7 +313,7 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
             let messages = app.model.conversations.get(&conversation).map(|found| &found.messages);
             let texts: Vec<_> = chat.chosen.iter().filter_map(|number| Some(&*messages?.get(number)?.text)).collect();
             let text = texts.join("\n");
-            (chat.choosing, chat.chosen) = (false, Default::default());
+            chat.choose_no_more();
             return vec![Cmd::Copy(text)];
         }
         Msg::DeleteChosen | Msg::DeleteOne(_) => {
@@ -348,9 +352,7 @@ fn confirm(app: &mut App) -> Vec<Cmd> {
     let conversation = app.chat.as_ref().map_or(0, |chat| chat.id);
     let command = match question {
         Question::Delete(numbers) => {
-            if let Some(chat) = &mut app.chat {
-                (chat.choosing, chat.chosen) = (false, Default::default());
-            }
+            app.chat.iter_mut().for_each(Chat::choose_no_more);
             Command::Delete { conversation, numbers }
         }
         Question::Clear(upto) => Command::Clear { conversation, upto },

@@ -3,6 +3,7 @@
 use client_fltk::model::Delivery;
 use fltk::draw;
 use fltk::enums::{Color, Font};
+use fltk::prelude::WidgetExt;
 
 use super::text::fitted;
 use super::{Palette, Rgb, sizes};
@@ -19,6 +20,11 @@ pub(crate) struct Rect {
 impl Rect {
     pub(crate) fn new(x: i32, y: i32, w: i32, h: i32) -> Self {
         Self { x, y, w, h }
+    }
+
+    /// Where a widget is.
+    pub(crate) fn of<W: WidgetExt>(widget: &W) -> Self {
+        Self::new(widget.x(), widget.y(), widget.w(), widget.h())
     }
 
     pub(crate) fn contains(&self, x: i32, y: i32) -> bool {

@@ -8,7 +8,7 @@ use fltk::draw;
 use fltk::enums::{Cursor, Event, FrameType, Key};
 use fltk::prelude::*;
 
-use super::Ui;
+use super::{Ui, enable};
 use crate::app::Msg;
 use crate::look::paint::{self, BOLD, PLAIN, Rect};
 use crate::look::sizes;
@@ -75,14 +75,7 @@ impl Button {
 
     /// Whether it can be pressed.
     pub(super) fn enable(&mut self, enabled: bool) {
-        if enabled != self.0.active() {
-            if enabled {
-                self.0.activate()
-            } else {
-                self.0.deactivate()
-            }
-            self.0.redraw();
-        }
+        enable(&mut self.0, enabled);
     }
 
     /// How wide it wants to be.
@@ -107,7 +100,7 @@ impl DerefMut for Button {
 
 fn draw(button: &mut button::Button, style: Style, ui: &Ui) {
     let palette = ui.palette();
-    let rect = Rect::new(button.x(), button.y(), button.w(), button.h());
+    let rect = Rect::of(button);
     let hover = app::belowmouse::<button::Button>().is_some_and(|below| below.is_same(button)) && button.active();
     let label = button.label();
     let active = button.active_r();

@@ -2,16 +2,16 @@
 //! to be confirmed.
 
 use fltk::app;
-use fltk::enums::{Event, FrameType, Key, Shortcut};
+use fltk::enums::{Event, FrameType, Key};
 use fltk::group::Group;
-use fltk::menu::{MenuButton, MenuFlag};
+use fltk::menu::MenuButton;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use super::button::{Button, Style};
 use super::timeline::Timeline;
 use super::writing::Writing;
-use super::{Ui, show};
+use super::{Ui, canvas, head_left, show};
 use crate::app::{App, Msg, words};
 use crate::frames::Frames;
 use crate::look::paint::{self, BOLD, PLAIN, Rect, SMALL};
@@ -55,13 +55,7 @@ impl Chat {
     pub(super) fn new(ui: &Ui, frames: Frames) -> Self {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::NoBox);
-        let canvas = |draw: fn(&Widget, &Ui)| {
-            let mut widget = Widget::new(0, 0, 0, 0, None);
-            let ui = ui.clone();
-            widget.draw(move |widget| draw(widget, &ui));
-            widget
-        };
-        let head = canvas(draw_head);
+        let head = canvas(ui, draw_head);
         let back = Button::new(ui, Style::Link, "‹ Back", || Msg::Back);
         let select = Button::new(ui, Style::Quiet, "Select", || Msg::Choose(None));
         let copy = Button::new(ui, Style::Quiet, "Copy", || Msg::CopyChosen);
@@ -73,13 +67,13 @@ impl Chat {
             let (ui, menu) = (ui.clone(), menu.clone());
             more.set_callback(move |_| show_menu(&ui, &menu));
         }
-        let banner = canvas(draw_banner);
+        let banner = canvas(ui, draw_banner);
         let reconnect = Button::new(ui, Style::Link, "Try now", || Msg::Reconnect);
         let timeline = Timeline::new(ui, frames);
         let to_new = Button::new(ui, Style::Plain, "↑ First new", || Msg::FirstNew);
         let to_newest = Button::new(ui, Style::Plain, "↓ Newest", || Msg::Newest);
-        let typing = canvas(draw_typing);
-        let foot = canvas(draw_foot);
+        let typing = canvas(ui, draw_typing);
+        let foot = canvas(ui, draw_foot);
         let mut writing = Writing::new(ui);
         {
             let ui = ui.clone();
@@ -144,11 +138,8 @@ impl Chat {
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) -> Vec<Msg> {
-        let palette = ui.palette();
         self.writing.sync(ui);
-        self.menu.set_color(palette.raised.into());
-        self.menu.set_text_color(palette.text.into());
-        self.menu.set_selection_color(palette.accent_fill.into());
+        super::paint_menu(&mut self.menu, ui.palette());
         {
             let app = ui.app();
             self.arrange(&app);
@@ -267,7 +258,7 @@ fn show_menu(ui: &Ui, menu: &MenuButton) {
     menu.clear();
     let mut add = |label: &str, msg: fn() -> Msg| {
         let ui = ui.clone();
-        menu.add(&format!("  {label}    "), Shortcut::None, MenuFlag::Normal, move |_| ui.post(msg()));
+        super::add_to_menu(&mut menu, label, move || ui.post(msg()));
     };
     add("Jump to newest", || Msg::Newest);
     add("Empty this conversation…", || Msg::Clear);
@@ -276,12 +267,11 @@ fn show_menu(ui: &Ui, menu: &MenuButton) {
 
 fn draw_head(head: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(head.x(), head.y(), head.w(), head.h());
+    let rect = Rect::of(head);
     paint::fill(rect, palette.surface);
     paint::horizontal(rect.x, rect.y + rect.h - 1, rect.w, palette.line);
     let Some(chat) = &app.chat else { return };
-    let is_narrow = head.window().is_some_and(|window| window.w() < sizes::WIDE);
-    let left = rect.x + if is_narrow { 76 } else { 20 };
+    let left = head_left(head);
     if chat.choosing {
         let words = match chat.chosen.len() {
             0 => "Choose messages".to_owned(),
@@ -307,7 +297,7 @@ fn draw_head(head: &Widget, ui: &Ui) {
 
 fn draw_banner(banner: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(banner.x(), banner.y(), banner.w(), banner.h());
+    let rect = Rect::of(banner);
     paint::fill(rect, palette.warning);
     if let Some(words) = words::banner(&app.model.link, app.now_ms) {
         paint::line(&words, Rect::new(rect.x + 20, rect.y, rect.w - 130, rect.h), SMALL, palette.warning_text);
@@ -316,7 +306,7 @@ fn draw_banner(banner: &Widget, ui: &Ui) {
 
 fn draw_typing(line: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(line.x(), line.y(), line.w(), line.h());
+    let rect = Rect::of(line);
     paint::fill(rect, palette.surface);
     let Some(chat) = &app.chat else { return };
     let text = Rect::new(rect.x + 20, rect.y, rect.w - 40, rect.h);
@@ -329,7 +319,7 @@ fn draw_typing(line: &Widget, ui: &Ui) {
 
 fn draw_foot(foot: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(foot.x(), foot.y(), foot.w(), foot.h());
+    let rect = Rect::of(foot);
     paint::fill(rect, palette.surface);
     paint::horizontal(rect.x, rect.y, rect.w, palette.line);
     if let Some(question) = app.question.as_ref().filter(|question| question.is_of_chat()) {

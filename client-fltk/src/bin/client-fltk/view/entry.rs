@@ -5,9 +5,9 @@ use fltk::group::Group;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
-use super::Ui;
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
+use super::{Ui, canvas};
 use crate::app::{EntryField, Msg, words};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
@@ -33,11 +33,7 @@ impl Entry {
     pub(super) fn new(ui: &Ui) -> Self {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::NoBox);
-        let mut page = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            page.draw(move |page| draw(page, &ui));
-        }
+        let page = canvas(ui, draw);
         let mut username = Field::new(ui, Kind::Line, "");
         let mut nickname = Field::new(ui, Kind::Line, "As others see you; empty: the user name");
         let mut password = Field::new(ui, Kind::Secret, "");
@@ -122,7 +118,7 @@ impl Entry {
 
 fn draw(page: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(page.x(), page.y(), page.w(), page.h());
+    let rect = Rect::of(page);
     paint::fill(rect, palette.surface);
     let entry = &app.entry;
     let form = Entry::form(rect.x, rect.y, rect.w, rect.h, entry.is_signup);

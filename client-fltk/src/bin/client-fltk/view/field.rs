@@ -161,7 +161,7 @@ pub(super) fn frame(
     group.super_draw_first(false);
     group.draw(move |group| {
         let palette = ui.palette();
-        let rect = Rect::new(group.x(), group.y(), group.w(), group.h());
+        let rect = Rect::of(group);
         let edge = match () {
             () if is_wrong() => palette.danger,
             () if has_focus() => palette.accent,

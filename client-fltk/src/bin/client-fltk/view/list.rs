@@ -134,13 +134,9 @@ fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui
     let mut state = state.borrow_mut();
     match event {
         Event::MouseWheel => {
-            let by = match app::event_dy() {
-                app::MouseWheel::Up => -WHEEL,
-                app::MouseWheel::Down => WHEEL,
-                _ => return false,
-            };
+            let Some(turns) = super::wheel() else { return false };
             let total: i32 = listed.iter().copied().map(height).sum();
-            state.offset = (state.offset + by).clamp(0, (total - widget.h()).max(0));
+            state.offset = (state.offset + turns * WHEEL).clamp(0, (total - widget.h()).max(0));
         }
         Event::Push => {
             if let Some(msg) = state.at(&listed, y).and_then(|at| chosen(listed[at])) {
@@ -205,7 +201,7 @@ fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui
 
 fn draw(widget: &Widget, ui: &Ui, state: &State) {
     let (app, palette) = (ui.app(), ui.palette());
-    let window = Rect::new(widget.x(), widget.y(), widget.w(), widget.h());
+    let window = Rect::of(widget);
     draw::push_clip(window.x, window.y, window.w, window.h);
     paint::fill(window, palette.panel);
     let listed = app.listed();

@@ -22,9 +22,11 @@ use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use fltk::enums::FrameType;
-use fltk::menu::MenuButton;
+use fltk::app;
+use fltk::enums::{FrameType, Shortcut};
+use fltk::menu::{MenuButton, MenuFlag};
 use fltk::prelude::*;
+use fltk::widget::Widget;
 
 use crate::app::{App, Msg, Theme};
 use crate::look::palette::{DARK, LIGHT};
@@ -67,6 +69,41 @@ fn show<W: WidgetExt>(widget: &mut W, shown: bool) {
     }
 }
 
+/// Lets a widget be used or not, and draws nothing if that is how it is already.
+fn enable<W: WidgetExt>(widget: &mut W, enabled: bool) {
+    if widget.active() != enabled {
+        if enabled {
+            widget.activate()
+        } else {
+            widget.deactivate()
+        }
+        widget.redraw();
+    }
+}
+
+/// A widget that is only drawn.
+fn canvas(ui: &Ui, draw: impl Fn(&Widget, &Ui) + 'static) -> Widget {
+    let mut widget = Widget::new(0, 0, 0, 0, None);
+    let ui = ui.clone();
+    widget.draw(move |widget| draw(widget, &ui));
+    widget
+}
+
+/// Where what stands in the bar above a page begins: beside the way back, where there is one.
+fn head_left(head: &Widget) -> i32 {
+    let is_narrow = head.window().is_some_and(|window| window.w() < sizes::WIDE);
+    head.x() + if is_narrow { 76 } else { 20 }
+}
+
+/// How often the wheel was turned, downwards; `None`: not at all in this direction.
+fn wheel() -> Option<i32> {
+    match app::event_dy() {
+        app::MouseWheel::Up => Some(-1),
+        app::MouseWheel::Down => Some(1),
+        _ => None,
+    }
+}
+
 /// A menu that appears where the mouse is.
 fn menu() -> MenuButton {
     let mut menu = MenuButton::new(0, 0, 0, 0, None);
@@ -76,4 +113,15 @@ fn menu() -> MenuButton {
     menu.set_text_size(sizes::TEXT);
     menu.hide();
     menu
+}
+
+/// One more line of a menu, with room around its words.
+fn add_to_menu(menu: &mut MenuButton, label: &str, mut chosen: impl FnMut() + 'static) {
+    menu.add(&format!("  {label}    "), Shortcut::None, MenuFlag::Normal, move |_| chosen());
+}
+
+fn paint_menu(menu: &mut MenuButton, palette: &Palette) {
+    menu.set_color(palette.raised.into());
+    menu.set_text_color(palette.text.into());
+    menu.set_selection_color(palette.accent_fill.into());
 }

@@ -7,7 +7,7 @@ use fltk::widget::Widget;
 
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
-use super::{Ui, show};
+use super::{Ui, canvas, show};
 use crate::app::{Msg, Page};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
@@ -28,11 +28,7 @@ impl Server {
     pub(super) fn new(ui: &Ui) -> Self {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::NoBox);
-        let mut page = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            page.draw(move |page| draw(page, &ui));
-        }
+        let page = canvas(ui, draw);
         let mut link = Field::new(ui, Kind::Line, "samira://HOST:PORT#PIN");
         let form = {
             let link = link.clone();
@@ -81,7 +77,7 @@ impl Server {
 
 fn draw(page: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(page.x(), page.y(), page.w(), page.h());
+    let rect = Rect::of(page);
     paint::fill(rect, palette.surface);
     let form = Server::form(rect.x, rect.y, rect.w, rect.h);
     let title = Face { bold: true, size: sizes::TITLE };

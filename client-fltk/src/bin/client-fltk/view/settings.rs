@@ -7,7 +7,7 @@ use fltk::widget::Widget;
 
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
-use super::{Ui, show};
+use super::{Ui, canvas, head_left, show};
 use crate::app::{App, Msg, Question, Setting, Theme, words};
 use crate::look::paint::{self, BOLD, Face, PLAIN, Rect, SMALL};
 use crate::look::{Palette, sizes};
@@ -82,30 +82,14 @@ impl Settings {
     pub(super) fn new(ui: &Ui) -> Self {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::FlatBox);
-        let mut head = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            head.draw(move |head| {
-                let palette = ui.palette();
-                let rect = Rect::new(head.x(), head.y(), head.w(), head.h());
-                paint::fill(rect, palette.surface);
-                paint::horizontal(rect.x, rect.y + rect.h - 1, rect.w, palette.line);
-                let left = if head.window().is_some_and(|window| window.w() < sizes::WIDE) { 76 } else { 20 };
-                let title = Face { bold: true, size: 18 };
-                paint::line("Settings", Rect::new(rect.x + left, rect.y, rect.w - left, rect.h), title, palette.text);
-            });
-        }
+        let head = canvas(ui, draw_head);
         let back = Button::new(ui, Style::Link, "‹ Back", || Msg::Back);
         let mut scroll = Scroll::new(0, 0, 0, 0, None);
         scroll.set_type(ScrollType::Vertical);
         scroll.set_frame(FrameType::FlatBox);
         scroll.set_scrollbar_size(10);
         scroll.scrollbar().set_linesize(WHEEL);
-        let mut page = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            page.draw(move |page| draw(page, &ui));
-        }
+        let page = canvas(ui, draw);
         let mut nickname = Field::new(ui, Kind::Line, "");
         let saved = {
             let nickname = nickname.clone();
@@ -276,9 +260,19 @@ impl Settings {
     }
 }
 
+fn draw_head(head: &Widget, ui: &Ui) {
+    let palette = ui.palette();
+    let rect = Rect::of(head);
+    paint::fill(rect, palette.surface);
+    paint::horizontal(rect.x, rect.y + rect.h - 1, rect.w, palette.line);
+    let left = head_left(head);
+    let title = Face { bold: true, size: 18 };
+    paint::line("Settings", Rect::new(left, rect.y, rect.x + rect.w - left, rect.h), title, palette.text);
+}
+
 fn draw(page: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(page.x(), page.y(), page.w(), page.h());
+    let rect = Rect::of(page);
     paint::fill(rect, palette.surface);
     let tops = Tops::of(&app);
     let (left, width) = (rect.x + 20, WIDTH.min(rect.w - 28));

@@ -14,8 +14,8 @@ use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
 use super::writing::Writing;
-use super::{Ui, show};
-use crate::app::{Cmd, Msg, Page, Tab, Theme};
+use super::{Ui, canvas, show};
+use crate::app::{Cmd, Msg, Page, Tab, Theme, Top};
 use crate::frames::Frames;
 use crate::look::{paint, sizes};
 
@@ -49,24 +49,15 @@ impl Shell {
         let server = Server::new(ui);
         let entry = Entry::new(ui);
         let sidebar = Sidebar::new(ui);
-        let mut divider = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            divider.draw(move |line| paint::vertical(line.x(), line.y(), line.h(), ui.palette().line));
-        }
+        let divider = canvas(ui, |line, ui| paint::vertical(line.x(), line.y(), line.h(), ui.palette().line));
         let chat = Chat::new(ui, frames);
         let settings = Settings::new(ui);
-        let mut blank = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            blank.draw(move |blank| {
-                let rect = paint::Rect::new(blank.x(), blank.y(), blank.w(), blank.h());
-                let palette = ui.palette();
-                paint::fill(rect, palette.surface);
-                let words = "Choose a conversation, or find somebody under People.";
-                paint::paragraph(words, rect.inset(40), paint::PLAIN, palette.text_dim);
-            });
-        }
+        let blank = canvas(ui, |blank, ui| {
+            let (rect, palette) = (paint::Rect::of(blank), ui.palette());
+            paint::fill(rect, palette.surface);
+            let words = "Choose a conversation, or find somebody under People.";
+            paint::paragraph(words, rect.inset(40), paint::PLAIN, palette.text_dim);
+        });
         window.end();
         window.make_resizable(true);
         window.resizable(&Widget::default());
@@ -243,20 +234,12 @@ fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
     let key = app::event_key();
     let is_main = ui.app().page() == Page::Main;
     if key == Key::Escape {
-        let was_busy = {
-            let app = ui.app();
-            app.question.is_some()
-                || app.notice.is_some()
-                || app.chat.as_ref().is_some_and(|chat| chat.choosing)
-                || !app.search.text.is_empty()
-                || app.tab == Tab::Settings
-                || app.server.is_some()
-        };
-        // Out of the list or the messages, back to where one writes; a conversation is left by its own button.
-        if was_busy {
-            ui.post(Msg::Back);
-        } else if ui.app().chat.is_some() && is_main {
-            writing.focus();
+        let top = ui.app().on_top();
+        match top {
+            // Out of the list or the messages, back to where one writes; a conversation is left by its own button.
+            Some(Top::Chat) if is_main => writing.focus(),
+            Some(Top::Chat) | None => {}
+            Some(_) => ui.post(Msg::Back),
         }
         return true;
     }

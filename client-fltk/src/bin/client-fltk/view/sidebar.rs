@@ -8,10 +8,10 @@ use fltk::widget::Widget;
 
 use client_fltk::model::LinkState;
 
-use super::Ui;
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::list::List;
+use super::{Ui, canvas};
 use crate::app::{Msg, Tab, words};
 use crate::look::paint::{self, BOLD, Rect, SMALL};
 use crate::look::sizes;
@@ -29,11 +29,7 @@ impl Sidebar {
     pub(super) fn new(ui: &Ui) -> Self {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::FlatBox);
-        let mut head = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            head.draw(move |head| draw_head(head, &ui));
-        }
+        let head = canvas(ui, draw_head);
         let mut search = Field::new(ui, Kind::Line, "Search  ·  Ctrl+K");
         let list = List::new(ui);
         {
@@ -59,15 +55,10 @@ impl Sidebar {
                 _ => false,
             });
         }
-        let mut foot = Widget::new(0, 0, 0, 0, None);
-        {
-            let ui = ui.clone();
-            foot.draw(move |foot| {
-                let palette = ui.palette();
-                paint::fill(Rect::new(foot.x(), foot.y(), foot.w(), foot.h()), palette.panel);
-                paint::horizontal(foot.x(), foot.y(), foot.w(), palette.line);
-            });
-        }
+        let foot = canvas(ui, |foot, ui| {
+            paint::fill(Rect::of(foot), ui.palette().panel);
+            paint::horizontal(foot.x(), foot.y(), foot.w(), ui.palette().line);
+        });
         let tab = |tab, label| (tab, Button::new(ui, Style::Tab, label, move || Msg::Tab(tab)));
         let tabs = [tab(Tab::Chats, "Chats"), tab(Tab::People, "People"), tab(Tab::Settings, "Settings")];
         group.end();
@@ -112,7 +103,7 @@ impl Sidebar {
 
 fn draw_head(head: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
-    let rect = Rect::new(head.x(), head.y(), head.w(), head.h());
+    let rect = Rect::of(head);
     paint::fill(rect, palette.panel);
     let Some(account) = &app.model.account else { return };
     paint::avatar(&account.username, false, rect.x + sizes::PAD, rect.y + 14, palette);

@@ -10,10 +10,11 @@ mod paint;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use client_fltk::model::WriteState;
 use fltk::app;
 use fltk::draw;
 use fltk::enums::{Cursor, Event, Key};
-use fltk::menu::{MenuButton, MenuFlag};
+use fltk::menu::MenuButton;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
@@ -132,10 +133,7 @@ impl Timeline {
     /// Lays out what is in sight, and says what is missing and what was seen.
     pub(super) fn sync(&mut self, ui: &Ui) -> Vec<Msg> {
         let app = ui.app();
-        let palette = ui.palette();
-        self.menu.set_color(palette.raised.into());
-        self.menu.set_text_color(palette.text.into());
-        self.menu.set_selection_color(palette.accent_fill.into());
+        super::paint_menu(&mut self.menu, ui.palette());
         let mut state = self.state.borrow_mut();
         let id = app.chat.as_ref().map_or(0, |chat| chat.id);
         if state.chat != id {
@@ -401,12 +399,8 @@ fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui
     let h = widget.h();
     match event {
         Event::MouseWheel => {
-            let by = match app::event_dy() {
-                app::MouseWheel::Up => -WHEEL,
-                app::MouseWheel::Down => WHEEL,
-                _ => return false,
-            };
-            state.borrow_mut().scroll(by);
+            let Some(turns) = super::wheel() else { return false };
+            state.borrow_mut().scroll(turns * WHEEL);
             ui.post(Msg::Tick);
             true
         }
@@ -469,15 +463,12 @@ fn hovered(state: &Rc<RefCell<State>>, widget: &mut Widget, ui: &Ui, x: i32, y: 
         .at(x, y)
         .is_some_and(|(row, _)| row.kept_back(x, y).is_some() || state.cache.link(&app, row, x, y).is_some());
     draw::set_cursor(if is_link { Cursor::Hand } else { Cursor::Default });
-    let exact = over.and_then(|line| match shown(&app.model, state.chat, line)? {
-        Shown::Message(message, delivery) => Some(match delivery {
-            Some(delivery) => format!("{}, {}", words::exact(message.time_ms), words::delivery(delivery)),
-            None => words::exact(message.time_ms),
-        }),
-        Shown::Outgoing(outgoing, delivery) => {
-            Some(format!("{}, {}", words::exact(outgoing.created_ms), words::delivery(delivery)))
-        }
-        _ => None,
+    let exact = over.and_then(|line| {
+        let said = shown(&app.model, state.chat, line)?.said()?;
+        Some(match said.delivery {
+            Some(delivery) => format!("{}, {}", words::exact(said.time_ms), words::delivery(delivery)),
+            None => words::exact(said.time_ms),
+        })
     });
     widget.set_tooltip(exact.as_deref().unwrap_or(""));
     let is_near_bar = x >= widget.w() - BAR_REACH;
@@ -522,10 +513,7 @@ fn pushed(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, x: i32, y: i32
 fn refused(ui: &Ui, line: Line) -> bool {
     let app = ui.app();
     let id = app.chat.as_ref().map_or(0, |chat| chat.id);
-    match shown(&app.model, id, line) {
-        Some(Shown::Outgoing(outgoing, _)) => matches!(outgoing.state, client_fltk::model::WriteState::Refused(_)),
-        _ => false,
-    }
+    shown(&app.model, id, line).is_some_and(|found| found.is_refused())
 }
 
 /// What can be done with a message.
@@ -534,7 +522,7 @@ fn context(ui: &Ui, menu: &MenuButton, line: Line) {
     menu.clear();
     let mut add = |label: &str, msg: Msg| {
         let (ui, msg) = (ui.clone(), RefCell::new(Some(msg)));
-        menu.add(&format!("  {label}    "), fltk::enums::Shortcut::None, MenuFlag::Normal, move |_| {
+        super::add_to_menu(&mut menu, label, move || {
             if let Some(msg) = msg.borrow_mut().take() {
                 ui.post(msg);
             }
@@ -551,16 +539,13 @@ fn context(ui: &Ui, menu: &MenuButton, line: Line) {
                     add("Delete for everybody…", Msg::DeleteOne(message.number));
                 }
             }
-            Some(Shown::Outgoing(outgoing, _)) => {
-                if let client_fltk::model::Write::Send { text, .. } = &outgoing.write {
-                    add("Copy", Msg::Copy(text.0.clone()));
+            Some(found @ Shown::Outgoing(outgoing, _)) => {
+                if let Some(said) = found.said() {
+                    add("Copy", Msg::Copy(said.text.to_owned()));
                 }
-                match outgoing.state {
-                    client_fltk::model::WriteState::Refused(_) | client_fltk::model::WriteState::Queued => {
-                        add("Write again", Msg::Rewrite(outgoing.key));
-                        add("Do not send", Msg::Discard(outgoing.key));
-                    }
-                    _ => {}
+                if let WriteState::Refused(_) | WriteState::Queued = outgoing.state {
+                    add("Write again", Msg::Rewrite(outgoing.key));
+                    add("Do not send", Msg::Discard(outgoing.key));
                 }
             }
             _ => return,

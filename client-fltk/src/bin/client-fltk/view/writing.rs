@@ -16,7 +16,7 @@ use fltk::text::{Cursor, TextBuffer, TextEditor, WrapMode};
 use wire::limits::MESSAGE_TEXT_BYTES_MAX;
 
 use super::field::frame;
-use super::{Ui, show};
+use super::{Ui, enable, show};
 use crate::look::paint::{self, PLAIN, Rect};
 use crate::look::sizes;
 
@@ -158,14 +158,7 @@ impl Writing {
     }
 
     pub(super) fn enable(&mut self, enabled: bool) {
-        if enabled != self.group.active() {
-            if enabled {
-                self.group.activate()
-            } else {
-                self.group.deactivate()
-            }
-            self.group.redraw();
-        }
+        enable(&mut self.group, enabled);
     }
 
     pub(super) fn shown(&mut self, shown: bool) {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use client_fltk::model::{Delivery, Write, WriteState};
+use client_fltk::model::{Delivery, WriteState};
 
-use crate::app::chat::{Line, Shown, shown};
+use crate::app::chat::{Line, Said, Shown, shown};
 use crate::app::{App, words};
 use crate::look::paint::{DELIVERY_WIDTH, PLAIN, Rect, SMALL};
 use crate::look::sizes;
@@ -123,23 +123,13 @@ impl Cache {
             w: self.width,
         };
         let Some(found) = shown(&app.model, id, line) else { return row };
-        let (text, time_ms, sender) = match &found {
-            Shown::Message(message, _) => (&*message.text, message.time_ms, message.sender),
-            Shown::Outgoing(outgoing, _) => match &outgoing.write {
-                Write::Send { text, .. } => (&**text, outgoing.created_ms, app.model.me()),
-                _ => return row,
-            },
-            Shown::Gap | Shown::KeptBack(_) => return row,
-        };
-        let before = above.and_then(|above| match shown(&app.model, id, above)? {
-            Shown::Message(message, _) => Some((message.sender, message.time_ms)),
-            Shown::Outgoing(outgoing, _) => Some((app.model.me(), outgoing.created_ms)),
-            _ => None,
-        });
-        row.day = before.is_none_or(|(_, ms)| words::is_other_day(ms, time_ms));
+        let Some(said) = found.said() else { return row };
+        let before = above.and_then(|above| shown(&app.model, id, above)?.said());
+        row.day = before.is_none_or(|before| words::is_other_day(before.time_ms, said.time_ms));
         row.new = app.chat.as_ref().is_some_and(|chat| chat.new_from == row.number() && chat.new_from.is_some());
-        let own = sender == app.model.me();
-        let together = before.is_some_and(|(who, ms)| who == sender && time_ms.saturating_sub(ms) < TOGETHER_MS);
+        let own = said.by.is_none();
+        let is_soon = |before: u64| said.time_ms.saturating_sub(before) < TOGETHER_MS;
+        let together = before.is_some_and(|before| before.by == said.by && is_soon(before.time_ms));
         let members = app.model.conversations.get(&id).map_or(0, |found| found.members.len());
         row.name = !own && members > 2 && (!together || row.day || row.new);
         // Where there is little room, lines are better long than the margin wide.
@@ -149,13 +139,13 @@ impl Cache {
         if self.blocks.len() >= CACHED_MAX {
             self.clear();
         }
-        let fresh = self.blocks.get(&line).is_some_and(|(length, _)| *length == text.len());
+        let fresh = self.blocks.get(&line).is_some_and(|(length, _)| *length == said.text.len());
         if !fresh {
-            let block = lay_out(text, f64::from(inner), |text| PLAIN.width(text));
-            self.blocks.insert(line, (text.len(), block));
+            let block = lay_out(said.text, f64::from(inner), |text| PLAIN.width(text));
+            self.blocks.insert(line, (said.text.len(), block));
         }
         let block = &self.blocks[&line].1;
-        let meta = meta_width(&found, time_ms);
+        let meta = meta_width(&found, said);
         let last = block.lines.last().map_or(0.0, |line| line.width).ceil() as i32;
         let from_right = block.lines.last().is_some_and(|line| line.from_right);
         let beside = last + META_GAP + meta <= inner && !from_right;
@@ -180,14 +170,7 @@ impl Cache {
     pub(super) fn link(&self, app: &App, row: &Row, x: i32, y: i32) -> Option<String> {
         let block = self.block(row.line)?;
         let id = app.chat.as_ref()?.id;
-        let text = match shown(&app.model, id, row.line)? {
-            Shown::Message(message, _) => &*message.text,
-            Shown::Outgoing(outgoing, _) => match &outgoing.write {
-                Write::Send { text, .. } => &**text,
-                _ => return None,
-            },
-            _ => return None,
-        };
+        let text = shown(&app.model, id, row.line)?.said()?.text;
         let (x, y) = (x - row.bubble.x - BUBBLE_X, y - row.top - row.bubble.y - BUBBLE_Y);
         let line = block.lines.get(usize::try_from(y / sizes::LINE).ok().filter(|_| y >= 0)?)?;
         let mut left = 0.0;
@@ -225,9 +208,9 @@ fn word(delivery: Delivery) -> &'static str {
 }
 
 /// How wide time, mark and word are.
-fn meta_width(found: &Shown<'_>, time_ms: u64) -> i32 {
-    let mut width = SMALL.width(&words::clock(time_ms)).ceil() as i32;
-    if matches!(found, Shown::Message(_, Some(_)) | Shown::Outgoing(..)) {
+fn meta_width(found: &Shown<'_>, said: Said<'_>) -> i32 {
+    let mut width = SMALL.width(&words::clock(said.time_ms)).ceil() as i32;
+    if said.delivery.is_some() {
         width += 4 + DELIVERY_WIDTH;
         let word = state_word(found);
         if !word.is_empty() {

@@ -1,22 +1,21 @@
 //! Draws the lines that are in sight.
 
-use client_fltk::model::{Write, WriteState};
 use fltk::draw;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use super::layout::{BUBBLE_X, BUBBLE_Y, DAY, NAME, NEW, Row, state_word};
 use super::{BAR, BAR_REACH, State, Ui};
-use crate::app::chat::{Line, Shown, shown};
+use crate::app::chat::{Line, Said, Shown, shown};
 use crate::app::{App, words};
 use crate::look::paint::{self, PLAIN, Rect, SMALL, SMALL_BOLD};
-use crate::look::{Palette, sizes};
+use crate::look::{Palette, Rgb, sizes};
 
 impl State {
     pub(super) fn draw(&mut self, widget: &Widget, ui: &Ui) {
         let (frames, app, palette) = (self.frames.clone(), ui.app(), ui.palette());
         frames.measure(crate::frames::DRAW, || {
-            let window = Rect::new(widget.x(), widget.y(), widget.w(), widget.h());
+            let window = Rect::of(widget);
             draw::push_clip(window.x, window.y, window.w, window.h);
             paint::fill(window, palette.surface);
             if self.rows.is_empty() {
@@ -54,9 +53,7 @@ impl State {
         let Some(chat) = &app.chat else { return };
         let Some(found) = shown(&app.model, chat.id, row.line) else { return };
         let mut y = window.y + row.top;
-        let (time_ms, sender) = match &found {
-            Shown::Message(message, _) => (message.time_ms, message.sender),
-            Shown::Outgoing(outgoing, _) => (outgoing.created_ms, app.model.me()),
+        let said = match &found {
             Shown::Gap => {
                 let text = if chat.out_of_reach {
                     "Older messages are not on this device. They load when the connection is back."
@@ -71,23 +68,24 @@ impl State {
                 );
             }
             Shown::KeptBack(count) => return kept_back(row, *count, app, window, palette),
+            found => found.said(),
         };
+        let Some(said) = said else { return };
         if row.day {
             let day = Rect::new(window.x, y + 6, window.w, DAY - 12);
-            paint::centered(&words::day(time_ms, app.now_ms), day, SMALL, palette.text_dim);
+            paint::centered(&words::day(said.time_ms, app.now_ms), day, SMALL, palette.text_dim);
             y += DAY;
         }
         if row.new {
             new_line(&format!("{} new", chat.new_count.max(1)), window, y + 10, palette);
             y += NEW;
         }
-        if row.name {
+        if let Some(sender) = said.by.filter(|_| row.name) {
             let name = Rect::new(window.x + 20 + BUBBLE_X, y + 2, window.w - 60, NAME - 2);
             paint::line(&app.model.name(sender), name, SMALL_BOLD, palette.text_dim);
         }
         let bubble = Rect::new(window.x + row.bubble.x, window.y + row.top + row.bubble.y, row.bubble.w, row.bubble.h);
-        let own = matches!(&found, Shown::Message(_, Some(_)) | Shown::Outgoing(..));
-        let (ground, dim, link) = match own {
+        let (ground, dim, link) = match said.by.is_none() {
             true => (palette.bubble_out, palette.text_dim_out, palette.link_out),
             false => (palette.bubble_in, palette.text_dim, palette.accent),
         };
@@ -102,14 +100,6 @@ impl State {
         if is_chosen || (has_focus && self.cursor == Some(row.line)) {
             paint::rounded_line(bubble, sizes::BUBBLE_RADIUS, 2, palette.accent);
         }
-        let text = match &found {
-            Shown::Message(message, _) => &*message.text,
-            Shown::Outgoing(outgoing, _) => match &outgoing.write {
-                Write::Send { text, .. } => &**text,
-                _ => return,
-            },
-            _ => return,
-        };
         if let Some(block) = self.cache.block(row.line) {
             let mut top = bubble.y + BUBBLE_Y;
             let baseline = PLAIN.baseline(sizes::LINE);
@@ -121,7 +111,7 @@ impl State {
                         x = f64::from(bubble.x + bubble.w - BUBBLE_X) - line.width;
                     }
                     for run in &line.runs {
-                        let piece = &text[run.bytes.clone()];
+                        let piece = &said.text[run.bytes.clone()];
                         let rgb = if run.link.is_some() { link } else { palette.text };
                         paint::text(piece, x.round() as i32, top + baseline, PLAIN, rgb);
                         let width = if line.runs.len() > 1 { PLAIN.width(piece) } else { line.width };
@@ -134,32 +124,28 @@ impl State {
                 top += sizes::LINE;
             }
         }
-        self.meta(row, &found, time_ms, bubble, dim, palette);
+        meta(row, &found, said, bubble, dim, palette);
     }
+}
 
-    fn meta(&self, row: &Row, found: &Shown<'_>, time_ms: u64, bubble: Rect, dim: crate::look::Rgb, palette: &Palette) {
-        let (mut x, y) = (bubble.x + row.meta.0, bubble.y + row.meta.1 + 1);
-        let middle = y + sizes::LINE / 2;
-        let clock = words::clock(time_ms);
-        let baseline = y + SMALL.baseline(sizes::LINE);
-        paint::text(&clock, x, baseline, SMALL, dim);
-        x += SMALL.width(&clock).ceil() as i32 + 4;
-        let delivery = match found {
-            Shown::Message(_, Some(delivery)) | Shown::Outgoing(_, delivery) => *delivery,
-            _ => return,
-        };
-        let is_refused =
-            matches!(found, Shown::Outgoing(outgoing, _) if matches!(outgoing.state, WriteState::Refused(_)));
-        let rgb = if is_refused { palette.danger_text_out } else { dim };
-        if is_refused {
-            paint::cross(x, middle, rgb);
-        } else {
-            paint::delivery(delivery, x, middle, rgb);
-        }
-        let word = state_word(found);
-        if !word.is_empty() {
-            paint::text(word, x + paint::DELIVERY_WIDTH + 2, baseline, SMALL, rgb);
-        }
+/// The time of a message, and how far it has come.
+fn meta(row: &Row, found: &Shown<'_>, said: Said<'_>, bubble: Rect, dim: Rgb, palette: &Palette) {
+    let (mut x, y) = (bubble.x + row.meta.0, bubble.y + row.meta.1 + 1);
+    let clock = words::clock(said.time_ms);
+    let baseline = y + SMALL.baseline(sizes::LINE);
+    paint::text(&clock, x, baseline, SMALL, dim);
+    x += SMALL.width(&clock).ceil() as i32 + 4;
+    let Some(delivery) = said.delivery else { return };
+    let middle = y + sizes::LINE / 2;
+    let rgb = if found.is_refused() { palette.danger_text_out } else { dim };
+    if found.is_refused() {
+        paint::cross(x, middle, rgb);
+    } else {
+        paint::delivery(delivery, x, middle, rgb);
+    }
+    let word = state_word(found);
+    if !word.is_empty() {
+        paint::text(word, x + paint::DELIVERY_WIDTH + 2, baseline, SMALL, rgb);
     }
 }
 
