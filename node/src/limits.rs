@@ -336,3 +336,62 @@ pub const PAGE_SILENCE_MAX: Duration = Duration::from_secs(5);
 const _: () = assert!(SERVICE_QUEUE_BYTES_MAX >= 8 * SESSION_QUEUE_BYTES_MAX, "one connection must not fill it all");
 const _: () =
     assert!(SESSION_QUEUE_BYTES_MAX >= wire::limits::REQUEST_BYTES_MAX, "any legal request must be able to wait");
+
+// ---- gRPC ----
+
+/// gRPC connections at once. Each costs a task and the buffers of HTTP/2, some tens of kilobytes; they count among the
+/// clients too.
+pub const GRPC_CONNECTIONS_MAX: usize = 2048;
+
+/// gRPC connections from one address at once. A machine behind which many people sit looks like one address; a single
+/// program that leaks channels shall not take all places.
+pub const GRPC_CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+
+/// Calls under way on one connection; HTTP/2 tells the client, which then waits by itself.
+pub const GRPC_CALLS_PER_CONNECTION_MAX: u32 = 128;
+
+/// Calls under way on all connections; more are told to come back.
+pub const GRPC_CALLS_MAX: usize = 8192;
+
+/// Event streams open at once on all connections. An open one costs what a session costs.
+pub const GRPC_STREAMS_MAX: usize = 2048;
+
+/// Bytes of one request: the largest holds one message text.
+pub const GRPC_REQUEST_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of all requests that have not come to their end.
+pub const GRPC_REQUESTS_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of the list in a reply of the original's package: its clients take 4 MiB, and the rest of the reply is small.
+pub const GRPC_LIST_BYTES_MAX: usize = (4 << 20) - 4096;
+
+/// Bytes that a client may have under way unread on one connection and on one of its calls (HTTP/2 windows).
+pub const GRPC_WINDOW_BYTES: u32 = 256 << 10;
+
+/// A connection that has been silent for this long is asked whether it is still there.
+pub const GRPC_KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long it may take to answer that.
+pub const GRPC_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Time for the TLS handshake of a gRPC connection.
+pub const GRPC_HANDSHAKE_TIMEOUT: Duration = HANDSHAKE_TIMEOUT;
+
+/// Sockets on their way from the poll thread to the gRPC thread.
+pub const GRPC_HANDED_OVER_MAX: usize = 256;
+
+/// How long a login over the original's gRPC package lets its address act for the account.
+pub const ADDRESS_BOUND_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// With less than this left, the next login makes it longer; with more it need not be written down again.
+pub const ADDRESS_BOUND_AGAIN: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Places in lists that are remembered for clients of the original's gRPC package, so that an index means the message it
+/// meant when the list was sent. 16 bytes each.
+pub const GRPC_PLACES_MAX: usize = 1 << 20;
+
+/// Clients for whom any are remembered.
+pub const GRPC_PLACES_CLIENTS_MAX: usize = 4096;
+
+/// Frames that wait for an event stream; a client that leaves more lying is cut off and asks anew from its cursor.
+pub const GRPC_EVENTS_WAITING_MAX: usize = 1024;

@@ -90,6 +90,10 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 /// Devices of one user; the one that has been silent longest makes room for a new one.
 pub const DEVICES_PER_USER_MAX: usize = 32;
 
+/// Addresses from which clients of the original's gRPC package may act for one user; the one whose time ends first makes
+/// room for a new one.
+pub const ADDRESSES_PER_USER_MAX: usize = 32;
+
 /// A connection that has been silent for this long is closed by either side, milliseconds. Half of it is the time to send
 /// a ping: a phone's radio sleeps meanwhile, and a router keeps the connection in its table.
 pub const SILENCE_MS_MAX: u64 = 120_000;

@@ -126,6 +126,7 @@ impl Parts {
             Command::SetNickname { user, nickname: text },
             Command::Mark { user, marks },
             Command::ClearView { user, conversation: self.number, upto: self.number },
+            Command::BindAddress { user, address: [self.hash[0]; 16], for_ms: self.number },
         ]
     }
 

@@ -262,6 +262,10 @@ impl<S: State> State for Recorded<'_, S> {
         self.state.kept_run(device, seq)
     }
 
+    fn addresses(&self, user: u64) -> Result<Vec<[u8; 16]>, S::Error> {
+        self.state.addresses(user)
+    }
+
     fn join_code(&self, hash: &[u8; 32]) -> Result<Option<JoinCode>, S::Error> {
         self.state.join_code(hash)
     }

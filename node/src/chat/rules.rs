@@ -1,6 +1,7 @@
 //! What each command does. One function per command; all of them total: whatever the arguments, the answer is an
 //! [`Outcome`], and an error means that storage itself failed.
 
+mod addresses;
 mod devices;
 mod marks;
 
@@ -67,6 +68,7 @@ pub fn apply<S: State>(state: &mut S, at: Context, command: &Command<'_>) -> Res
         Command::SetNickname { user, nickname } => set_nickname(state, at, user, nickname),
         Command::Mark { user, ref marks } => marks::mark(state, at, user, marks),
         Command::ClearView { user, conversation, upto } => marks::clear_view(state, at, user, conversation, upto),
+        Command::BindAddress { user, ref address, for_ms } => addresses::bind(state, at, user, address, for_ms),
     };
     match done {
         Ok(outcome) => Ok(outcome),
@@ -111,6 +113,7 @@ fn signup<S: State>(state: &mut S, at: Context, name: &str, nickname: &str, pass
 fn delete_account<S: State>(state: &mut S, at: Context, user: u64) -> Ruling<S> {
     live(state, user)?;
     devices::revoke_all(state, at, user, None)?;
+    addresses::free_all(state, user)?;
     let changed = change_number(state, at);
     state.write(&Change::UserDeleted { id: user, time_ms: at.time_ms, changed })?;
     Ok(Outcome::Done)
@@ -123,6 +126,7 @@ fn set_password<S: State>(state: &mut S, at: Context, user: u64, password_hash: 
     live(state, user)?;
     state.write(&Change::PasswordSet { id: user, password_hash })?;
     devices::revoke_all(state, at, user, Some(keep))?;
+    addresses::free_all(state, user)?;
     Ok(Outcome::Done)
 }
 

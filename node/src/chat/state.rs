@@ -225,6 +225,12 @@ pub trait State: Lookup {
     /// Storage failed.
     fn kept_run(&self, device: u64, seq: u64) -> Result<Option<KeptRun>, Self::Error>;
 
+    /// The addresses from which clients may act for a user, the one whose time ends first first.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn addresses(&self, user: u64) -> Result<Vec<[u8; 16]>, Self::Error>;
+
     /// A join code by its hash.
     ///
     /// # Errors
@@ -465,6 +471,27 @@ pub enum Change<'a> {
     TokenDropped {
         /// Its hash.
         hash: &'a [u8; 32],
+    },
+    /// Clients at an address may act for a user.
+    AddressBound {
+        /// IPv6; an IPv4 address is mapped into it.
+        address: &'a [u8; 16],
+        /// Whose.
+        user: u64,
+        /// Until when, milliseconds since 1970.
+        until_ms: u64,
+    },
+    /// They may no more.
+    AddressFreed {
+        /// Which.
+        address: &'a [u8; 16],
+        /// Whose.
+        user: u64,
+    },
+    /// Nor may those whose time ended before this moment.
+    AddressesExpired {
+        /// Milliseconds since 1970.
+        before_ms: u64,
     },
 }
 

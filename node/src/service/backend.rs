@@ -14,7 +14,7 @@ use crate::storage::Queries;
 use crate::storage::query::{QueryError, StateReader};
 
 /// The cluster, as the service needs it: tests put their own in place of consensus.
-pub(super) trait Cluster: Clone + Send + Sync + 'static {
+pub(crate) trait Cluster: Clone + Send + Sync + 'static {
     /// Queues one write; see [`crate::raft::propose::Proposer::submit`].
     fn submit(&self, command: &Command<'_>, ticket: Ticket) -> Result<(), ProposeError>;
 
@@ -39,7 +39,7 @@ pub(super) struct NodeAddress {
 
 /// What a request works with.
 #[derive(Debug, Clone)]
-pub(super) struct Backend<C> {
+pub(crate) struct Backend<C> {
     pub(super) cluster: C,
     pub(super) queries: Queries,
     pub(super) passwords: Passwords,
@@ -60,17 +60,11 @@ impl From<QueryError> for ReadError {
     }
 }
 
-/// What was read, and whether a quorum vouches for it.
-#[derive(Debug)]
-pub(super) struct Read<T> {
-    pub(super) value: T,
-    pub(super) stale: bool,
-}
-
-impl<T> Read<T> {
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Read<U> {
-        Read { value: change(self.value), stale: self.stale }
-    }
+/// What was read, and whether it may be old because no quorum vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Read<T> {
+    pub(crate) value: T,
+    pub(crate) stale: bool,
 }
 
 impl<C: Cluster> Backend<C> {

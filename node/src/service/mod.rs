@@ -9,13 +9,15 @@
 //! * [`backend`]: what both dialects stand on.
 //! * [`chat`]: our own dialect, in SAMIRA/2 and JSON/2: pipelined requests, and events that are pushed.
 //! * [`legacy`]: the dialect of the original's clients.
+//! * [`bearer`]: tokens as gRPC calls carry them; [`calls`]: those calls, in both dialects.
 //! * [`passwords`]: Argon2id on a thread of its own.
 //!
 //! What a client may do follows from who is logged in on its connection, in both.
 
 mod backend;
+pub(crate) mod bearer;
 mod chat;
-mod legacy;
+pub(crate) mod legacy;
 mod passwords;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_removed_nodes.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0004_bound_addresses.sql"),
 ];
 
 /// Newest format this build knows.

@@ -161,6 +161,11 @@ impl<'c> Tx<'c> {
     }
 }
 
+/// A moment that SQL compares: as u64, one above `i64::MAX` never comes.
+fn capped(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
 fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
     connection.prepare_cached(sql)?.execute(params)
 }
@@ -252,6 +257,13 @@ impl State for Tx<'_> {
 
     fn kept_run(&self, device: u64, seq: u64) -> rusqlite::Result<Option<KeptRun>> {
         self.writers.kept_run(self.connection, device, seq)
+    }
+
+    fn addresses(&self, user: u64) -> rusqlite::Result<Vec<[u8; 16]>> {
+        self.connection
+            .prepare_cached("SELECT address FROM bound_addresses WHERE user = ?1 ORDER BY until_ms, address")?
+            .query_map([rows::sql(user)], |row| row.get(0))?
+            .collect()
     }
 
     fn join_code(&self, hash: &[u8; 32]) -> rusqlite::Result<Option<JoinCode>> {
@@ -419,11 +431,10 @@ impl State for Tx<'_> {
                 )?;
             }
             Change::CodesForgotten { expired_before_ms } => {
-                // As u64, an expiry above i64::MAX never comes.
                 execute(
                     self.connection,
                     "DELETE FROM join_codes WHERE expires_ms >= 0 AND expires_ms < ?1",
-                    [sql(expired_before_ms.min(i64::MAX as u64))],
+                    [capped(expired_before_ms)],
                 )?;
             }
             Change::WriterMoved { writer, last_seq, kept, kept_first, kept_count } => {
@@ -459,6 +470,28 @@ impl State for Tx<'_> {
             }
             Change::TokenDropped { hash } => {
                 execute(self.connection, "DELETE FROM device_tokens WHERE hash = ?1", [hash])?;
+            }
+            Change::AddressBound { address, user, until_ms } => {
+                execute(
+                    self.connection,
+                    "INSERT INTO bound_addresses (address, user, until_ms) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (user, address) DO UPDATE SET until_ms = max(until_ms, ?3)",
+                    params![address, sql(user), capped(until_ms)],
+                )?;
+            }
+            Change::AddressFreed { address, user } => {
+                execute(
+                    self.connection,
+                    "DELETE FROM bound_addresses WHERE user = ?2 AND address = ?1",
+                    params![address, sql(user)],
+                )?;
+            }
+            Change::AddressesExpired { before_ms } => {
+                execute(
+                    self.connection,
+                    "DELETE FROM bound_addresses WHERE until_ms < ?1",
+                    [capped(before_ms)],
+                )?;
             }
             Change::NodeRemoved { node, name, by, time_ms } => {
                 execute(

@@ -27,6 +27,7 @@ fn owned<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &s
 
 const LOG_ID: LogId = LogId { term: 3, node: 0x1122_3344_5566_7788, index: 300 };
 const VOTE: Vote = Vote { term: 3, node: 0x1122_3344_5566_7788, committed: true };
+const ADDRESS: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7];
 const HASH: [u8; 32] = [0xab; 32];
 const WRITER: Writer = Writer { device: 77, epoch: 2 };
 const DEVICE: u64 = 0x99aa_bbcc_ddee_ff00;
@@ -70,6 +71,7 @@ fn commands() {
         ("command_set_nickname", Command::SetNickname { user: 1, nickname: "Älice" }),
         ("command_mark", Command::Mark { user: 1, marks: vec![Marks { conversation: 9, delivered: 300, read: 0 }] }),
         ("command_clear_view", Command::ClearView { user: 1, conversation: 9, upto: 300 }),
+        ("command_bind_address", Command::BindAddress { user: 1, address: ADDRESS, for_ms: 86_400_000 }),
     ] {
         golden(name, &command, &mut Vec::new());
     }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 /// know the rules must not guess.
 ///
 /// Level 2 added [`Command::RemoveNode`]. Level 3 added devices, marks of delivery, cleared views and nicknames, and gives
-/// every change that a user may come to see a number.
-pub const RULE_LEVEL: u16 = 3;
+/// every change that a user may come to see a number. Level 4 added [`Command::BindAddress`].
+pub const RULE_LEVEL: u16 = 4;
 
 /// The rule level from which on changes are numbered. Entries below it are applied as they always were, so that a replica
 /// that applies an old log late comes out like those that applied it in its time.
@@ -232,6 +232,16 @@ pub enum Command<'a> {
         /// Number of the last message that goes.
         upto: u64,
     },
+    /// Let everybody at an address act for a user, for a while: clients of the original's gRPC package carry nothing else
+    /// from call to call. Deleting the account or changing its password ends it.
+    BindAddress {
+        /// Whose.
+        user: u64,
+        /// An IPv6 address; an IPv4 one is mapped into it.
+        address: [u8; 16],
+        /// For how long, milliseconds from the entry's time on.
+        for_ms: u64,
+    },
 }
 
 /// How far somebody has come in a conversation.
@@ -259,6 +269,7 @@ impl Command<'_> {
             | Command::AddJoinCode { .. }
             | Command::ConsumeJoinCode { .. } => 1,
             Command::RemoveNode { .. } => 2,
+            Command::BindAddress { .. } => 4,
             _ => 3,
         }
     }

@@ -1,7 +1,7 @@
 //! Devices: what they write, and the tokens they come back with.
 
 use wire::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_PER_USER_MAX, OUTCOMES_KEPT};
-use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL, Refusal, Writer};
+use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
 use wire::replication::entry::Payload;
 
 use super::{Machine, encode_batch, encode_commands};
@@ -308,7 +308,7 @@ fn devices_are_logged_out_by_their_owner_and_by_a_new_password() {
 fn an_entry_of_a_lower_level_knows_no_devices() {
     let mut m = pair();
     let void = [Command::SetViewLimit { user: ALICE, limit: 7 }, Command::Void, to_bob("x")];
-    let run = super::encode_run(RULE_LEVEL - 1, m.time_ms(), Writer { device: 77, epoch: 1 }, &void);
+    let run = super::encode_run(RULE_LEVEL_NUMBERED - 1, m.time_ms(), Writer { device: 77, epoch: 1 }, &void);
     let outcomes = m.payload(Payload::Batch(&run)).unwrap().outcomes.remove(0);
     assert_eq!(outcomes, [Outcome::Done, refused(Refusal::Malformed), refused(Refusal::Malformed)]);
 }

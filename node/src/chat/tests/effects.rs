@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use wire::replication::command::{Chat, Command, Marks, RULE_LEVEL, Writer};
+use wire::replication::command::{Chat, Command, Marks, RULE_LEVEL_NUMBERED, Writer};
 use wire::replication::entry::{Membership, Payload};
 
 use super::{Machine, START_MS, encode_run};
@@ -158,7 +158,7 @@ fn an_old_conversation_comes_into_sight_with_its_first_message() {
     let (mut m, told, audience) = watched(StateDb::in_memory());
     audience.enter(BOB);
     let open = Command::OpenConversation { user: ALICE, other: "bob" };
-    let old = encode_run(RULE_LEVEL - 1, START_MS, Writer { device: 77, epoch: 1 }, &[open]);
+    let old = encode_run(RULE_LEVEL_NUMBERED - 1, START_MS, Writer { device: 77, epoch: 1 }, &[open]);
     m.payload(Payload::Batch(&old)).unwrap();
     assert_eq!(effects(&told), []);
     m.apply(Command::SendTo { user: ALICE, username: "bob", text: "x" });

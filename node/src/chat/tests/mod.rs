@@ -1,5 +1,6 @@
 //! The chat machine on an in-memory database.
 
+mod addresses;
 mod devices;
 mod effects;
 mod exactly_once;

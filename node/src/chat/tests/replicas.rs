@@ -33,6 +33,7 @@ enum Draw {
     SetNickname(u64, String),
     Mark(u64, Vec<(u64, u64, u64)>),
     ClearView(u64, u64, u64),
+    BindAddress(u64, u8, u64),
 }
 
 impl Draw {
@@ -88,6 +89,9 @@ impl Draw {
             }
             Draw::ClearView(user, conversation, upto) => {
                 Command::ClearView { user: *user, conversation: *conversation, upto: *upto }
+            }
+            Draw::BindAddress(user, address, for_ms) => {
+                Command::BindAddress { user: *user, address: [*address; 16], for_ms: *for_ms }
             }
         }
     }
@@ -145,6 +149,7 @@ fn plain() -> impl Strategy<Value = Draw> {
         1 => (ids(), names()).prop_map(|(user, nickname)| Draw::SetNickname(user, nickname)),
         2 => (ids(), marks).prop_map(|(user, marks)| Draw::Mark(user, marks)),
         1 => (ids(), ids(), ids()).prop_map(|(user, conversation, upto)| Draw::ClearView(user, conversation, upto)),
+        1 => (ids(), 0..4u8, ids()).prop_map(|(user, address, ms)| Draw::BindAddress(user, address, ms)),
     ]
 }
 

@@ -25,9 +25,7 @@
 //! belongs to both sides, so one of them cannot delete it; to delete one's own messages in it behind that name would
 //! surprise, and cannot be undone.
 
-use wire::codec::Codec;
 use wire::legacy::field::{Field, Scalar};
-use wire::legacy::reply::{ChatsReply, LimitReply, MessagesReply};
 use wire::legacy::{Request, text};
 use wire::limits::{
     MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, PASSWORD_BYTES_MAX, SEARCH_PATTERN_BYTES_MAX, VIEW_LIMIT_DEFAULT,
@@ -37,9 +35,10 @@ use wire::replication::command::{Chat, Command};
 
 use super::job::Job;
 use super::lists::Selection;
+use super::answer::{Answer, Read, Said};
 use super::page::Ambiguous;
-use super::reply::{self, Said};
-use super::session::{Session, Who};
+use super::pages::Pages;
+use super::session::Who;
 use crate::chat::names;
 use crate::chat::search::Pattern;
 
@@ -53,7 +52,7 @@ const USERS_PER_PAGE_DEFAULT: i64 = 10;
 #[derive(Debug)]
 pub(super) enum Plan<'r> {
     /// Answer at once.
-    Reply(Vec<u8>),
+    Answer(Answer),
     /// Submit a write whose outcome is the whole answer.
     Write(Command<'r>),
     /// Do something that takes its time.
@@ -61,15 +60,19 @@ pub(super) enum Plan<'r> {
 }
 
 /// Plans a request. A refusal is an `Err` with the text for the user.
-pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open: bool) -> Result<Plan<'r>, Said> {
-    let codec = session.codec;
+pub(super) fn plan<'r>(
+    who: Option<&Who>,
+    pages: &Pages,
+    request: &'r Request<'_>,
+    signup_open: bool,
+) -> Result<Plan<'r>, Said> {
     if matches!(request, Request::Unknown) {
         return Err(text::INVALID_ACTION.into());
     }
     if let Some(key) = request.wrong_key() {
         return Err(text::WrongKey(key).to_string().into());
     }
-    let who = match (request, &session.who) {
+    let who = match (request, who) {
         (Request::Signup { username, nickname, password }, _) => {
             return signup(username.text(), nickname.text(), password.text(), signup_open);
         }
@@ -80,12 +83,12 @@ pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open:
     match request {
         Request::Signup { .. } | Request::Login { .. } | Request::Unknown => Err(text::INVALID_ACTION.into()),
         Request::DeleteUser { username } => Ok(match username.text() {
-            "" => Plan::Reply(reply::done(codec)),
+            "" => Plan::Answer(Answer::Done),
             name if *name == *who.name => Plan::Job(Job::DeleteAccount),
             name => Plan::Job(Job::DeleteOther { name: name.to_owned() }),
         }),
         Request::GetChats { user_id } => match user_id.text() {
-            "" => Ok(Plan::Reply(no_chats(codec))),
+            "" => Ok(Plan::Answer(Answer::Chats(current(Vec::new())))),
             name => oneself(who, name).map(|_| Plan::Job(Job::Chats)),
         },
         Request::GetAllUsers { exclude_username } => Ok(Plan::Job(Job::Users(Selection {
@@ -100,7 +103,7 @@ pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open:
             Ok(Plan::Write(Command::SetViewLimit { user: who.id, limit: view_limit(limit)? }))
         }
         Request::GetUserMessageLimit { username } => match username.text() {
-            "" => Ok(Plan::Reply(limit_reply(codec, VIEW_LIMIT_DEFAULT, false))),
+            "" => Ok(Plan::Answer(Answer::ViewLimit(current(VIEW_LIMIT_DEFAULT)))),
             name => oneself(who, name).map(|_| Plan::Job(Job::ViewLimit)),
         },
         Request::StartChat { current_user, other_user } => {
@@ -109,7 +112,7 @@ pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open:
         }
         Request::GetUsersToDisplay { current_user, search_pattern, page, current_page, users_per_page } => {
             let Field::Given(current_user) = current_user else {
-                return Ok(Plan::Reply(super::lists::named(codec, &[], false)));
+                return Ok(Plan::Answer(Answer::Names(current(Vec::new()))));
             };
             if !current_user.is_empty() {
                 oneself(who, current_user)?;
@@ -125,7 +128,7 @@ pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open:
         }
         Request::GetMessages { chat_id, current_user } => {
             let (Field::Given(chat), Field::Given(name)) = (chat_id, current_user) else {
-                return Ok(Plan::Reply(reply::encode(codec, &MessagesReply::<[(); 0], _>::invalid_payload())));
+                return Ok(Plan::Answer(Answer::InvalidPayload));
             };
             oneself(who, name)?;
             Ok(Plan::Job(Job::Messages { chat: chat_id_of(chat.id)?.to_owned(), open: None }))
@@ -149,7 +152,7 @@ pub(super) fn plan<'r>(session: &Session, request: &'r Request<'_>, signup_open:
                 return Err(text::MISSING_FIELDS.into());
             }
             oneself(who, current_user.text())?;
-            delete_messages(session, who, chat, indices)
+            delete_messages(pages, who, chat, indices)
         }
         Request::DeleteChats { .. } => Err(text::DELETE_CHATS.into()),
     }
@@ -218,15 +221,15 @@ fn users_page<'r>(pattern: &str, exclude: &str, page: i64, per_page: i64) -> Res
     Ok(Plan::Job(Job::Users(Selection { pattern: Pattern::parse(pattern), exclude: exclude.to_owned(), skip, count })))
 }
 
-fn delete_messages<'r>(session: &Session, who: &Who, chat: &str, indices: &[i64]) -> Result<Plan<'r>, Said> {
+fn delete_messages<'r>(pages: &Pages, who: &Who, chat: &str, indices: &[i64]) -> Result<Plan<'r>, Said> {
     let indices: Vec<usize> = indices
         .iter()
         .map(|&index| usize::try_from(index).map_err(|_| text::INDEX_NEGATIVE))
         .collect::<Result<_, _>>()?;
     if indices.is_empty() {
-        return Ok(Plan::Reply(reply::done(session.codec)));
+        return Ok(Plan::Answer(Answer::Done));
     }
-    Ok(match session.page(chat) {
+    Ok(match pages.page(chat) {
         Some(page) => Plan::Write(Command::DeleteMessages {
             user: who.id,
             chat: Chat::Id(page.conversation),
@@ -250,12 +253,7 @@ fn view_limit(limit: &Field<Scalar<'_>>) -> Result<u32, Said> {
         .ok_or(text::LIMIT_OUT_OF_RANGE.into())
 }
 
-fn no_chats(codec: Codec) -> Vec<u8> {
-    let chats: [u8; 0] = [];
-    reply::encode(codec, &ChatsReply { success: true, chats, error_message: "", stale: false })
-}
-
-/// The reply to `get_user_message_limit`.
-pub(super) fn limit_reply(codec: Codec, limit: u32, stale: bool) -> Vec<u8> {
-    reply::encode(codec, &LimitReply { message_limit: limit.to_string().as_str(), error_message: "", stale })
+/// Nothing had to be read for it.
+fn current<T>(value: T) -> Read<T> {
+    Read { value, stale: false }
 }

@@ -1,6 +1,6 @@
 //! What `get_messages` shows.
 //!
-//! A reply holds at most 2048 bytes, a conversation any number of messages, and one request hands over at most the view
+//! A socket's reply holds at most 2048 bytes, a call's 4 MiB, a conversation any number of messages, and one request hands over at most the view
 //! limit of unread ones, oldest first. So the first reply to a page is made of two parts, in this order of precedence:
 //!
 //! 1. the *window*: from the first unread message on, up to the view limit of unread ones, as many as fit;
@@ -13,22 +13,20 @@
 //! cut at a character and ends in `…`; so is one for which an open page has not enough room left.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
-use wire::codec::Codec;
-use wire::legacy::reply::{Items, Message as Shown, MessagesReply, Placeholder};
-use wire::limits::LEGACY_REPLY_BYTES_MAX;
+use wire::legacy::reply::{Message as Shown, Placeholder};
 use wire::replication::command::Chat;
 
+use super::answer::shown_name;
 use super::page::{Page, Slot};
-use super::reply::{Room, encode, shown_name, small};
+use super::reply::{self, small};
+use super::room::{Form, Item, Room};
 use super::timestamp::Timestamp;
 use crate::chat::resolve::{Target, resolve};
 use crate::chat::state::Lookup;
 use crate::storage::query::{self, Member, Message, QueryError, StateReader};
-
-/// As much as could be shown: each message takes more than a hundred bytes, each character at least one.
-const PAGE: query::Page = query::Page { messages_max: 20, text_chars_max: LEGACY_REPLY_BYTES_MAX as u32 };
 
 /// Whether there is such a message, without its text.
 const GLANCE: query::Page = query::Page { messages_max: 1, text_chars_max: 0 };
@@ -48,17 +46,17 @@ pub(super) struct View<'a> {
     pub(super) name: &'a str,
     /// Text id of the conversation.
     pub(super) chat: &'a str,
-    /// The connection's codec.
-    pub(super) codec: Codec,
+    /// What the reply will be written as.
+    pub(super) form: Form,
     /// What is seen is not known to be the newest: nothing is marked read, and the reply says so.
     pub(super) stale: bool,
 }
 
-/// A reply, and what goes with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A list, and what goes with it.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct History {
-    /// Encoded.
-    pub(super) reply: Vec<u8>,
+    /// What the reply shows.
+    pub(super) entries: Vec<Entry>,
     /// What the page shows with it, if the conversation exists.
     pub(super) page: Option<Page>,
     /// Up to which message the user has now read.
@@ -76,7 +74,7 @@ pub(super) fn history(
         Target::Existing(id) => id,
         // As good as a conversation in which nothing has been said yet.
         Target::New { .. } | Target::PeerGone { .. } => {
-            return Ok(Some(History { reply: whole(view, &[]), page: None, read_upto: None }));
+            return Ok(Some(History { entries: Vec::new(), page: None, read_upto: None }));
         }
         Target::Unknown => return Ok(None),
     };
@@ -96,7 +94,7 @@ pub(super) fn history(
     };
     let theirs = entries.iter().filter_map(Entry::line).filter(|line| line.sender_id != view.user);
     let read_upto = theirs.map(|line| line.number).max().filter(|&number| number > scene.people.own_mark);
-    Ok(Some(History { reply: whole(view, &entries), page: Some(page), read_upto: read_upto.filter(|_| !view.stale) }))
+    Ok(Some(History { entries, page: Some(page), read_upto: read_upto.filter(|_| !view.stale) }))
 }
 
 /// A conversation as one user sees it.
@@ -110,15 +108,21 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// As much as could be shown.
+    fn page(&self) -> query::Page {
+        let form = self.view.form;
+        query::Page { messages_max: form.messages_max(), text_chars_max: form.text_chars_max() }
+    }
+
     /// What a page shows first.
     fn open(&self) -> Result<Vec<Line>, QueryError> {
         let Scene { reader, view, conversation, ref people, end } = *self;
         let first_unread = reader.nth_unread(conversation, view.user, people.own_mark, 0)?;
         let (window, before) = match first_unread {
             None => (Vec::new(), u64::MAX),
-            Some(first) => (reader.oldest(conversation, first..end, PAGE)?, first),
+            Some(first) => (reader.oldest(conversation, first..end, self.page())?, first),
         };
-        let older = reader.newest(conversation, 0..before, PAGE)?;
+        let older = reader.newest(conversation, 0..before, self.page())?;
 
         let mut room = room(view);
         let mut window = fit(&mut room, window.into_iter().map(|message| people.line(message)));
@@ -142,7 +146,7 @@ impl Scene<'_> {
             return self.restart(page);
         }
         let after = page.newest().saturating_add(1);
-        let waiting = self.reader.oldest(self.conversation, after..self.end, PAGE)?;
+        let waiting = self.reader.oldest(self.conversation, after..self.end, self.page())?;
         let any = !waiting.is_empty();
         let new = fit_behind(&mut room, waiting.into_iter().map(|message| self.people.line(message)));
         if any && new.is_empty() {
@@ -197,7 +201,7 @@ impl Scene<'_> {
     fn shown(&self, slots: &[Slot]) -> Result<BTreeMap<u64, Line>, QueryError> {
         let numbers = || slots.iter().flatten().copied();
         let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Ok(BTreeMap::new()) };
-        let page = query::Page { messages_max: u32::try_from(slots.len()).unwrap_or(u32::MAX), ..PAGE };
+        let page = query::Page { messages_max: u32::try_from(slots.len()).unwrap_or(u32::MAX), ..self.page() };
         let messages = self.reader.oldest(self.conversation, first..last.saturating_add(1), page)?;
         Ok(messages.into_iter().map(|message| (message.number, self.people.line(message))).collect())
     }
@@ -206,15 +210,7 @@ impl Scene<'_> {
 /// The room for the list of a reply.
 fn room(view: &View<'_>) -> Room {
     let nothing: [Shown<&str>; 0] = [];
-    Room::beside(view.codec, &reply(view, nothing.iter()))
-}
-
-fn reply<I>(view: &View<'_>, messages: I) -> MessagesReply<Items<I>, &'static str> {
-    MessagesReply { success: Some(true), messages: Items(messages), error_message: "", stale: view.stale }
-}
-
-fn whole(view: &View<'_>, entries: &[Entry]) -> Vec<u8> {
-    encode(view.codec, &reply(view, entries.iter()))
+    Room::beside(view.form, &reply::messages(nothing.iter(), view.stale))
 }
 
 /// As many lines as fit, from the first on; the last one may be cut if it is too long for any reply.
@@ -279,11 +275,13 @@ fn fill(room: &mut Room, slots: &[Slot], shown: &mut BTreeMap<u64, Line>) -> Vec
 }
 
 /// One item of the list.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-enum Entry {
+pub(crate) enum Entry {
+    /// A message.
     #[serde(serialize_with = "serialize_line")]
     Line(Line),
+    /// Something in the place of one.
     Placeholder(Placeholder<&'static str>),
 }
 
@@ -292,6 +290,15 @@ impl Entry {
         match self {
             Entry::Line(line) => Some(line),
             Entry::Placeholder(_) => None,
+        }
+    }
+}
+
+impl Item for Entry {
+    fn text_len(&self) -> usize {
+        match self {
+            Entry::Line(line) => line.shown().text_len(),
+            Entry::Placeholder(placeholder) => placeholder.text_len(),
         }
     }
 }
@@ -336,15 +343,23 @@ impl<'a> People<'a> {
 }
 
 /// One message of the reply.
-struct Line {
+#[derive(Clone, PartialEq)]
+pub(crate) struct Line {
     number: u64,
     sender_id: u64,
     id: i64,
-    sender: String,
+    pub(crate) sender: String,
     receiver: String,
-    content: String,
-    timestamp: String,
+    pub(crate) content: String,
+    pub(crate) timestamp: String,
     read: u8,
+}
+
+/// Without the text, which belongs in no log.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl Line {

@@ -1,16 +1,14 @@
 //! Requests that take their time: reads, logins, and writes that depend on a read. Each runs as one task; its
 //! connection does nothing else meanwhile.
 
-use wire::codec::Codec;
-use wire::legacy::reply::{LoginReply, StartChatReply};
 use wire::legacy::text;
 use wire::replication::command::{Chat, Command, Outcome, Refusal};
 
-use super::dispatch::limit_reply;
+use super::answer::{Account, Answer, Said};
 use super::history::{View, history};
-use super::lists::{self, Selection};
+use super::lists::Selection;
 use super::page::{Ambiguous, Page};
-use super::reply::{self, Said};
+use super::room::Form;
 use super::session::Who;
 use crate::chat::resolve::canonical_id;
 use crate::chat::state::Lookup;
@@ -18,8 +16,6 @@ use crate::limits::STALE_AFTER;
 use crate::raft::propose::ProposeError;
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster, Read, ReadError};
-use crate::service::passwords::PasswordError;
-use crate::storage::query::QueryError;
 
 /// One request that takes its time.
 #[derive(Debug, Clone)]
@@ -63,8 +59,8 @@ pub(super) enum Job {
 /// What came of a job.
 #[derive(Debug)]
 pub(super) struct Done {
-    /// The reply.
-    pub(super) reply: Vec<u8>,
+    /// The answer.
+    pub(super) answer: Answer,
     /// What it means for the session.
     pub(super) update: Update,
     /// The account was seen alive in a state that a quorum vouches for.
@@ -89,12 +85,12 @@ pub(super) enum Update {
     },
 }
 
-/// Why a job has no proper reply.
+/// Why a job has no proper answer.
 enum Failure {
     /// The account does not exist any more.
     Gone,
     /// To be told.
-    Said(Said),
+    Told(Answer),
 }
 
 impl From<ReadError> for Failure {
@@ -106,81 +102,70 @@ impl From<ReadError> for Failure {
     }
 }
 
-impl From<QueryError> for Failure {
-    fn from(error: QueryError) -> Failure {
-        Failure::Said(match error {
-            QueryError::Busy => text::BUSY.into(),
-            QueryError::Stopped => text::STOPPING.into(),
-            QueryError::Sqlite(error) => {
-                tracing::error!(%error, "a query failed");
-                text::READ_FAILED.into()
-            }
-        })
+impl<E> From<E> for Failure
+where
+    Answer: From<E>,
+{
+    fn from(error: E) -> Failure {
+        Failure::Told(error.into())
     }
 }
 
-impl From<PasswordError> for Failure {
-    fn from(error: PasswordError) -> Failure {
-        Failure::Said(match error {
-            PasswordError::Busy => text::BUSY.into(),
-            PasswordError::Failed => text::READ_FAILED.into(),
-        })
-    }
+/// The rules say no.
+fn refused(why: impl Into<Said>) -> Failure {
+    Failure::Told(Answer::Refused(why.into()))
 }
 
 type Finished = Result<Done, Failure>;
 
 impl<C: Cluster> Backend<C> {
     /// Does a job to its end. Everything but signing up and logging in needs `who`.
-    pub(super) async fn run(self, job: Job, who: Option<Who>, codec: Codec) -> Done {
+    pub(super) async fn run(self, job: Job, who: Option<Who>, form: Form) -> Done {
         let finished = match (job, who) {
-            (Job::Signup { username, nickname, password }, _) => self.signup(codec, username, nickname, password).await,
-            (Job::Login { username, password }, _) => self.login(codec, username, password).await,
-            (_, None) => Err(Failure::Said(text::LOG_IN_FIRST.into())),
-            (job, Some(who)) => self.run_as(&who, job, codec).await,
+            (Job::Signup { username, nickname, password }, _) => self.signup(username, nickname, password).await,
+            (Job::Login { username, password }, _) => self.login(username, password).await,
+            (_, None) => Err(refused(text::LOG_IN_FIRST)),
+            (job, Some(who)) => self.run_as(&who, job, form).await,
         };
         finished.unwrap_or_else(|failure| match failure {
             Failure::Gone => {
-                Done { reply: reply::refused(codec, text::ACCOUNT_GONE), update: Update::LoggedOut, fresh: false }
+                Done { answer: Answer::Refused(text::ACCOUNT_GONE.into()), update: Update::LoggedOut, fresh: false }
             }
-            Failure::Said(said) => Done { reply: reply::refused(codec, &said), update: Update::Nothing, fresh: false },
+            Failure::Told(answer) => Done { answer, update: Update::Nothing, fresh: false },
         })
     }
 
-    async fn run_as(&self, who: &Who, job: Job, codec: Codec) -> Finished {
+    async fn run_as(&self, who: &Who, job: Job, form: Form) -> Finished {
         match job {
-            Job::Signup { .. } | Job::Login { .. } => Err(Failure::Said(text::REFUSED.into())),
-            Job::DeleteAccount => self.delete_account(who, codec).await,
-            Job::DeleteOther { name } => self.delete_other(who, codec, name).await,
+            Job::Signup { .. } | Job::Login { .. } => Err(refused(text::REFUSED)),
+            Job::DeleteAccount => self.delete_account(who).await,
+            Job::DeleteOther { name } => self.delete_other(who, name).await,
             Job::Chats => {
                 let user = who.id;
-                let read = self.read(user, move |reader, stale| {
-                    Ok(lists::chats(codec, &reader.chats(user, lists::CHATS_MAX)?, stale))
-                });
-                Ok(read.await?.into_done())
+                let read = self.read(user, move |reader, _| reader.chats(user, form.chats_max())).await?;
+                Ok(done(read, Answer::Chats))
             }
             Job::Users(selection) => {
-                let read = self.read(who.id, move |reader, stale| lists::users(reader, codec, &selection, stale));
-                Ok(read.await?.into_done())
+                let read = self.read(who.id, move |reader, _| selection.names(reader, form)).await?;
+                Ok(done(read, Answer::Names))
             }
             Job::ViewLimit => {
                 let user = who.id;
-                let read = self.read(user, move |reader, stale| {
-                    let limit = reader.user(user)?.map_or(wire::limits::VIEW_LIMIT_DEFAULT, |user| user.view_limit);
-                    Ok(limit_reply(codec, limit, stale))
+                let read = self.read(user, move |reader, _| {
+                    Ok(reader.user(user)?.map_or(wire::limits::VIEW_LIMIT_DEFAULT, |user| user.view_limit))
                 });
-                Ok(read.await?.into_done())
+                Ok(done(read.await?, Answer::ViewLimit))
             }
-            Job::StartChat { other } => self.start_chat(who, codec, other).await,
-            Job::Messages { chat, open } => self.messages(who, codec, chat, open).await,
-            Job::DeleteUnseen { chat, indices } => self.delete_unseen(who, codec, chat, indices).await,
-            Job::WriteOnceFresh { command } => self.write_once_fresh(who, codec, command).await,
+            Job::StartChat { other } => self.start_chat(who, other).await,
+            Job::Messages { chat, open } => self.messages(who, form, chat, open).await,
+            Job::DeleteUnseen { chat, indices } => self.delete_unseen(who, form, chat, indices).await,
+            Job::WriteOnceFresh { command } => self.write_once_fresh(who, command).await,
         }
     }
 
     // ---- accounts ----
 
-    async fn signup(&self, codec: Codec, username: String, nickname: String, password: String) -> Finished {
+    async fn signup(&self, username: String, nickname: String, password: String) -> Finished {
         let hash = self.passwords.hash(password).await?;
         let command = Command::Signup { username: &username, nickname: &nickname, password_hash: &hash };
         let result = self.write(&command).await;
@@ -190,31 +175,25 @@ impl<C: Cluster> Backend<C> {
             }
             _ => Update::Nothing,
         };
-        Ok(Done { reply: reply::of_write(codec, &result), update, fresh: false })
+        Ok(Done { answer: Answer::of_write(&result), update, fresh: false })
     }
 
-    async fn login(&self, codec: Codec, username: String, password: String) -> Finished {
+    async fn login(&self, username: String, password: String) -> Finished {
         let freshness = self.cluster.barrier().await;
         let account = self.queries.run(move |reader| reader.account(&username)).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let right = self.passwords.verify(password, hash).await?;
         let Some(account) = account.filter(|_| right) else {
-            return Err(Failure::Said(text::CREDENTIALS_INVALID.into()));
+            return Err(refused(text::CREDENTIALS_INVALID));
         };
         let stale = freshness == Freshness::Stale;
-        let reply = LoginReply {
-            success: true,
-            error_message: "",
-            user_id: reply::small(account.id),
-            nickname: account.nickname.as_str(),
-            view_limit: i64::from(account.view_limit),
-            stale,
-        };
         let who = Who { id: account.id, name: account.name.into(), read_only: stale };
-        Ok(Done { reply: reply::encode(codec, &reply), update: Update::LoggedIn(who), fresh: false })
+        let (nickname, view_limit) = (account.nickname, account.view_limit);
+        let answer = Answer::LoggedIn(Account { id: who.id, nickname, view_limit, stale });
+        Ok(Done { answer, update: Update::LoggedIn(who), fresh: false })
     }
 
-    async fn delete_account(&self, who: &Who, codec: Codec) -> Finished {
+    async fn delete_account(&self, who: &Who) -> Finished {
         self.ensure_writable(who).await?;
         let result = self.write(&Command::DeleteAccount { user: who.id }).await;
         let update = match &result {
@@ -222,25 +201,25 @@ impl<C: Cluster> Backend<C> {
             Ok(_) => Update::LoggedOut,
             Err(_) => Update::Nothing,
         };
-        let reply = match &result {
-            Ok(Outcome::Refused(Refusal::NoSuchUser)) => reply::done(codec),
-            result => reply::of_write(codec, result),
+        let answer = match &result {
+            Ok(Outcome::Refused(Refusal::NoSuchUser)) => Answer::Done,
+            result => Answer::of_write(result),
         };
-        Ok(Done { reply, update, fresh: false })
+        Ok(Done { answer, update, fresh: false })
     }
 
-    async fn delete_other(&self, who: &Who, codec: Codec, name: String) -> Finished {
+    async fn delete_other(&self, who: &Who, name: String) -> Finished {
         let not_you = text::NotYou(&who.name).to_string();
         let read = self.read(who.id, move |reader, _| Ok(reader.account(&name)?.is_some())).await?;
         if read.value {
-            return Err(Failure::Said(not_you.into()));
+            return Err(refused(not_you));
         }
-        Ok(read.map(|_| reply::done(codec)).into_done())
+        Ok(done(read, |_| Answer::Done))
     }
 
     // ---- conversations ----
 
-    async fn start_chat(&self, who: &Who, codec: Codec, other: String) -> Finished {
+    async fn start_chat(&self, who: &Who, other: String) -> Finished {
         let (user, wanted) = (who.id, other.clone());
         let read = self
             .read(who.id, move |reader, _| {
@@ -254,26 +233,26 @@ impl<C: Cluster> Backend<C> {
             Known::Chat(id) => id,
             // As the original did: the client opens an empty page, and sending from it is refused in words.
             Known::Nobody => canonical_id(&who.name, &other),
-            Known::Person if stale && who.read_only => return Err(Failure::Said(text::READ_ONLY.into())),
+            Known::Person if stale && who.read_only => return Err(read_only()),
             Known::Person => match self.write(&Command::OpenConversation { user: who.id, other: &other }).await {
                 Ok(Outcome::Conversation { legacy_id, .. }) => legacy_id,
                 Ok(Outcome::Refused(Refusal::PeerGone { .. })) => canonical_id(&who.name, &other),
-                result => return Ok(self.written(codec, &result)),
+                result => return Ok(written(&result)),
             },
         };
-        let reply = StartChatReply { success: true, chat_id: chat_id.as_str(), error_message: "" };
-        Ok(Done { reply: reply::encode(codec, &reply), update: Update::Opening { chat: chat_id }, fresh: !stale })
+        let update = Update::Opening { chat: chat_id.clone() };
+        Ok(Done { answer: Answer::Chat(chat_id), update, fresh: !stale })
     }
 
-    async fn messages(&self, who: &Who, codec: Codec, chat: String, open: Option<Page>) -> Finished {
+    async fn messages(&self, who: &Who, form: Form, chat: String, open: Option<Page>) -> Finished {
         let (user, name, wanted) = (who.id, who.name.clone(), chat.clone());
         let read = self
             .read(who.id, move |reader, stale| {
-                history(reader, &View { user, name: &name, chat: &wanted, codec, stale }, open)
+                history(reader, &View { user, name: &name, chat: &wanted, form, stale }, open)
             })
             .await?;
         let Read { value: shown, stale } = read;
-        let shown = shown.ok_or(Failure::Said(text::NO_SUCH_CHAT.into()))?;
+        let shown = shown.ok_or_else(|| refused(text::NO_SUCH_CHAT))?;
         if let (Some(page), Some(upto)) = (&shown.page, shown.read_upto) {
             let mark = Command::MarkRead { user, conversation: page.conversation, upto };
             // The reply waits, so that whoever reads the unread count next finds it lowered. If the mark cannot be stored
@@ -283,49 +262,61 @@ impl<C: Cluster> Backend<C> {
             }
         }
         let update = shown.page.map_or(Update::Nothing, |page| Update::Shown { chat, page });
-        Ok(Done { reply: shown.reply, update, fresh: !stale })
+        let answer = Answer::Messages(Read { value: shown.entries, stale });
+        Ok(Done { answer, update, fresh: !stale })
     }
 
-    async fn delete_unseen(&self, who: &Who, codec: Codec, chat: String, indices: Vec<usize>) -> Finished {
+    async fn delete_unseen(&self, who: &Who, form: Form, chat: String, indices: Vec<usize>) -> Finished {
         self.ensure_writable(who).await?;
         let (user, name) = (who.id, who.name.clone());
         let read = self
             .read(who.id, move |reader, stale| {
-                history(reader, &View { user, name: &name, chat: &chat, codec, stale }, None)
+                history(reader, &View { user, name: &name, chat: &chat, form, stale }, None)
             })
             .await?;
-        let shown = read.value.ok_or(Failure::Said(text::NO_SUCH_CHAT.into()))?;
+        let shown = read.value.ok_or_else(|| refused(text::NO_SUCH_CHAT))?;
         let Some(page) = shown.page else {
-            return Ok(Done { reply: reply::done(codec), update: Update::Nothing, fresh: !read.stale });
+            return Ok(Done { answer: Answer::Done, update: Update::Nothing, fresh: !read.stale });
         };
-        let numbers = page.at(&indices).map_err(|Ambiguous| Failure::Said(text::PLACE_AMBIGUOUS.into()))?;
+        let numbers = page.at(&indices).map_err(|Ambiguous| refused(text::PLACE_AMBIGUOUS))?;
         let chat = Chat::Id(page.conversation);
         let result = self.write(&Command::DeleteMessages { user, chat, numbers }).await;
-        Ok(self.written(codec, &result))
+        Ok(written(&result))
     }
 
     // ---- shared steps ----
 
-    async fn write_once_fresh(&self, who: &Who, codec: Codec, command: Vec<u8>) -> Finished {
+    async fn write_once_fresh(&self, who: &Who, command: Vec<u8>) -> Finished {
         self.ensure_writable(who).await?;
         let command = postcard::from_bytes(&command).expect("it was encoded by this process");
         let result = self.write(&command).await;
-        Ok(Done { fresh: true, ..self.written(codec, &result) })
+        Ok(Done { fresh: true, ..written(&result) })
     }
 
     /// A session that was logged in without a quorum may write from the moment on when one vouches for its account.
     async fn ensure_writable(&self, who: &Who) -> Result<(), Failure> {
         if who.read_only && self.read(who.id, |_, _| Ok(())).await?.stale {
-            return Err(Failure::Said(text::READ_ONLY.into()));
+            return Err(read_only());
         }
         Ok(())
     }
+}
 
-    fn written(&self, codec: Codec, result: &Result<Outcome, ProposeError>) -> Done {
-        let gone = matches!(result, Ok(Outcome::Refused(Refusal::NoSuchUser)));
-        let update = if gone { Update::LoggedOut } else { Update::Nothing };
-        Done { reply: reply::of_write(codec, result), update, fresh: false }
-    }
+fn read_only() -> Failure {
+    Failure::Told(Answer::NotNow(text::READ_ONLY.into()))
+}
+
+/// What a write comes to that has no data to tell.
+fn written(result: &Result<Outcome, ProposeError>) -> Done {
+    let gone = matches!(result, Ok(Outcome::Refused(Refusal::NoSuchUser)));
+    let update = if gone { Update::LoggedOut } else { Update::Nothing };
+    Done { answer: Answer::of_write(result), update, fresh: false }
+}
+
+/// What a read comes to.
+fn done<T>(read: Read<T>, answer: impl FnOnce(Read<T>) -> Answer) -> Done {
+    let fresh = !read.stale;
+    Done { answer: answer(read), update: Update::Nothing, fresh }
 }
 
 /// What is known of the one somebody wants to chat with.
@@ -333,12 +324,6 @@ enum Known {
     Nobody,
     Person,
     Chat(String),
-}
-
-impl Read<Vec<u8>> {
-    fn into_done(self) -> Done {
-        Done { reply: self.value, update: Update::Nothing, fresh: !self.stale }
-    }
 }
 
 /// A write on a session that can only read, for later.

@@ -5,19 +5,25 @@
 //! * [`session`]: the order of requests and replies of one connection, and who is logged in on it.
 //! * [`dispatch`]: what each action is and who may ask for it.
 //! * [`job`]: requests that take their time: reads, logins, and writes that depend on a read.
-//! * [`page`]: what an open chat page of the original's client shows, which follows from what it was sent.
-//! * [`history`], [`lists`], [`reply`]: what replies hold, within the bytes such a client can read.
+//! * [`page`], [`pages`]: what the open chat pages of the original's client show, which follows from what they were sent.
+//! * [`history`], [`lists`], [`room`]: what replies hold, within the bytes such a client can read.
+//! * [`answer`], [`reply`]: what is answered, and its bytes.
+//! * [`calls`]: the same requests as calls of the original's gRPC package.
 //!
 //! What a client may do follows from who is logged in on its connection. The original let any connection act for
 //! anybody; here a request in somebody else's name is refused in words. A successful signup also logs in, if nobody is
 //! logged in yet, because the original's client goes on after it without a login. A failed login changes nothing.
 
+pub(crate) mod answer;
+pub(crate) mod calls;
 mod dispatch;
 mod history;
 mod job;
 mod lists;
 mod page;
+mod pages;
 mod reply;
+pub(crate) mod room;
 mod session;
 mod timestamp;
 
@@ -31,8 +37,10 @@ use wire::legacy::reply::{HelloReply, Shown, Status};
 use wire::legacy::text;
 use wire::replication::command::{Chat, Command, Outcome, Refusal};
 
+use self::answer::Answer;
 use self::dispatch::Plan;
 use self::job::{Done, Job, Update};
+use self::room::Form;
 use self::session::{Session, Stage, Waiting};
 use super::Tickets;
 use super::backend::{Backend, Cluster};
@@ -136,13 +144,13 @@ impl<C: Cluster> Clients<C> {
         let Some((conn, number)) = self.shared.writes.remove(&ticket) else { return };
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.writes -= 1;
-        if session.writes == 0 && session.has_pages() {
-            session.pages_go_on(Clock.monotonic());
+        if session.writes == 0 && session.pages.any() {
+            session.pages.go_on(Clock.monotonic());
         }
         if let Ok(Outcome::Refused(Refusal::NoSuchUser)) = result {
             session.change_identity(None);
         }
-        session.finish(number, reply::of_write(session.codec, result));
+        session.finish(number, reply::encode(session.codec, &Answer::of_write(result)));
         self.shared.proceed(conn, session);
     }
 
@@ -162,10 +170,10 @@ impl<C: Cluster> Clients<C> {
             Update::SignedUp(who) if session.who.is_none() => session.change_identity(Some(who)),
             Update::SignedUp(_) => {}
             Update::LoggedOut => session.change_identity(None),
-            Update::Shown { chat, page } => session.remember(&chat, page, Clock.monotonic()),
-            Update::Opening { chat } => session.close_page(&chat),
+            Update::Shown { chat, page } => session.pages.remember(&chat, page, Clock.monotonic()),
+            Update::Opening { chat } => session.pages.close_page(&chat),
         }
-        session.finish(number, done.reply);
+        session.finish(number, reply::encode(session.codec, &done.answer));
         self.shared.proceed(conn, session);
     }
 }
@@ -185,7 +193,7 @@ impl<C: Cluster> Shared<C> {
                     self.frame(conn, session, &mut frame);
                 }
                 Waiting::Crowded => {
-                    let reply = reply::refused(session.codec, text::BUSY);
+                    let reply = reply::encode(session.codec, &Answer::NotNow(text::BUSY.into()));
                     answer(session, reply);
                 }
                 Waiting::Malformed(error) => malformed(session, error),
@@ -201,12 +209,12 @@ impl<C: Cluster> Shared<C> {
             Stage::Hello => hello(session, frame),
             Stage::Open => match session.codec.decode_request(frame) {
                 Err(error) => malformed(session, error),
-                Ok(request) => match dispatch::plan(session, &request, self.signup_open) {
-                    Err(said) => answer(session, reply::refused(session.codec, &said)),
-                    Ok(Plan::Reply(reply)) => answer(session, reply),
+                Ok(request) => match dispatch::plan(session.who.as_ref(), &session.pages, &request, self.signup_open) {
+                    Err(said) => answer(session, reply::encode(session.codec, &Answer::Refused(said))),
+                    Ok(Plan::Answer(found)) => answer(session, reply::encode(session.codec, &found)),
                     Ok(Plan::Write(command)) => {
                         if let Command::DeleteMessages { chat: Chat::Id(conversation), numbers, .. } = &command {
-                            session.ask_deletion(*conversation, numbers);
+                            session.pages.ask_deletion(*conversation, numbers);
                         }
                         if session.who.as_ref().is_some_and(|who| who.read_only) {
                             self.begin(conn, session, job::deferred(&command));
@@ -226,11 +234,11 @@ impl<C: Cluster> Shared<C> {
             Ok(()) => {
                 self.writes.insert(ticket, (conn, number));
                 session.writes += 1;
-                if session.has_pages() {
-                    session.pages_wait(Clock.monotonic());
+                if session.pages.any() {
+                    session.pages.wait(Clock.monotonic());
                 }
             }
-            Err(error) => session.finish(number, reply::of_write(session.codec, &Err(error))),
+            Err(error) => session.finish(number, reply::encode(session.codec, &Answer::from(&error))),
         }
     }
 
@@ -247,13 +255,13 @@ impl<C: Cluster> Shared<C> {
     fn spawn(&mut self, conn: ConnId, session: &mut Session, number: u64, mut job: Job) {
         session.busy = true;
         if let Job::Messages { chat, open } = &mut job {
-            *open = session.open_page(chat, Clock.monotonic());
+            *open = session.pages.open_page(chat, Clock.monotonic());
         }
         let mut backend = self.backend.clone();
         if let Job::Login { .. } = job {
             backend.passwords = backend.passwords.asked_by(session.asking.insert(Arc::default()));
         }
-        let run = backend.run(job, session.who.clone(), session.codec);
+        let run = backend.run(job, session.who.clone(), Form::Socket(session.codec));
         self.jobs.spawn(async move { Ended { conn, number, done: run.await } });
     }
 
@@ -277,12 +285,12 @@ fn hello(session: &mut Session, frame: &mut [u8]) {
             let end = id.char_indices().nth(CLIENT_ID_CHARS_MAX).map_or(id.len(), |(end, _)| end);
             let message = Shown(text::Welcome(&id[..end]));
             session.stage = Stage::Open;
-            answer(session, reply::encode(codec, &HelloReply { status: Status::Connected, message }));
+            answer(session, reply::hello(codec, &HelloReply { status: Status::Connected, message }));
         }
         None => {
             session.stage = Stage::Ending;
             let refusal = HelloReply { status: Status::Error, message: text::CLIENT_ID_REQUIRED };
-            answer(session, reply::encode(codec, &refusal));
+            answer(session, reply::hello(codec, &refusal));
         }
     }
 }

@@ -56,6 +56,11 @@ impl Page {
         }
     }
 
+    /// Places that are remembered.
+    pub(super) fn places(&self) -> usize {
+        self.list.len() + self.rows.as_ref().map_or(0, Vec::len)
+    }
+
     /// The list to go on from. What was sent but is in no row yet leaves the end, so that it can be appended behind the
     /// count that the client remembers.
     pub(super) fn resume(&mut self) -> &[Slot] {

@@ -16,14 +16,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use wire::DecodeError;
 use wire::codec::Codec;
 
 use super::job::Job;
-use super::page::Page;
-use crate::limits::{PAGE_SILENCE_MAX, PAGES_KEPT_MAX, SESSION_QUEUE_BYTES_MAX};
+use super::pages::Pages;
+use crate::limits::SESSION_QUEUE_BYTES_MAX;
 
 /// Who is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,26 +77,8 @@ pub(super) struct Session {
     /// Replies from number `first_reply` on; `None` while a reply is not there yet.
     replies: VecDeque<Option<Vec<u8>>>,
     first_reply: u64,
-    /// The pages that asked last, newest last.
-    pages: Vec<Known>,
-}
-
-/// A page, and whether it is still open.
-#[derive(Debug)]
-struct Known {
-    chat: Box<str>,
-    page: Page,
-    state: PageState,
-}
-
-/// As far as the server can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PageState {
-    /// It was last answered then.
-    Answered(Instant),
-    /// It waits for a write on its connection, however long that takes.
-    Waiting,
-    Closed,
+    /// What its chat pages show.
+    pub(super) pages: Pages,
 }
 
 impl Session {
@@ -114,7 +95,7 @@ impl Session {
             waiting_bytes: 0,
             replies: VecDeque::new(),
             first_reply: 0,
-            pages: Vec::new(),
+            pages: Pages::default(),
         }
     }
 
@@ -194,91 +175,22 @@ impl Session {
         Some((reply, self.stage == Stage::Ending && self.replies.is_empty()))
     }
 
-    // ---- pages ----
-
-    /// Remembers what a page shows now.
-    pub(super) fn remember(&mut self, chat: &str, page: Page, now: Instant) {
-        self.pages.retain(|known| *known.chat != *chat);
-        if self.pages.len() >= PAGES_KEPT_MAX {
-            self.pages.remove(0);
-        }
-        self.pages.push(Known { chat: chat.into(), page, state: PageState::Answered(now) });
-    }
-
-    /// What the page of this chat was shown last, whether or not it is still open.
-    pub(super) fn page(&self, chat: &str) -> Option<&Page> {
-        self.pages.iter().find(|known| *known.chat == *chat).map(|known| &known.page)
-    }
-
-    /// The page of this chat, if it is still open.
-    pub(super) fn open_page(&self, chat: &str, now: Instant) -> Option<Page> {
-        self.pages.iter().find(|known| *known.chat == *chat && known.is_open(now)).map(|known| known.page.clone())
-    }
-
-    /// The next to ask for this chat is a new page.
-    pub(super) fn close_page(&mut self, chat: &str) {
-        if let Some(known) = self.pages.iter_mut().find(|known| *known.chat == *chat) {
-            known.state = PageState::Closed;
-        }
-    }
-
-    /// A page asks to delete these messages.
-    pub(super) fn ask_deletion(&mut self, conversation: u64, numbers: &[u64]) {
-        for known in self.pages.iter_mut().filter(|known| known.page.conversation == conversation) {
-            known.page.ask_deletion(numbers);
-        }
-    }
-
-    /// Whether there is any page whose state could change.
-    pub(super) fn has_pages(&self) -> bool {
-        !self.pages.is_empty()
-    }
-
-    /// A write begins. The original's client does nothing else until it is answered.
-    pub(super) fn pages_wait(&mut self, now: Instant) {
-        for known in self.pages.iter_mut().filter(|known| known.is_open(now)) {
-            known.state = PageState::Waiting;
-        }
-    }
-
-    /// The last write was answered.
-    pub(super) fn pages_go_on(&mut self, now: Instant) {
-        for known in self.pages.iter_mut().filter(|known| known.state == PageState::Waiting) {
-            known.state = PageState::Answered(now);
-        }
-    }
-
     // ---- identity ----
 
     /// Somebody else (or nobody) acts from now on: what was shown to the one before is none of its business.
     pub(super) fn change_identity(&mut self, who: Option<Who>) {
         if self.who.as_ref().map(|who| who.id) != who.as_ref().map(|who| who.id) {
-            self.pages = Vec::new();
+            self.pages = Pages::default();
         }
         self.who = who;
     }
 }
 
-impl Known {
-    fn is_open(&self, now: Instant) -> bool {
-        match self.state {
-            PageState::Answered(at) => now.saturating_duration_since(at) <= PAGE_SILENCE_MAX,
-            PageState::Waiting => true,
-            PageState::Closed => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::env::Clock;
-
-    fn page(conversation: u64) -> Page {
-        Page::opened(conversation, vec![1, 2])
-    }
+    use crate::service::legacy::page::Page;
 
     #[test]
     fn replies_leave_in_request_order() {
@@ -319,44 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_remembered_up_to_a_bound() {
+    fn what_was_shown_to_one_is_not_known_to_the_next() {
         let mut session = Session::new(Codec::Json);
-        let now = Clock.monotonic();
-        for chat in 0..PAGES_KEPT_MAX as u64 {
-            session.remember(&chat.to_string(), page(chat), now);
-        }
-        session.remember("0", page(100), now);
-        session.remember("new", page(200), now);
-        assert_eq!(session.page("0"), Some(&page(100)));
-        assert_eq!(session.page("1"), None);
-        assert_eq!(session.page("2"), Some(&page(2)));
-
+        let (shown, now) = (Page::opened(1, vec![1]), Clock.monotonic());
         let who = |id| Some(Who { id, name: "x".into(), read_only: false });
         session.change_identity(who(1));
-        assert_eq!(session.page("0"), None);
-        session.remember("0", page(1), now);
+        session.pages.remember("0", shown.clone(), now);
         session.change_identity(who(1));
-        assert_eq!(session.page("0"), Some(&page(1)));
-    }
-
-    #[test]
-    fn a_page_is_open_until_it_falls_silent() {
-        let mut session = Session::new(Codec::Json);
-        let start = Clock.monotonic();
-        let after = |seconds| start + Duration::from_secs(seconds);
-        session.remember("a", page(1), start);
-        assert_eq!(session.open_page("a", after(5)), Some(page(1)));
-        assert_eq!(session.open_page("a", after(6)), None);
-        assert_eq!(session.page("a"), Some(&page(1)), "its places still count");
-
-        // A write that takes long is no silence; but a page that was closed before it stays closed.
-        session.remember("b", page(2), after(3));
-        session.pages_wait(after(7));
-        assert_eq!(session.open_page("b", after(17)), Some(page(2)));
-        session.pages_go_on(after(17));
-        assert_eq!(session.open_page("b", after(18)), Some(page(2)));
-        assert_eq!(session.open_page("a", after(18)), None);
-        session.close_page("b");
-        assert_eq!(session.open_page("b", after(18)), None);
+        assert_eq!(session.pages.page("0"), Some(&shown));
+        session.change_identity(who(2));
+        assert_eq!(session.pages.page("0"), None);
     }
 }

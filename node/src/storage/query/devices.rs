@@ -1,4 +1,4 @@
-//! Where people are logged in.
+//! Where people are logged in, and from where clients may act for them without that.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -61,6 +61,33 @@ impl StateReader {
             .connection
             .prepare_cached("SELECT role FROM device_tokens WHERE hash = ?2 AND device = ?1")?
             .query_row(params![sql(device), hash], |row| device_rows::role_from_sql(0, row.get(0)?))
+            .optional()?)
+    }
+
+    /// Until when clients at an address may act for a user, milliseconds since 1970, UTC; `None` if they may not.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn bound_until(&self, user: u64, address: &[u8; 16]) -> Result<Option<u64>, QueryError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT until_ms FROM bound_addresses WHERE user = ?1 AND address = ?2")?
+            .query_row(params![sql(user), address], |row| u64_at(row, 0))
+            .optional()?)
+    }
+
+    /// Somebody for whom clients at an address may act now: id and name.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn bound_at(&self, address: &[u8; 16], now_ms: u64) -> Result<Option<(u64, String)>, QueryError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT users.id, users.name FROM bound_addresses JOIN users ON users.id = bound_addresses.user
+                 WHERE address = ?1 AND until_ms > ?2 LIMIT 1",
+            )?
+            .query_row(params![address, sql(now_ms)], |row| Ok((u64_at(row, 0)?, row.get(1)?)))
             .optional()?)
     }
 
