@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wire::codec::Codec;
 use wire::legacy::Request;
@@ -36,6 +36,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause before another node is tried.
 const SEAT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A page that has not asked for longer than this may count as closed; the node waits for five seconds.
+const PAGE_SILENCE: Duration = Duration::from_secs(4);
 
 /// Messages deleted at once, at most.
 const DELETED_MAX: usize = 3;
@@ -217,8 +220,12 @@ struct Writer {
 struct Seat {
     client: Client,
     chat: String,
-    /// Texts shown on this connection, by message id.
+    /// Texts shown on the open page, by message id.
     shown: BTreeMap<i64, String>,
+    /// Length of the list that the page was sent last.
+    count: usize,
+    /// When it was answered last.
+    answered: Instant,
 }
 
 /// The connection is of no use any more.
@@ -232,7 +239,7 @@ impl Writer {
             let seat = shared.seat(&mut turn, |address| {
                 let mut client = Client::logged_in(address, self.codec, &self.me).ok()?;
                 let chat = client.start_chat(&self.me, &self.peer).ok()?;
-                Some(Seat { client, chat, shown: BTreeMap::new() })
+                Some(Seat { client, chat, shown: BTreeMap::new(), count: 0, answered: now() })
             });
             let Some(mut seat) = seat else { return };
             for _ in 0..100 + self.rng.below(400) {
@@ -323,14 +330,22 @@ impl Writer {
         Err(Lost)
     }
 
-    /// Opens the page. It may never show less than before on the same connection, but for what was deleted.
+    /// What the page's timer does. A page shows what its list has grown by, and what it shows may never be older than what
+    /// it has shown, but for what was deleted. A list that is shorter than the last one is one that starts afresh: the page
+    /// shows nothing of it, and what it holds is sent again from the next list on (ADR 7).
     fn read(&mut self, seat: &mut Seat) -> Result<Vec<Message<String>>, Lost> {
+        if seat.answered.elapsed() > PAGE_SILENCE {
+            // The node takes it for a page that is opened anew, from the first message on that counts as unread.
+            seat.shown.clear();
+            seat.count = 0;
+        }
         let messages = seat.client.messages(&seat.chat, &self.me).map_err(|_| Lost)?;
+        seat.answered = now();
         let newest = messages.iter().map(|message| message.id).max().unwrap_or(0);
         let gone = seat.shown.range(newest + 1..).find(|(id, _)| !self.shared.ledger.may_be_deleted(**id));
         if let Some((id, text)) = gone {
             self.shared.violations.report(format!(
-                "{} was shown message {id} `{text}`, and later on the same connection nothing newer than {newest}",
+                "{} was shown message {id} `{text}`, and later on the same page nothing newer than {newest}",
                 self.me
             ));
         }
@@ -338,7 +353,9 @@ impl Writer {
         if !messages.iter().filter(|message| message.id != 0).is_sorted_by_key(|message| message.id) {
             self.shared.violations.report(format!("{} was shown a list out of order", self.me));
         }
-        seat.shown.extend(messages.iter().map(|message| (message.id, message.content.clone())));
+        let new = messages.get(seat.count..).unwrap_or_default();
+        seat.shown.extend(new.iter().map(|message| (message.id, message.content.clone())));
+        seat.count = messages.len();
         // Only the newest can be missed.
         while seat.shown.len() > 100 {
             seat.shown.pop_first();
