@@ -1,15 +1,18 @@
-//! The only place where the poll thread (mio) and the async thread (tokio) meet.
+//! The only place where the poll thread (mio) and the async threads (tokio) meet.
 //!
 //! Towards the service go *turns*: everything one turn of the poll loop has read, in one allocation. Towards the
 //! transport go batches of replies, with one wake-up per batch.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+use wire::session::server::Identity;
 use wire::{DecodeError, codec::Codec};
 
 use crate::limits::PUSHED_BYTES_MAX;
@@ -30,6 +33,21 @@ pub struct Turn {
     pub bytes: Vec<u8>,
     /// What happened, in order.
     pub events: Vec<Event>,
+}
+
+/// Calls are counted as connections in the upper half of the slots, where the transport has none.
+const CALL_SLOTS: u32 = 1 << 31;
+
+impl ConnId {
+    /// The id of a call; different for 2⁶³ calls in a row.
+    pub fn of_call(number: u64) -> ConnId {
+        ConnId { slot: CALL_SLOTS | (number >> 32) as u32, generation: number as u32 }
+    }
+
+    /// Whether it is a call and no connection of the transport.
+    pub fn is_call(self) -> bool {
+        self.slot & CALL_SLOTS != 0
+    }
 }
 
 /// What protects a connection from those who can read along.
@@ -59,6 +77,17 @@ pub enum Event {
         /// In TLS it has asked for our own dialect by name (ALPN), and so must not speak the original's.
         own_dialect: bool,
     },
+    /// A call of our own dialect over gRPC has begun: SAMIRA/2 without a preface and without a greeting.
+    Called {
+        /// Which.
+        conn: ConnId,
+        /// Who else may read along.
+        secure: Security,
+        /// Who calls, if that is known.
+        who: Option<Identity>,
+        /// It stays and is told what happens.
+        listens: bool,
+    },
     /// One whole frame.
     Frame {
         /// Which.
@@ -83,6 +112,44 @@ pub enum Event {
         /// Which.
         conn: ConnId,
     },
+}
+
+/// A connection that speaks HTTP/2, on its way from the poll thread to those who serve it.
+#[derive(Debug)]
+pub struct HandedOver {
+    /// The socket, in non-blocking mode.
+    pub socket: TcpStream,
+    /// From where.
+    pub peer: SocketAddr,
+    /// What was read from it already.
+    pub read: Vec<u8>,
+    /// Who else may read along; with TLS the handshake has yet to be made.
+    pub secure: Security,
+    /// It is not served, and told why.
+    pub refused: Option<&'static str>,
+    /// Its place among the clients, given up when this is dropped.
+    pub seat: Seat,
+}
+
+/// Where the poll thread sends connections that speak HTTP/2.
+pub type Handover = mpsc::Sender<HandedOver>;
+
+/// A place among the clients that is taken while this lives.
+#[derive(Debug)]
+pub struct Seat(Arc<AtomicUsize>);
+
+impl Seat {
+    /// Takes one more of the places that `taken` counts.
+    pub fn take(taken: &Arc<AtomicUsize>) -> Seat {
+        taken.fetch_add(1, Ordering::Relaxed);
+        Seat(taken.clone())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What something that goes out is, towards the frames that came in.
@@ -223,6 +290,49 @@ impl Replies {
     /// Everything sent so far.
     pub(crate) fn take(&self) -> Queue {
         std::mem::take(&mut *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The way back to calls over gRPC. Clones share one table.
+#[derive(Debug, Clone, Default)]
+pub struct CallReplies {
+    calls: Arc<Mutex<HashMap<ConnId, Waiting>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    frames: mpsc::Sender<Outgoing>,
+    listens: bool,
+}
+
+impl CallReplies {
+    /// What comes for a call from now on; pushes only if it `listens`. The end of the channel is the end of the call: it was
+    /// closed, or has left more than `room` lying.
+    pub fn expect(&self, conn: ConnId, listens: bool, room: usize) -> mpsc::Receiver<Outgoing> {
+        let (frames, receiver) = mpsc::channel(room);
+        self.table().insert(conn, Waiting { frames, listens });
+        receiver
+    }
+
+    /// Nobody waits for it any more.
+    pub fn forget(&self, conn: ConnId) {
+        self.table().remove(&conn);
+    }
+
+    /// Hands something to the call it is for.
+    pub fn send(&self, outgoing: Outgoing) {
+        let (conn, close) = (outgoing.conn, outgoing.close);
+        let mut calls = self.table();
+        let Some(waiting) = calls.get(&conn) else { return };
+        let wanted = waiting.listens || outgoing.kind == Kind::Reply;
+        let lost = wanted && waiting.frames.try_send(outgoing).is_err();
+        if close || lost {
+            calls.remove(&conn);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<ConnId, Waiting>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

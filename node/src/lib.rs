@@ -7,6 +7,7 @@
 //!
 //! * [`run`]: a node's life in order, from data directory to clean stop.
 //! * [`transport`], [`bridge`], [`service`]: a client's bytes become requests, requests become commands and queries.
+//! * [`grpc`]: the same, for clients that speak gRPC.
 //! * [`chat`], [`storage`]: the rules, and where their state lives.
 //! * [`raft`], [`quic`], [`cluster`]: how several nodes agree, talk to each other, and come to know each other.
 //! * [`admin`], [`report`], [`greeting`], [`config`], [`telemetry`]: the operator's side.
@@ -18,6 +19,7 @@
 //! | main | service, consensus, links | epoll, channels |
 //! | `log`, `log-checkpoint` | `log.db` | channels |
 //! | `apply` | `state.db` for writing | channel |
+//! | `grpc` | connections that speak HTTP/2 | epoll, channels |
 //! | `query-…` | `state.db` for reading | channel |
 //! | `password` | Argon2id | channel |
 
@@ -28,6 +30,7 @@ pub mod cluster;
 pub mod config;
 pub mod env;
 pub mod greeting;
+pub mod grpc;
 pub mod limits;
 pub mod quic;
 pub mod raft;

@@ -365,6 +365,9 @@ pub const GRPC_REQUESTS_BYTES_MAX: usize = 64 << 20;
 /// Bytes of the list in a reply of the original's package: its clients take 4 MiB, and the rest of the reply is small.
 pub const GRPC_LIST_BYTES_MAX: usize = (4 << 20) - 4096;
 
+/// Bytes of the headers of a call: the path and a token take a few hundred.
+pub const GRPC_HEADER_BYTES_MAX: u32 = 16 << 10;
+
 /// Bytes that a client may have under way unread on one connection and on one of its calls (HTTP/2 windows).
 pub const GRPC_WINDOW_BYTES: u32 = 256 << 10;
 

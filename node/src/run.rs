@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use wire::replication::command::{Command, Outcome};
 
 use crate::admin::{self, Administration, FormerMember, MemberRemoved, MemberStatus, Members, NewCode, Status};
+use crate::bridge::CallReplies;
 use crate::cluster::begin::{BeginError, RemovedError, begin, interfaces};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
@@ -20,18 +21,18 @@ use crate::config::resolved::Config;
 use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
 use crate::limits::{
-    COMPLETIONS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE,
-    TURNS_MAX, WHISPERS_MAX,
+    COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES, QUERY_THREADS,
+    SHUTDOWN_PATIENCE, TURNS_MAX, WHISPERS_MAX,
 };
 use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
 use crate::raft::removal::RemovedMember;
 use crate::raft::{self, Consensus, Ground};
-use crate::service;
 use crate::storage::Queries;
 use crate::storage::state::OpenError;
 use crate::storage::trouble::Alarm;
 use crate::transport::{self, Stats};
+use crate::{grpc, service};
 
 /// Why a node did not start, or stopped by itself. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -137,25 +138,42 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let queries = Queries::start(&data.file("state.db"), QUERY_THREADS, alarm.clone())?;
 
     let (turned, turns) = mpsc::channel(TURNS_MAX);
-    let tls = tls::client_server(&data.credentials(&identity)?)?;
+    let credentials = data.credentials(&identity)?;
+    let tls = tls::client_server(&credentials)?;
+    let (handover, handed_over) = mpsc::channel(GRPC_HANDED_OVER_MAX);
     let transport_config = transport::Config {
         max_clients: config.max_clients,
         plaintext: config.plaintext,
+        http2: Some(handover),
         ..transport::Config::new(tls)
     };
     let (transport, replies) = transport::start(transport_config, listener, turned)?;
+    let (called, calls) = mpsc::unbounded_channel();
+    let call_replies = CallReplies::default();
+    let whom = service::Whom { cluster: identity.cluster_id.clone(), node: identity.name.clone() };
     let parts = service::Parts {
         proposer: consensus.proposer.clone(),
         reads: consensus.reads.clone(),
         queries: queries.clone(),
         replies,
+        call_replies: call_replies.clone(),
         leadership: consensus.leadership.clone(),
         whispers: consensus.whispers.clone(),
-        whom: service::Whom { cluster: identity.cluster_id.clone(), node: identity.name.clone() },
+        whom: whom.clone(),
         signup_open: config.signup == Signup::Open,
     };
-    let inputs = service::Inputs { turns, completions, applied, whispered: whispers };
-    let service = service::start(parts, inputs).map_err(RunError::Thread)?;
+    let inputs = service::Inputs { turns, called: calls, completions, applied, whispered: whispers };
+    let (service, original) = service::start(parts, inputs).map_err(RunError::Thread)?;
+    let grpc = grpc::start(grpc::Parts {
+        handed_over,
+        tls: tls::grpc_server(&credentials)?,
+        original,
+        calls: grpc::CallPort { turns: called, replies: call_replies },
+        leadership: consensus.leadership.clone(),
+        whom,
+        legacy: config.legacy_grpc,
+    })
+    .map_err(RunError::Thread)?;
 
     let desk =
         Arc::new(Desk { consensus: consensus.clone(), queries, stats: transport.stats(), data, identity, clock });
@@ -191,8 +209,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     // Clients first, so that what is acknowledged still reaches them; consensus last.
     let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
-    if drained.await.is_err() {
-        tracing::error!("the transport did not stop cleanly");
+    let closed = tokio::task::spawn_blocking(move || grpc.shutdown(SHUTDOWN_PATIENCE));
+    if drained.await.is_err() || closed.await.is_err() {
+        tracing::error!("the clients' connections were not closed cleanly");
     }
     service.abort();
     consensus.stop().await;

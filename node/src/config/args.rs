@@ -152,6 +152,10 @@ pub struct RunArgs {
     /// Whether people may make accounts themselves [default: open]
     #[arg(long, env = "SAMIRA_SIGNUP", value_enum)]
     pub signup: Option<Signup>,
+    /// How callers of the original's gRPC package are known that show no token: by the address they logged in from, by their
+    /// connection, or not at all [default: address]
+    #[arg(long, env = "SAMIRA_LEGACY_GRPC", value_enum)]
+    pub legacy_grpc: Option<LegacyGrpc>,
     /// Client connections served at once [default: 10000]
     #[arg(long, env = "SAMIRA_MAX_CLIENTS", value_name = "N")]
     pub max_clients: Option<usize>,
@@ -180,6 +184,18 @@ pub enum Signup {
     Open,
     /// Nobody.
     Closed,
+}
+
+/// How callers of the original's gRPC package are known that show no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LegacyGrpc {
+    /// A login counts for its address, on every server, for 24 hours: what the original's clients need.
+    Address,
+    /// A login counts for its connection.
+    Connection,
+    /// A login counts for nothing; callers show tokens.
+    Off,
 }
 
 /// How to log.

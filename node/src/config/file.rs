@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::args::{LogFormat, Plaintext, Signup};
+use super::args::{LegacyGrpc, LogFormat, Plaintext, Signup};
 use super::resolved::ConfigError;
 
 /// Content of the file.
@@ -27,6 +27,8 @@ pub struct File {
     pub plaintext: Option<Plaintext>,
     /// Who may make accounts.
     pub signup: Option<Signup>,
+    /// How callers of the original's gRPC package are known.
+    pub legacy_grpc: Option<LegacyGrpc>,
     /// Client connections at once.
     pub max_clients: Option<usize>,
     /// How to log.

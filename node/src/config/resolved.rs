@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use super::args::{LogFormat, Plaintext, RunArgs, Signup};
+use super::args::{LegacyGrpc, LogFormat, Plaintext, RunArgs, Signup};
 use super::file::File;
 use crate::cluster::code::{CodeError, JoinCode};
 use crate::cluster::valid_name;
@@ -34,6 +34,8 @@ pub struct Config {
     pub plaintext: Plaintext,
     /// Who may make accounts.
     pub signup: Signup,
+    /// How callers of the original's gRPC package are known.
+    pub legacy_grpc: LegacyGrpc,
     /// Client connections at once.
     pub max_clients: usize,
     /// How to log.
@@ -132,6 +134,7 @@ impl Config {
             join_code: args.join_code.as_deref().map(str::parse).transpose()?,
             plaintext: args.plaintext.or(file.plaintext).unwrap_or(Plaintext::Loopback),
             signup: args.signup.or(file.signup).unwrap_or(Signup::Open),
+            legacy_grpc: args.legacy_grpc.or(file.legacy_grpc).unwrap_or(LegacyGrpc::Address),
             max_clients,
             log: args.log.or(file.log).unwrap_or(LogFormat::Pretty),
         })

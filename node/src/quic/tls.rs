@@ -26,6 +26,9 @@ pub const ALPN_JOIN: &[u8] = b"samira-join/1";
 /// ALPN of clients that speak our own dialect, over TCP.
 pub const ALPN_CLIENT: &[u8] = b"samira/2";
 
+/// Clients that speak gRPC.
+const ALPN_GRPC: &[u8] = b"h2";
+
 /// The name of the whole cluster in its certificates.
 pub fn cluster_name(cluster_id: &str) -> String {
     format!("{cluster_id}.samira")
@@ -106,6 +109,16 @@ pub fn client_server(credentials: &Credentials) -> Result<Arc<rustls::ServerConf
     config.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// The same for clients that ask for HTTP/2.
+///
+/// # Errors
+/// The credentials do not work.
+pub fn grpc_server(credentials: &Credentials) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let mut config = (*client_server(credentials)?).clone();
+    config.alpn_protocols = vec![ALPN_GRPC.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -30,11 +30,11 @@ pub(crate) trait Cluster: Clone + Send + Sync + 'static {
 
 /// A member of the cluster, as clients are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NodeAddress {
-    pub(super) name: String,
+pub(crate) struct NodeAddress {
+    pub(crate) name: String,
     /// `HOST:PORT`.
-    pub(super) address: String,
-    pub(super) leader: bool,
+    pub(crate) address: String,
+    pub(crate) leader: bool,
 }
 
 /// What a request works with.

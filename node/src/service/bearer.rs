@@ -57,10 +57,7 @@ impl FromStr for Bearer {
 ///
 /// A good one is taken as this node knows it. Revocations that it has not heard of are still noticed by the write that
 /// comes of the call, and by nothing else; they arrive within a heartbeat.
-pub(super) async fn verify<C: Cluster>(
-    backend: &Backend<C>,
-    bearer: Bearer,
-) -> Result<Option<Identity>, QueryError> {
+pub(super) async fn verify<C: Cluster>(backend: &Backend<C>, bearer: Bearer) -> Result<Option<Identity>, QueryError> {
     let hash: [u8; 32] = Sha256::digest(bearer.token.0).into();
     let look = || {
         backend.queries.run(move |reader| {
@@ -91,7 +88,9 @@ mod tests {
         assert_eq!(text.parse(), Ok(bearer));
         assert!(!format!("{bearer:?}").contains("ab"));
         let long = format!("{text}00");
-        for wrong in ["", ".", "1.", "x.ab", &text[..text.len() - 1], &long, &text.replace('.', ":"), &text.to_uppercase()] {
+        for wrong in
+            ["", ".", "1.", "x.ab", &text[..text.len() - 1], &long, &text.replace('.', ":"), &text.to_uppercase()]
+        {
             assert_eq!(wrong.parse::<Bearer>(), Err(Unreadable), "{wrong}");
         }
     }

@@ -38,7 +38,7 @@ use wire::replication::rpc::Whisper;
 
 use self::backend::{Backend, Cluster, NodeAddress};
 use self::passwords::Passwords;
-use crate::bridge::{ConnId, Event, Outgoing, Replies, Security, Turn};
+use crate::bridge::{CallReplies, ConnId, Event, Outgoing, Replies, Security, Turn};
 use crate::chat::effect::{Applied, Audience, Listener};
 use crate::env::Clock;
 use crate::limits::EFFECTS_MAX;
@@ -59,6 +59,8 @@ pub struct Parts {
     pub queries: Queries,
     /// Where replies go.
     pub replies: Replies,
+    /// Where replies to calls go.
+    pub call_replies: CallReplies,
     /// Who leads, and who else there is.
     pub leadership: Leadership,
     /// What other nodes are told in passing.
@@ -83,6 +85,8 @@ pub struct Whom {
 pub struct Inputs {
     /// What clients send.
     pub turns: mpsc::Receiver<Turn>,
+    /// What calls send. Without a bound of its own: each call sends a frame or two, and calls are bounded.
+    pub called: mpsc::UnboundedReceiver<Turn>,
     /// Outcomes of writes.
     pub completions: mpsc::Receiver<Vec<Completion>>,
     /// What was applied.
@@ -117,19 +121,27 @@ pub fn applied_queue() -> (Listener, AppliedQueue) {
 ///
 /// # Errors
 /// The thread for passwords cannot be started.
-pub fn start(parts: Parts, inputs: Inputs) -> io::Result<AbortHandle> {
-    let Parts { proposer, reads, queries, replies, leadership, whispers, whom, signup_open } = parts;
+pub fn start(parts: Parts, inputs: Inputs) -> io::Result<(AbortHandle, OriginalCalls)> {
+    let Parts { proposer, reads, queries, replies, call_replies, leadership, whispers, whom, signup_open } = parts;
     let passwords = Passwords::start()?;
     let cluster = Consensus { proposer, reads, leadership: leadership.clone(), whispers };
     let backend = Backend { cluster, queries, passwords };
-    let service =
-        Service::new(backend, whom, signup_open, inputs.applied.audience.clone(), move |batch| replies.send(batch));
-    Ok(tokio::spawn(service.run(inputs, Some(leadership))).abort_handle())
+    let calls = legacy::calls::Calls::new(backend.clone(), signup_open);
+    let send = move |mut batch: Vec<Outgoing>| {
+        batch.extract_if(.., |outgoing| outgoing.conn.is_call()).for_each(|outgoing| call_replies.send(outgoing));
+        replies.send(batch);
+    };
+    let service = Service::new(backend, whom, signup_open, inputs.applied.audience.clone(), send);
+    Ok((tokio::spawn(service.run(inputs, Some(leadership))).abort_handle(), OriginalCalls(calls)))
 }
+
+/// Takes calls of the original's gRPC package.
+#[derive(Debug)]
+pub struct OriginalCalls(pub(crate) legacy::calls::Calls<Consensus>);
 
 /// The real cluster.
 #[derive(Debug, Clone)]
-struct Consensus {
+pub(crate) struct Consensus {
     proposer: Proposer,
     reads: Reads,
     leadership: Leadership,
@@ -209,7 +221,7 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
     }
 
     async fn run(mut self, inputs: Inputs, mut leadership: Option<Leadership>) {
-        let Inputs { mut turns, mut completions, applied, mut whispered } = inputs;
+        let Inputs { mut turns, mut called, mut completions, applied, mut whispered } = inputs;
         let AppliedQueue { mut queue, left_out, .. } = applied;
         loop {
             let deadline = self.chat.deadline();
@@ -235,6 +247,12 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                     Some(turn) => self.turn(turn),
                     None => return,
                 },
+                Some(turn) = called.recv() => {
+                    self.turn(turn);
+                    while let Ok(more) = called.try_recv() {
+                        self.turn(more);
+                    }
+                }
                 Some((node, whispers)) = whispered.recv() => self.chat.heard(node, &whispers),
             }
             let whispers = self.chat.take_whispers();
@@ -259,6 +277,9 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                         Codec::Samira1 => self.legacy.opened(conn, codec),
                         Codec::Json2 | Codec::Samira2 => self.chat.opened(conn, codec, secure),
                     }
+                }
+                Event::Called { conn, secure, who, listens } => {
+                    self.chat.called(conn, secure != Security::Plain, who, listens);
                 }
                 Event::Frame { conn, range } => self.frame(conn, &mut bytes[range]),
                 Event::Malformed { conn, error } => {

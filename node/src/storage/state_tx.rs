@@ -487,11 +487,7 @@ impl State for Tx<'_> {
                 )?;
             }
             Change::AddressesExpired { before_ms } => {
-                execute(
-                    self.connection,
-                    "DELETE FROM bound_addresses WHERE until_ms < ?1",
-                    [capped(before_ms)],
-                )?;
+                execute(self.connection, "DELETE FROM bound_addresses WHERE until_ms < ?1", [capped(before_ms)])?;
             }
             Change::NodeRemoved { node, name, by, time_ms } => {
                 execute(

@@ -10,7 +10,8 @@
 //! Lingering ──end of input, or a second──▶ gone
 //! ```
 //!
-//! A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side ends. TLS lies
+//! A connection that begins with HTTP/2, or with TLS that offers it, is handed on as it is (`Pumped::Elsewhere`), with what was
+//! read from it. A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side ends. TLS lies
 //! beneath all this: a connection that begins with it is still Sniffing until its handshake is done and the first bytes
 //! inside have told who it is. A failed handshake goes to Draining behind its alert.
 //!
@@ -34,11 +35,11 @@ use super::deadlines::Deadlines;
 use super::listener::{Admission, Standing};
 use super::outbox::{Outbox, Overflow};
 use super::sniff::{Layer, Sniffed, sniff};
-use super::tls::Tls;
-use crate::bridge::{ConnId, Event, Kind, Outgoing, Security, Turn};
+use super::tls::{Tls, wants_http2};
+use crate::bridge::{ConnId, Event, HandedOver, Kind, Outgoing, Seat, Security, Turn};
 use crate::limits::{
     FRAME_TIMEOUT, LINGER, OUTBOX_BYTES_PAUSE, OUTBOX_PUSH_BYTES_MAX, PIPELINE_FRAMES_MAX, PIPELINE_FRAMES_RESUME,
-    READ_BYTES_PER_TURN,
+    READ_BYTES_PER_TURN, TLS_RECORD_BYTES_MAX,
 };
 
 /// What a connection works with while it has its turn.
@@ -55,6 +56,8 @@ pub(super) struct Io<'a> {
     pub(super) stall_timeout: Duration,
     /// What TLS connections are made with.
     pub(super) tls: &'a Arc<rustls::ServerConfig>,
+    /// Whether there is somebody who serves HTTP/2.
+    pub(super) serves_http2: bool,
     /// Handshakes that may still go on in this turn of the loop.
     pub(super) handshakes_left: &'a mut usize,
 }
@@ -68,6 +71,8 @@ pub(super) enum Pumped {
     More,
     /// To be removed, and why.
     Gone(Why),
+    /// It speaks HTTP/2: others serve it, see [`Connection::into_handed_over`].
+    Elsewhere,
 }
 
 /// Why a connection ended.
@@ -97,6 +102,8 @@ pub(super) enum Why {
     MemoryFull,
     /// The server stops.
     Stopping,
+    /// Others serve it.
+    HandedOver,
 }
 
 #[derive(Debug)]
@@ -150,6 +157,8 @@ pub(super) struct Connection {
     heard: Instant,
     /// How long it may say nothing; `None` for as long as it likes.
     silence_max: Option<Duration>,
+    /// What protects it, once it is known that others will serve it.
+    leaves: Option<Security>,
 }
 
 impl Connection {
@@ -186,7 +195,18 @@ impl Connection {
             deadlines: Deadlines { handshake: Some(now + handshake_timeout), ..Deadlines::default() },
             heard: now,
             silence_max: None,
+            leaves: None,
         }
+    }
+
+    /// What goes to those who serve it: the socket and what was read from it.
+    pub(super) fn into_handed_over(self, seat: Seat) -> HandedOver {
+        let refused = match self.standing {
+            Standing::Refused(refusal) => Some(refusal.text()),
+            Standing::Client | Standing::Watcher => None,
+        };
+        let secure = self.leaves.unwrap_or(Security::Plain);
+        HandedOver { socket: self.socket.into(), peer: self.peer, read: self.input, secure, refused, seat }
     }
 
     pub(super) fn id(&self) -> ConnId {
@@ -323,6 +343,7 @@ impl Connection {
         }
         let more = match self.pump_both(io) {
             Ok(more) => more,
+            Err(Why::HandedOver) => return Pumped::Elsewhere,
             Err(why) => return Pumped::Gone(why),
         };
         if matches!(self.phase, Phase::Draining) && self.outbox.is_empty() {
@@ -421,13 +442,37 @@ impl Connection {
         if matches!(self.phase, Phase::Watching | Phase::Lingering) {
             return Ok(());
         }
-        let is_first = matches!(self.phase, Phase::Sniffing) && self.tls.is_none() && self.input.is_empty();
-        if is_first && sniff(bytes, Layer::Outside) == Sniffed::Tls {
-            self.tls = Some(Tls::new(io.tls.clone()).map_err(|error| {
-                tracing::error!(%error, "no TLS for clients");
-                Why::Tls
-            })?);
+        let first = if self.input.is_empty() { &*bytes } else { &self.input };
+        let begins_tls =
+            matches!(self.phase, Phase::Sniffing) && self.tls.is_none() && sniff(first, Layer::Outside) == Sniffed::Tls;
+        if !begins_tls {
+            return self.take_in_records(bytes, io);
         }
+        // Whose TLS it is, its first message tells.
+        self.input.extend_from_slice(bytes);
+        match wants_http2(&self.input, &io.tls.alpn_protocols) {
+            Some(true) if io.serves_http2 => self.leave(Security::Tls, io),
+            None if self.input.len() <= TLS_RECORD_BYTES_MAX => Ok(()),
+            _ => {
+                self.tls = Some(Tls::new(io.tls.clone()).map_err(|error| {
+                    tracing::error!(%error, "no TLS for clients");
+                    Why::Tls
+                })?);
+                let mut hello = std::mem::take(&mut self.input);
+                self.take_in_records(&mut hello, io)
+            }
+        }
+    }
+
+    /// Others serve it, if anybody does.
+    fn leave(&mut self, secure: Security, io: &mut Io<'_>) -> Result<(), Why> {
+        self.standing = io.admission.decide(self.standing, secure).ok_or(Why::Unrecognised)?;
+        self.leaves = Some(secure);
+        Err(Why::HandedOver)
+    }
+
+    /// Takes in bytes of TLS, or of what is spoken without it.
+    fn take_in_records(&mut self, bytes: &mut [u8], io: &mut Io<'_>) -> Result<(), Why> {
         let Some(tls) = &mut self.tls else { return self.ingest(bytes, io) };
         let was_established = tls.is_established();
         let received = tls.receive(bytes);
@@ -498,6 +543,11 @@ impl Connection {
             Sniffed::NeedMore => self.input.extend_from_slice(first),
             // TLS is begun before its bytes come here.
             Sniffed::Refused | Sniffed::Tls => return Err(Why::Unrecognised),
+            Sniffed::Http2 if io.serves_http2 => {
+                self.input.extend_from_slice(first);
+                self.leave(secure, io)?;
+            }
+            Sniffed::Http2 => return Err(Why::Unrecognised),
             Sniffed::Watcher => {
                 self.standing = io.admission.watch(self.standing).ok_or(Why::Unrecognised)?;
                 self.phase = Phase::Watching;

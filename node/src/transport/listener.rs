@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::refusal::Refusal;
-use crate::bridge::Security;
+use crate::bridge::{Seat, Security};
 use crate::config::args::Plaintext;
 use crate::limits::{ACCEPT_QUEUE, FILES_RESERVED, REFUSED_WAITING_MAX, WATCHERS_MAX};
 
@@ -23,6 +26,10 @@ pub(super) struct Admission {
     clients: usize,
     refused: usize,
     watchers: usize,
+    /// Clients that others serve now.
+    seats: Arc<AtomicUsize>,
+    /// Those whom others turn away.
+    seats_refused: Arc<AtomicUsize>,
 }
 
 /// What a connection counts as.
@@ -38,12 +45,29 @@ pub(super) enum Standing {
 
 impl Admission {
     pub(super) fn new(plaintext: Plaintext, clients_max: usize) -> Self {
-        Self { plaintext, clients_max, clients: 0, refused: 0, watchers: 0 }
+        Self {
+            plaintext,
+            clients_max,
+            clients: 0,
+            refused: 0,
+            watchers: 0,
+            seats: Arc::default(),
+            seats_refused: Arc::default(),
+        }
     }
 
     /// Connections that count as clients.
     pub(super) fn clients(&self) -> usize {
-        self.clients
+        self.clients + self.seats.load(Relaxed)
+    }
+
+    /// A connection leaves for others who serve it, or tell it why not; it goes on to count as what it was.
+    pub(super) fn hand_over(&mut self, standing: Standing) -> Seat {
+        self.leave(standing);
+        match standing {
+            Standing::Client | Standing::Watcher => Seat::take(&self.seats),
+            Standing::Refused(_) => Seat::take(&self.seats_refused),
+        }
     }
 
     /// Whether nobody is left but nodes that watch.
@@ -53,7 +77,7 @@ impl Admission {
 
     /// Takes in a new connection, or `None` when it is to be closed without a word.
     pub(super) fn enter(&mut self) -> Option<Standing> {
-        if self.clients < self.clients_max {
+        if self.clients() < self.clients_max {
             self.clients += 1;
             Some(Standing::Client)
         } else {
@@ -77,7 +101,7 @@ impl Admission {
                 Some(refused)
             }
             (Standing::Refused(_), Some(refusal)) => Some(Standing::Refused(refusal)),
-            (Standing::Refused(_), None) if self.clients < self.clients_max => {
+            (Standing::Refused(_), None) if self.clients() < self.clients_max => {
                 self.leave(standing);
                 self.clients += 1;
                 Some(Standing::Client)
@@ -87,7 +111,7 @@ impl Admission {
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Option<Standing> {
-        if self.refused >= REFUSED_WAITING_MAX {
+        if self.refused + self.seats_refused.load(Relaxed) >= REFUSED_WAITING_MAX {
             return None;
         }
         self.refused += 1;

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::bridge::{self, Replies};
+use crate::bridge::{self, Handover, Replies};
 use crate::config::args::Plaintext;
 use crate::env::Clock;
 use crate::limits::{HANDSHAKE_TIMEOUT, MAX_CLIENTS_DEFAULT, STALL_TIMEOUT};
@@ -52,6 +52,8 @@ pub struct Config {
     pub clock: Clock,
     /// Certificate, key and protocols for clients that begin with TLS.
     pub tls: Arc<rustls::ServerConfig>,
+    /// Where connections go that speak HTTP/2; without it they are refused.
+    pub http2: Option<Handover>,
 }
 
 impl Config {
@@ -64,6 +66,7 @@ impl Config {
             stall_timeout: STALL_TIMEOUT,
             clock: Clock,
             tls,
+            http2: None,
         }
     }
 }

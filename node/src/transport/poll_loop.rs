@@ -265,6 +265,7 @@ impl PollLoop {
             admission: &mut self.admission,
             stall_timeout: self.config.stall_timeout,
             tls: &self.config.tls,
+            serves_http2: self.config.http2.is_some(),
             handshakes_left: &mut self.handshakes_left,
         };
         match connection.pump(&mut io) {
@@ -274,6 +275,7 @@ impl PollLoop {
                 self.schedule(slot);
             }
             Pumped::Gone(why) => self.remove(slot, why),
+            Pumped::Elsewhere => self.hand_on(slot),
         }
     }
 
@@ -300,16 +302,33 @@ impl PollLoop {
         }
     }
 
-    fn remove(&mut self, slot: u32, why: Why) {
-        let Some(mut connection) = self.table.remove(slot) else { return };
-        tracing::debug!(peer = %connection.peer(), ?why, "connection closed");
-        connection.farewell();
+    /// Gives a connection to those who serve HTTP/2.
+    fn hand_on(&mut self, slot: u32) {
+        let Some(connection) = self.detach(slot) else { return };
+        let seat = self.admission.hand_over(connection.standing());
+        let peer = connection.peer();
+        let sent = self.config.http2.as_ref().map(|handover| handover.try_send(connection.into_handed_over(seat)));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::debug!(%peer, "closed: too many HTTP/2 connections begin at once");
+        }
+    }
+
+    /// Takes a connection out of the poller and the loop's notes.
+    fn detach(&mut self, slot: u32) -> Option<Box<Connection>> {
+        let mut connection = self.table.remove(slot)?;
         // Closing the socket deregisters it as well; an error here changes nothing.
         let _ = self.poll.registry().deregister(connection.socket());
         if let Some(at) = connection.noted_deadline {
             self.deadlines.remove(&(at, slot));
         }
         self.buffered_bytes -= connection.noted_bytes;
+        Some(connection)
+    }
+
+    fn remove(&mut self, slot: u32, why: Why) {
+        let Some(mut connection) = self.detach(slot) else { return };
+        tracing::debug!(peer = %connection.peer(), ?why, "connection closed");
+        connection.farewell();
         self.admission.leave(connection.standing());
         if connection.announced() {
             self.turn.events.push(Event::Closed { conn: connection.id() });

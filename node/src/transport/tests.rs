@@ -101,7 +101,7 @@ fn echo(mut turns: mpsc::Receiver<Turn>, replies: &Replies, answer: Answer) -> V
         let mut batch = Vec::new();
         for event in turn.events {
             match event {
-                Event::Opened { .. } => seen.push("opened"),
+                Event::Opened { .. } | Event::Called { .. } => seen.push("opened"),
                 Event::Frame { conn, range } => {
                     seen.push("frame");
                     batch.push(Outgoing::reply(conn, answer(&turn.bytes[range])));

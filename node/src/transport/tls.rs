@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
@@ -20,6 +20,9 @@ use crate::limits::TLS_RECORD_BYTES_MAX;
 
 /// Bytes that a record adds to what is in it: header, content type, tag.
 const RECORD_OVERHEAD: usize = 5 + 1 + 16;
+
+/// What HTTP/2 is called in a TLS handshake.
+const ALPN_HTTP2: &[u8] = b"h2";
 
 /// Bytes of content in one record.
 const RECORD_CONTENT_MAX: usize = 16 << 10;
@@ -44,6 +47,23 @@ pub(super) struct Received {
     pub(super) closed: bool,
     /// This is no TLS that we speak. The alert, if there is one for it, is in `answer`.
     pub(super) failed: Option<rustls::Error>,
+}
+
+/// Whether the client wants to speak HTTP/2 and none of `ours`, by the beginning of its handshake; `None` while that
+/// cannot be told. Bytes that are no handshake want nothing.
+pub(super) fn wants_http2(bytes: &[u8], ours: &[Vec<u8>]) -> Option<bool> {
+    let mut acceptor = Acceptor::default();
+    let mut rest = bytes;
+    while !rest.is_empty() && acceptor.read_tls(&mut rest).is_ok_and(|count| count > 0) {}
+    match acceptor.accept() {
+        Ok(Some(accepted)) => {
+            let hello = accepted.client_hello();
+            let offers = |wanted: &[u8]| hello.alpn().is_some_and(|mut all| all.any(|protocol| protocol == wanted));
+            Some(offers(ALPN_HTTP2) && !ours.iter().any(|ours| offers(ours)))
+        }
+        Ok(None) => None,
+        Err(_) => Some(false),
+    }
 }
 
 impl Tls {

@@ -108,6 +108,16 @@ impl Server {
         Self { state: State::Hello, open: 0, secure, version: 0 }
     }
 
+    /// For one that needs no greeting: a call of another protocol, by which each request comes with who asks it.
+    #[must_use]
+    pub const fn for_call(secure: bool, identity: Option<Identity>) -> Self {
+        let state = match identity {
+            Some(identity) => State::LoggedIn(identity),
+            None => State::Greeted,
+        };
+        Self { state, open: 0, secure, version: CHAT_VERSION as u8 }
+    }
+
     /// Who is logged in.
     #[must_use]
     pub const fn identity(&self) -> Option<Identity> {
@@ -447,6 +457,15 @@ mod tests {
         server.handle_answered(0);
         assert_eq!(server.open(), PIPELINE_MAX - 1);
         assert!(matches!(server.handle_frame(frame(0, Request::Ping(Default::default()))), Step::Ask { .. }));
+    }
+
+    #[test]
+    fn a_call_needs_no_greeting() {
+        let mut server = Server::for_call(true, Some(USER));
+        assert_eq!((server.identity(), server.version()), (Some(USER), Some(CHAT_VERSION)));
+        assert!(matches!(server.handle_frame(frame(1, Request::Devices(Default::default()))), Step::Ask { .. }));
+        let mut server = Server::for_call(true, None);
+        assert!(matches!(server.handle_frame(frame(1, Request::Login(Default::default()))), Step::Ask { .. }));
     }
 
     #[test]

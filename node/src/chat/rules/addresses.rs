@@ -7,13 +7,7 @@ use wire::replication::command::{Outcome, Refusal};
 use super::{Context, No, Ruling, live};
 use crate::chat::state::{Change, State};
 
-pub(super) fn bind<S: State>(
-    state: &mut S,
-    at: Context,
-    user: u64,
-    address: &[u8; 16],
-    for_ms: u64,
-) -> Ruling<S> {
+pub(super) fn bind<S: State>(state: &mut S, at: Context, user: u64, address: &[u8; 16], for_ms: u64) -> Ruling<S> {
     let Some(until_ms) = at.time_ms.checked_add(for_ms).filter(|&until| until > at.time_ms) else {
         return Err(No::Refused(Refusal::Malformed));
     };

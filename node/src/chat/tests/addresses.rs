@@ -70,7 +70,8 @@ fn the_one_that_ends_first_makes_room() {
         let for_ms = if number == 1 { 500_000 } else { 1_000_000 };
         assert_eq!(bind(&mut m, ALICE, address(number), for_ms), Outcome::Done);
     }
-    let bound = (0..=ADDRESSES_PER_USER_MAX).filter(|&number| reader.bound_until(ALICE, &address(number)).unwrap().is_some());
+    let bound =
+        (0..=ADDRESSES_PER_USER_MAX).filter(|&number| reader.bound_until(ALICE, &address(number)).unwrap().is_some());
     let expected: Vec<usize> = (0..=ADDRESSES_PER_USER_MAX).filter(|&number| number != 1).collect();
     assert_eq!(bound.collect::<Vec<_>>(), expected);
     // One that is there already needs none.

@@ -35,7 +35,7 @@ use wire::chat::{Code, Event, FromClient, Reply};
 use wire::codec::Codec;
 use wire::replication::command::Outcome;
 use wire::replication::rpc::Whisper;
-use wire::session::server::{Identity, Step};
+use wire::session::server::{Identity, Server, Step};
 
 use self::answer::No;
 use self::feed::Tell;
@@ -102,6 +102,19 @@ impl<C: Cluster> Clients<C> {
 
     pub(super) fn opened(&mut self, conn: ConnId, codec: Codec, secure: bool) {
         self.sessions.insert(conn, Session::new(codec, secure));
+    }
+
+    /// A call has begun. One that `listens` is told what happens from now on.
+    pub(super) fn called(&mut self, conn: ConnId, secure: bool, who: Option<Identity>, listens: bool) {
+        let mut session = Session::new(Codec::Samira2, secure);
+        session.machine = Server::for_call(secure, who);
+        if let Some(who) = who.filter(|_| listens) {
+            session.entered = Some(who.user);
+            self.shared.enter(conn, who);
+            let nodes = Event::Nodes(Nodes { nodes: told(&self.shared.nodes) });
+            self.shared.push(conn, answer::event(session.codec, nodes));
+        }
+        self.sessions.insert(conn, session);
     }
 
     /// What a connection of this dialect speaks.

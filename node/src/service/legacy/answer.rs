@@ -11,7 +11,7 @@ use crate::service::passwords::PasswordError;
 use crate::storage::query::{ChatSummary, QueryError};
 
 /// A text for a user.
-pub(in crate::service) type Said = std::borrow::Cow<'static, str>;
+pub(crate) type Said = std::borrow::Cow<'static, str>;
 
 /// Characters of a cluster's condition that a user is told: it lists servers, and there may be many.
 const CONDITION_CHARS_MAX: usize = 300;
@@ -125,6 +125,6 @@ fn condition(missing: &str) -> &str {
 }
 
 /// A name as others see it once its account is gone.
-pub(in crate::service) fn shown_name(name: &str, live: bool) -> String {
+pub(crate) fn shown_name(name: &str, live: bool) -> String {
     if live { name.to_owned() } else { format!("{name} (deleted)") }
 }

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use wire::legacy::{Request, text};
 use wire::replication::command::{Chat, Command};
+use wire::session::server::Identity;
 
 use super::answer::{Answer, Said};
 use super::dispatch::{self, Plan};
@@ -117,7 +118,9 @@ impl<C: Cluster> Calls<C> {
         } else {
             match self.identify(whence, bearer, name).await {
                 // The original deletes nobody with success.
-                Err(Rejection::Denied(_)) if matches!(request, Request::DeleteUser { .. }) && !self.exists(name).await? => {
+                Err(Rejection::Denied(_))
+                    if matches!(request, Request::DeleteUser { .. }) && !self.exists(name).await? =>
+                {
                     return Ok(Answer::Done);
                 }
                 found => Some(found?),
@@ -169,14 +172,21 @@ impl<C: Cluster> Calls<C> {
 
     // ---- who asks ----
 
+    /// Who shows a token.
+    ///
+    /// # Errors
+    /// It is not good, or nobody can tell now.
+    pub(crate) async fn verify(&self, bearer: Bearer) -> Result<Identity, Rejection> {
+        let found = bearer::verify(&self.backend, bearer).await?;
+        found.ok_or_else(|| Rejection::Unauthenticated(bearer::UNKNOWN.into()))
+    }
+
     /// Who acts under `name` there; anybody who is logged in there if that is empty.
     async fn identify(&self, whence: &Whence, bearer: Option<Bearer>, name: &str) -> Result<Who, Rejection> {
         if let Some(bearer) = bearer {
-            let Some(device) = bearer::verify(&self.backend, bearer).await? else {
-                return Err(Rejection::Unauthenticated(bearer::UNKNOWN.into()));
-            };
-            let user = device.user;
-            let account = self.backend.queries.run(move |reader| reader.user(user).map(|found| found.map(|u| u.name.clone())));
+            let Identity { user, .. } = self.verify(bearer).await?;
+            let account =
+                self.backend.queries.run(move |reader| reader.user(user).map(|found| found.map(|u| u.name.clone())));
             let Some(known) = account.await? else { return Err(Rejection::Unauthenticated(bearer::UNKNOWN.into())) };
             return named(Who { id: user, name: known.into(), read_only: false }, name);
         }

@@ -33,9 +33,9 @@ use wire::limits::{
 };
 use wire::replication::command::{Chat, Command};
 
+use super::answer::{Answer, Read, Said};
 use super::job::Job;
 use super::lists::Selection;
-use super::answer::{Answer, Read, Said};
 use super::page::Ambiguous;
 use super::pages::Pages;
 use super::session::Who;

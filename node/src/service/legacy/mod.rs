@@ -17,12 +17,12 @@
 pub(crate) mod answer;
 pub(crate) mod calls;
 mod dispatch;
-mod history;
+pub(crate) mod history;
 mod job;
 mod lists;
 mod page;
 mod pages;
-mod reply;
+pub(crate) mod reply;
 pub(crate) mod room;
 mod session;
 mod timestamp;

@@ -82,12 +82,12 @@ fn users_reply<I>(users: I, stale: bool) -> UsersReply<Items<I>, &'static str> {
 }
 
 /// An id in the 31 bits that the original's numbers have.
-pub(in crate::service) fn small(id: u64) -> i64 {
+pub(crate) fn small(id: u64) -> i64 {
     (id & 0x7fff_ffff) as i64
 }
 
 /// A count in those bits.
-pub(in crate::service) fn count(count: u64) -> i32 {
+pub(crate) fn count(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
@@ -96,4 +96,3 @@ fn bytes<T: Serialize + ?Sized>(codec: Codec, reply: &T) -> Vec<u8> {
     codec.encode_to_vec(reply, &mut bytes).expect("replies hold texts, lists and numbers of 31 bits, which all encode");
     bytes
 }
-

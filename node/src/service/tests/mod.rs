@@ -140,7 +140,8 @@ impl Server {
             }
         });
         let (_, whispered) = mpsc::channel(1);
-        tokio::spawn(service.run(Inputs { turns: turned, completions, applied, whispered }, None));
+        let (_, called) = mpsc::unbounded_channel();
+        tokio::spawn(service.run(Inputs { turns: turned, called, completions, applied, whispered }, None));
         Server { cluster, turns, outgoing, received: HashMap::new(), next_slot: 0, directory }
     }
 

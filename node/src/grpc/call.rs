@@ -1,0 +1,169 @@
+//! A call of `samira.v2` as the service sees it: a connection of SAMIRA/2 that lives for one request, or for one stream of
+//! events.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tonic::Status;
+use wire::chat::reply::Error;
+use wire::chat::{FromClient, FromNode, Reply, Request};
+use wire::codec::Codec;
+use wire::frame;
+use wire::session::server::Identity;
+
+use super::caller::Caller;
+use super::convert::status;
+use crate::bridge::{CallReplies, ConnId, Event, Outgoing, Security, Turn};
+use crate::limits::{GRPC_EVENTS_WAITING_MAX, GRPC_STREAMS_MAX};
+use crate::service::OriginalCalls;
+
+/// Where calls go, and where what is said to them comes from.
+#[derive(Debug, Clone)]
+pub struct CallPort {
+    /// To the service.
+    pub turns: mpsc::UnboundedSender<Turn>,
+    /// From it.
+    pub replies: CallReplies,
+}
+
+/// Makes calls.
+#[derive(Debug, Clone)]
+pub(super) struct Calls {
+    port: CallPort,
+    verifier: Arc<OriginalCalls>,
+    next: Arc<AtomicU64>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// The id of a call's only request, and of a stream's first.
+pub(super) const FIRST: u64 = 1;
+
+impl Calls {
+    pub(super) fn new(port: CallPort, verifier: Arc<OriginalCalls>) -> Calls {
+        Calls { port, verifier, next: Arc::default(), streams: Arc::default() }
+    }
+
+    /// Who calls, by the token.
+    ///
+    /// # Errors
+    /// There is none, it is not good, or nobody can tell now.
+    pub(super) async fn identify(&self, caller: &Caller) -> Result<Identity, Status> {
+        let Some(bearer) = caller.bearer else {
+            return Err(Status::unauthenticated("this call needs a token: `authorization: Bearer TOKEN`, see LogIn"));
+        };
+        if caller.secure() == Security::Plain {
+            return Err(Status::failed_precondition("tokens do not travel in the clear: connect with TLS"));
+        }
+        Ok(self.verifier.0.verify(bearer).await?)
+    }
+
+    /// Asks one thing and returns what `read` makes of the reply.
+    ///
+    /// # Errors
+    /// The refusal, as a status.
+    pub(super) async fn ask<T>(
+        &self,
+        secure: Security,
+        who: Option<Identity>,
+        request: Request<'_>,
+        read: impl FnOnce(Reply<'_>) -> Option<T>,
+    ) -> Result<T, Status> {
+        let mut call = self.begin(secure, who, false);
+        call.send(FIRST, request);
+        let mut outgoing = call.next().await.ok_or_else(gone)?;
+        match decode(&mut outgoing.bytes)? {
+            FromNode::Reply { reply: Some(Reply::Error(error)), .. } => Err(status(&error)),
+            FromNode::Reply { reply: Some(reply), .. } => {
+                read(reply).ok_or_else(|| Status::internal("the reply does not fit the call"))
+            }
+            _ => Err(gone()),
+        }
+    }
+
+    /// Begins a stream of events.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(super) fn listen(&self, secure: Security, who: Identity) -> Result<(Call, Streaming), Status> {
+        let streaming = Streaming(self.streams.clone());
+        if self.streams.fetch_add(1, Ordering::Relaxed) >= GRPC_STREAMS_MAX {
+            return Err(status(&Error {
+                code: wire::chat::Code::Busy,
+                text: "too many event streams are open",
+                retry_ms: 1000,
+            }));
+        }
+        Ok((self.begin(secure, Some(who), true), streaming))
+    }
+
+    fn begin(&self, secure: Security, who: Option<Identity>, listens: bool) -> Call {
+        let conn = ConnId::of_call(self.next.fetch_add(1, Ordering::Relaxed));
+        let room = if listens { GRPC_EVENTS_WAITING_MAX } else { 1 };
+        let frames = self.port.replies.expect(conn, listens, room);
+        let call = Call { port: self.port.clone(), conn, frames };
+        call.tell(Turn { bytes: Vec::new(), events: vec![Event::Called { conn, secure, who, listens }] });
+        call
+    }
+}
+
+/// An open stream of events.
+#[derive(Debug)]
+pub(super) struct Streaming(Arc<AtomicUsize>);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One call. The service forgets it when it is dropped.
+#[derive(Debug)]
+pub(super) struct Call {
+    port: CallPort,
+    conn: ConnId,
+    frames: mpsc::Receiver<Outgoing>,
+}
+
+impl Call {
+    /// Sends a request.
+    pub(super) fn send(&self, id: u64, request: Request<'_>) {
+        let mut bytes = Vec::new();
+        Codec::Samira2
+            .encode_frame_to_vec(&FromClient { id, request: Some(request) }, &mut bytes)
+            .expect("requests hold texts, lists, bytes and numbers, which all encode");
+        let range = 0..bytes.len();
+        self.tell(Turn { bytes, events: vec![Event::Frame { conn: self.conn, range }] });
+    }
+
+    /// What is said to it next; `None` at its end.
+    pub(super) async fn next(&mut self) -> Option<Outgoing> {
+        self.frames.recv().await
+    }
+
+    fn tell(&self, turn: Turn) {
+        // Without a service the server is stopping, and what waits for a reply hears of its end.
+        let _ = self.port.turns.send(turn);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.port.replies.forget(self.conn);
+        self.tell(Turn { bytes: Vec::new(), events: vec![Event::Closed { conn: self.conn }] });
+    }
+}
+
+/// Reads what the service has said.
+///
+/// # Errors
+/// Never, while both ends of this process are of the same build.
+pub(super) fn decode(bytes: &mut [u8]) -> Result<FromNode<'_>, Status> {
+    let body = frame::body(Codec::Samira2, bytes);
+    Codec::Samira2.decode(body).map_err(|error| Status::internal(format!("a reply that cannot be read: {error}")))
+}
+
+/// The call has ended without an answer.
+pub(super) fn gone() -> Status {
+    Status::unavailable("this server is stopping, go to another one")
+}
