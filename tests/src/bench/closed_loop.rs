@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use wire::frame::Splitter;
 
-use super::Protocol;
+use super::{Protocol, grpc_loop};
 use super::speaker::{self, Speaker};
 use super::usage::{Meter, Usage, round};
 use crate::cluster::Node;
@@ -65,11 +65,13 @@ pub struct Row {
 /// When a message is refused or a connection fails: a figure with holes would not be comparable.
 pub fn run(protocol: Protocol, target: SocketAddr, nodes: &[Node], plan: Plan) -> Result<Row> {
     speaker::accounts(target, protocol, plan.connections)?;
+    if protocol == Protocol::Grpc {
+        return grpc_loop::run(target, nodes, plan);
+    }
     let mut connections: Vec<_> = (0..plan.connections)
         .map(|place| Connection::open(target, protocol, place, plan.window))
         .collect::<Result<_>>()?;
-    let disk = nodes.first().map_or(Path::new("."), |node| &node.dir);
-    let meter = || Meter::start(nodes.iter().filter(|node| node.is_running()), disk);
+    let meter = || meter(nodes);
     let mut recorder = Recorder::new(plan);
     let mut usage = None;
     for connection in &mut connections {
@@ -93,6 +95,12 @@ pub fn run(protocol: Protocol, target: SocketAddr, nodes: &[Node], plan: Plan) -
     Ok(recorder.row(plan, measured))
 }
 
+/// Looks at what the nodes use from now on.
+pub(super) fn meter(nodes: &[Node]) -> Meter {
+    let disk = nodes.first().map_or(Path::new("."), |node| &node.dir);
+    Meter::start(nodes.iter().filter(|node| node.is_running()), disk)
+}
+
 /// Waits until something can be read or written, and says on which connections.
 fn wait(connections: &[Connection]) -> Result<Vec<bool>> {
     let mut sockets: Vec<_> = connections.iter().map(|it| PollFd::new(&it.stream, it.interest())).collect();
@@ -110,16 +118,16 @@ fn wait(connections: &[Connection]) -> Result<Vec<bool>> {
 }
 
 /// Latencies within the measured window.
-struct Recorder {
+pub(super) struct Recorder {
     histogram: Histogram<u64>,
-    from: Instant,
-    to: Instant,
+    pub(super) from: Instant,
+    pub(super) to: Instant,
     /// When the newest reply was read.
-    last: Instant,
+    pub(super) last: Instant,
 }
 
 impl Recorder {
-    fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         let last = now();
         let from = last + plan.warm;
         // From a microsecond to two minutes, three digits.
@@ -128,7 +136,7 @@ impl Recorder {
     }
 
     /// Counts an operation by the time it was completed.
-    fn done(&mut self, started: Instant) {
+    pub(super) fn done(&mut self, started: Instant) {
         if (self.from..self.to).contains(&self.last) {
             let latency = u64::try_from((self.last - started).as_nanos()).unwrap_or(u64::MAX);
             self.histogram.saturating_record(latency);
@@ -136,7 +144,7 @@ impl Recorder {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of one measurement, nanoseconds below minutes")]
-    fn row(&self, plan: Plan, usage: Usage) -> Row {
+    pub(super) fn row(&self, plan: Plan, usage: Usage) -> Row {
         let milliseconds = |nanoseconds: u64| round(nanoseconds as f64 / 1e6, 3);
         let quantile = |q| milliseconds(self.histogram.value_at_quantile(q));
         Row {

@@ -1,7 +1,8 @@
 //! Measurements: of a real cluster on this machine, of the desktop client, and of the codecs alone.
 //!
 //! * [`client`]: the desktop client, from in front of its screen.
-//! * [`closed_loop`]: a fixed number of messages outstanding, the next sent when one is acknowledged.
+//! * [`closed_loop`]: a fixed number of messages outstanding, the next sent when one is acknowledged; [`grpc_loop`]: the same
+//!   as calls.
 //! * [`failover`]: how long no write is acknowledged when the leader dies or hangs.
 //! * [`codec`]: sizes of the original's benchmark messages, and the time to write and read them.
 //! * [`latency`]: from one client over the cluster to another.
@@ -14,6 +15,7 @@ pub mod client;
 pub mod closed_loop;
 pub mod codec;
 pub mod failover;
+mod grpc_loop;
 pub mod latency;
 mod speaker;
 pub mod usage;
@@ -37,11 +39,13 @@ pub enum Protocol {
     Json2,
     /// Our own dialect, in its binary form.
     Samira2,
+    /// Calls of the original's gRPC package.
+    Grpc,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Json1, Self::Samira1, Self::Json2, Self::Samira2];
+    pub const ALL: [Self; 5] = [Self::Json1, Self::Samira1, Self::Json2, Self::Samira2, Self::Grpc];
 
     /// As it is written on the command line and in results.
     #[must_use]
@@ -51,14 +55,15 @@ impl Protocol {
             Self::Samira1 => "samira1",
             Self::Json2 => "json2",
             Self::Samira2 => "samira2",
+            Self::Grpc => "grpc",
         }
     }
 
-    /// Its codec.
+    /// Its codec; for gRPC, that of sockets whose requests mean the same.
     #[must_use]
     pub const fn codec(self) -> Codec {
         match self {
-            Self::Json1 => Codec::Json,
+            Self::Json1 | Self::Grpc => Codec::Json,
             Self::Samira1 => Codec::Samira1,
             Self::Json2 => Codec::Json2,
             Self::Samira2 => Codec::Samira2,
@@ -68,7 +73,7 @@ impl Protocol {
     /// Whether it is the original's dialect.
     #[must_use]
     pub const fn is_legacy(self) -> bool {
-        matches!(self, Self::Json1 | Self::Samira1)
+        matches!(self, Self::Json1 | Self::Samira1 | Self::Grpc)
     }
 }
 

@@ -123,7 +123,15 @@ struct Speaks(Protocol);
 
 impl ValueEnum for Speaks {
     fn value_variants<'a>() -> &'a [Self] {
-        const { &[Self(Protocol::Json1), Self(Protocol::Samira1), Self(Protocol::Json2), Self(Protocol::Samira2)] }
+        const {
+            &[
+                Self(Protocol::Json1),
+                Self(Protocol::Samira1),
+                Self(Protocol::Json2),
+                Self(Protocol::Samira2),
+                Self(Protocol::Grpc),
+            ]
+        }
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
@@ -320,7 +328,8 @@ fn cluster(args: &ClusterArgs) -> Result<()> {
 
 fn failover(common: &Common, trials: usize) -> Result<Gaps> {
     // How long an election takes does not depend on what clients speak.
-    let protocol = if common.protocol.0.is_legacy() { common.protocol.0 } else { Protocol::Json1 };
+    let spoken = common.protocol.0;
+    let protocol = if spoken.is_legacy() && spoken != Protocol::Grpc { spoken } else { Protocol::Json1 };
     println!(
         "longest time without an acknowledgement, ms, {} messages in flight over {} nodes, {}:",
         failover::WORKERS,
