@@ -44,21 +44,18 @@ pub(super) enum Standing {
 }
 
 impl Admission {
-    pub(super) fn new(plaintext: Plaintext, clients_max: usize) -> Self {
-        Self {
-            plaintext,
-            clients_max,
-            clients: 0,
-            refused: 0,
-            watchers: 0,
-            seats: Arc::default(),
-            seats_refused: Arc::default(),
-        }
+    /// `seats` are the places of clients whom others serve.
+    pub(super) fn new(plaintext: Plaintext, clients_max: usize, seats: Arc<AtomicUsize>) -> Self {
+        Self { plaintext, clients_max, clients: 0, refused: 0, watchers: 0, seats, seats_refused: Arc::default() }
     }
 
-    /// Connections that count as clients.
+    /// Connections that count as clients and are served here.
     pub(super) fn clients(&self) -> usize {
-        self.clients + self.seats.load(Relaxed)
+        self.clients
+    }
+
+    fn has_room(&self) -> bool {
+        self.clients + self.seats.load(Relaxed) < self.clients_max
     }
 
     /// A connection leaves for others who serve it, or tell it why not; it goes on to count as what it was.
@@ -77,7 +74,7 @@ impl Admission {
 
     /// Takes in a new connection, or `None` when it is to be closed without a word.
     pub(super) fn enter(&mut self) -> Option<Standing> {
-        if self.clients() < self.clients_max {
+        if self.has_room() {
             self.clients += 1;
             Some(Standing::Client)
         } else {
@@ -101,7 +98,7 @@ impl Admission {
                 Some(refused)
             }
             (Standing::Refused(_), Some(refusal)) => Some(Standing::Refused(refusal)),
-            (Standing::Refused(_), None) if self.clients() < self.clients_max => {
+            (Standing::Refused(_), None) if self.has_room() => {
                 self.leave(standing);
                 self.clients += 1;
                 Some(Standing::Client)
@@ -212,7 +209,7 @@ mod tests {
     #[test]
     fn plaintext_policy_looks_at_what_protects_the_connection() {
         let check = |plaintext, security, expected| {
-            let mut admission = Admission::new(plaintext, 9);
+            let mut admission = Admission::new(plaintext, 9, Arc::default());
             let standing = admission.enter().unwrap();
             assert_eq!(admission.decide(standing, security), Some(expected), "{plaintext:?} {security:?}");
             assert_eq!(admission.clients(), usize::from(expected == Standing::Client));
@@ -230,7 +227,7 @@ mod tests {
 
     #[test]
     fn watchers_take_nobodys_place_and_are_bounded() {
-        let mut admission = Admission::new(Plaintext::Loopback, 1);
+        let mut admission = Admission::new(Plaintext::Loopback, 1, Arc::default());
         for _ in 0..WATCHERS_MAX {
             let standing = admission.enter().unwrap();
             assert_eq!(admission.watch(standing), Some(Standing::Watcher));
@@ -246,7 +243,7 @@ mod tests {
 
     #[test]
     fn strangers_give_a_clients_place_back_when_they_have_shown_what_they_are() {
-        let mut admission = Admission::new(Plaintext::Loopback, 1);
+        let mut admission = Admission::new(Plaintext::Loopback, 1, Arc::default());
         for _ in 0..REFUSED_WAITING_MAX {
             let stranger = admission.enter().unwrap();
             assert_eq!(admission.decide(stranger, Security::Plain), Some(BY_POLICY));
@@ -264,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_place_that_became_free_is_given_to_who_waits() {
-        let mut admission = Admission::new(Plaintext::Loopback, 1);
+        let mut admission = Admission::new(Plaintext::Loopback, 1, Arc::default());
         let first = admission.enter().unwrap();
         let second = admission.enter().unwrap();
         assert_eq!(admission.decide(second, Security::Tls), Some(FULL));

@@ -83,6 +83,8 @@ pub struct StartError {
 #[derive(Debug, Default)]
 struct Shared {
     clients: AtomicUsize,
+    /// Clients that others serve.
+    seats: Arc<AtomicUsize>,
     buffered_bytes: AtomicUsize,
     turns: AtomicUsize,
     /// Set once: stop, and how long that may take.
@@ -98,7 +100,7 @@ pub struct Stats {
 impl Stats {
     /// Client connections open now.
     pub fn clients(&self) -> usize {
-        self.shared.clients.load(Relaxed)
+        self.shared.clients.load(Relaxed) + self.shared.seats.load(Relaxed)
     }
 
     /// Heap bytes held for incomplete requests and waiting replies. Zero when every client is idle.

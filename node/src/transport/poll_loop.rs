@@ -84,7 +84,7 @@ impl PollLoop {
         replies: Replies,
     ) -> Self {
         Self {
-            admission: Admission::new(config.plaintext, config.max_clients),
+            admission: Admission::new(config.plaintext, config.max_clients, shared.seats.clone()),
             config,
             shared,
             poll,
