@@ -51,7 +51,7 @@ impl Greeting {
                 None => "none yet".to_owned(),
             },
         );
-        fact("protocols", "SAMIRA/2, JSON/2, SAMIRA/1, JSON; TLS".to_owned());
+        fact("protocols", "SAMIRA/2, JSON/2, SAMIRA/1, JSON, gRPC; TLS".to_owned());
         fact("data", self.data_dir.display().to_string());
         fact("client link", client_link(&self.address, &self.pin));
         if self.voters == 2 {
@@ -125,7 +125,7 @@ Samira server alpha of cluster lab
   reached at    192.168.1.5:5555
   role          leader, term 1
   leader        alpha at 192.168.1.5:5555
-  protocols     SAMIRA/2, JSON/2, SAMIRA/1, JSON; TLS
+  protocols     SAMIRA/2, JSON/2, SAMIRA/1, JSON, gRPC; TLS
   data          /srv/samira
   client link   samira://192.168.1.5:5555#abcdefghijklmnopqrstuvwxyz
 To add a server, run on the next machine:

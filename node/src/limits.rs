@@ -353,6 +353,9 @@ pub const GRPC_CALLS_PER_CONNECTION_MAX: u32 = 128;
 /// Calls under way on all connections; more are told to come back.
 pub const GRPC_CALLS_MAX: usize = 8192;
 
+/// Turns of calls that wait for the service: each call under way keeps a place for its end.
+pub const GRPC_TURNS_MAX: usize = 4 * GRPC_CALLS_MAX;
+
 /// Event streams open at once on all connections. An open one costs what a session costs.
 pub const GRPC_STREAMS_MAX: usize = 2048;
 

@@ -21,8 +21,8 @@ use crate::config::resolved::Config;
 use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
 use crate::limits::{
-    COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES, QUERY_THREADS,
-    SHUTDOWN_PATIENCE, TURNS_MAX, WHISPERS_MAX,
+    COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES,
+    QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX, WHISPERS_MAX,
 };
 use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
@@ -148,7 +148,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         ..transport::Config::new(tls)
     };
     let (transport, replies) = transport::start(transport_config, listener, turned)?;
-    let (called, calls) = mpsc::unbounded_channel();
+    let (called, calls) = mpsc::channel(GRPC_TURNS_MAX);
     let call_replies = CallReplies::default();
     let whom = service::Whom { cluster: identity.cluster_id.clone(), node: identity.name.clone() };
     let parts = service::Parts {

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use proto::v2::chat_client::ChatClient;
+use proto::v2::{GetAccountRequest, SignUpRequest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +18,7 @@ use tests::cluster::{Cluster, Node};
 use tests::legacy_client::{CallError, Client, password};
 use tests::netns::{Lan, on_separate_machines};
 use tests::{PATIENCE, wait_until};
+use tonic::transport::{Channel, Endpoint};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use wire::codec::Codec;
 use wire::frame::Splitter;
@@ -90,6 +93,49 @@ fn pinning(pin: &str) -> Arc<ClientConfig> {
     let verifier = Pinned { pin: pin.into(), provider: provider() };
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13]);
     Arc::new(builder.unwrap().dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+/// A gRPC channel within TLS that offers these protocols.
+async fn grpc(address: SocketAddr, pin: &str, alpn: &[&[u8]]) -> Result<Channel, tonic::transport::Error> {
+    let mut config = (*pinning(pin)).clone();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connect = tower::service_fn(move |_| {
+        let connector = connector.clone();
+        async move {
+            let socket = tokio::net::TcpStream::connect(address).await?;
+            let name = ServerName::try_from("the-pin-decides").unwrap();
+            Ok::<_, io::Error>(hyper_util::rt::TokioIo::new(connector.connect(name, socket).await?))
+        }
+    });
+    Endpoint::from_shared(format!("http://{address}"))?.connect_with_connector(connect).await
+}
+
+#[test]
+fn grpc_within_tls_is_asked_for_by_name_and_tokens_travel_there() {
+    // Nobody may speak in the clear here.
+    let cluster = Cluster::start_prepared(1, |node| node.args = vec!["--plaintext".into(), "off".into()]);
+    let node = &cluster.nodes[0];
+    let (address, pin) = (node.address(), pin(node));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut calls = ChatClient::new(grpc(address, &pin, &[b"h2"]).await.unwrap());
+        let request = SignUpRequest { username: "alice".into(), password: password("alice"), ..Default::default() };
+        let session = calls.sign_up(request).await.unwrap().into_inner();
+        let mut request = tonic::Request::new(GetAccountRequest {});
+        request.metadata_mut().insert("authorization", format!("Bearer {}", session.token).parse().unwrap());
+        assert_eq!(calls.get_account(request).await.unwrap().into_inner().username, "alice");
+
+        // Without its name HTTP/2 is spoken to somebody who does not understand it; a wrong pin gets no connection.
+        for (pin, alpn) in [(pin.as_str(), &[][..]), (&"a".repeat(26), &[b"h2".as_slice()][..])] {
+            let refused = match grpc(address, pin, alpn).await {
+                Ok(channel) => ChatClient::new(channel).get_account(GetAccountRequest {}).await.is_err(),
+                Err(_) => true,
+            };
+            assert!(refused, "{alpn:?}");
+        }
+    });
+    cluster.stop();
 }
 
 /// Speaks the original's JSON within TLS.

@@ -20,6 +20,16 @@ struct Owned {
 
 const OWNED: &[Owned] = &[
     Owned { name: "mio", owners: &["node/src/transport", "node/src/bridge.rs", "client-fltk/src/net"] },
+    Owned {
+        name: "tonic",
+        owners: &[
+            "node/src/grpc",
+            "proto/src",
+            "tests/src/bench/grpc_loop.rs",
+            "tests/tests/grpc.rs",
+            "tests/tests/tls.rs",
+        ],
+    },
     Owned { name: "quinn", owners: &["node/src/quic", "tests/tests/join_codes.rs"] },
     Owned {
         name: "rustls",
@@ -111,7 +121,7 @@ impl fmt::Display for Finding {
 
 pub(crate) fn run() -> Result<()> {
     let mut files = Vec::new();
-    for member in ["wire", "node", "client-fltk", "xtask", "tests"] {
+    for member in ["wire", "proto", "node", "client-fltk", "xtask", "tests"] {
         rust_files(&root().join(member), &mut files)?;
     }
     // This file is made of the names it looks for.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tonic::Status;
 use wire::chat::reply::Error;
-use wire::chat::{FromClient, FromNode, Reply, Request};
+use wire::chat::{Code, FromClient, FromNode, Reply, Request};
 use wire::codec::Codec;
 use wire::frame;
 use wire::session::server::Identity;
@@ -22,7 +23,7 @@ use crate::service::OriginalCalls;
 #[derive(Debug, Clone)]
 pub struct CallPort {
     /// To the service.
-    pub turns: mpsc::UnboundedSender<Turn>,
+    pub turns: mpsc::Sender<Turn>,
     /// From it.
     pub replies: CallReplies,
 }
@@ -69,8 +70,8 @@ impl Calls {
         request: Request<'_>,
         read: impl FnOnce(Reply<'_>) -> Option<T>,
     ) -> Result<T, Status> {
-        let mut call = self.begin(secure, who, false);
-        call.send(FIRST, request);
+        let mut call = self.begin(secure, who, false)?;
+        call.send(FIRST, request)?;
         let mut outgoing = call.next().await.ok_or_else(gone)?;
         match decode(&mut outgoing.bytes)? {
             FromNode::Reply { reply: Some(Reply::Error(error)), .. } => Err(status(&error)),
@@ -88,22 +89,19 @@ impl Calls {
     pub(super) fn listen(&self, secure: Security, who: Identity) -> Result<(Call, Streaming), Status> {
         let streaming = Streaming(self.streams.clone());
         if self.streams.fetch_add(1, Ordering::Relaxed) >= GRPC_STREAMS_MAX {
-            return Err(status(&Error {
-                code: wire::chat::Code::Busy,
-                text: "too many event streams are open",
-                retry_ms: 1000,
-            }));
+            return Err(busy("too many event streams are open"));
         }
-        Ok((self.begin(secure, Some(who), true), streaming))
+        Ok((self.begin(secure, Some(who), true)?, streaming))
     }
 
-    fn begin(&self, secure: Security, who: Option<Identity>, listens: bool) -> Call {
+    fn begin(&self, secure: Security, who: Option<Identity>, listens: bool) -> Result<Call, Status> {
+        let end = self.port.turns.clone().try_reserve_owned().map_err(|_| busy("too many calls are waiting"))?;
         let conn = ConnId::of_call(self.next.fetch_add(1, Ordering::Relaxed));
         let room = if listens { GRPC_EVENTS_WAITING_MAX } else { 1 };
         let frames = self.port.replies.expect(conn, listens, room);
-        let call = Call { port: self.port.clone(), conn, frames };
-        call.tell(Turn { bytes: Vec::new(), events: vec![Event::Called { conn, secure, who, listens }] });
-        call
+        let call = Call { port: self.port.clone(), conn, frames, end: Some(end) };
+        call.tell(Turn { bytes: Vec::new(), events: vec![Event::Called { conn, secure, who, listens }] })?;
+        Ok(call)
     }
 }
 
@@ -123,17 +121,22 @@ pub(super) struct Call {
     port: CallPort,
     conn: ConnId,
     frames: mpsc::Receiver<Outgoing>,
+    /// The place for telling its end.
+    end: Option<mpsc::OwnedPermit<Turn>>,
 }
 
 impl Call {
     /// Sends a request.
-    pub(super) fn send(&self, id: u64, request: Request<'_>) {
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub(super) fn send(&self, id: u64, request: Request<'_>) -> Result<(), Status> {
         let mut bytes = Vec::new();
         Codec::Samira2
             .encode_frame_to_vec(&FromClient { id, request: Some(request) }, &mut bytes)
             .expect("requests hold texts, lists, bytes and numbers, which all encode");
         let range = 0..bytes.len();
-        self.tell(Turn { bytes, events: vec![Event::Frame { conn: self.conn, range }] });
+        self.tell(Turn { bytes, events: vec![Event::Frame { conn: self.conn, range }] })
     }
 
     /// What is said to it next; `None` at its end.
@@ -141,16 +144,20 @@ impl Call {
         self.frames.recv().await
     }
 
-    fn tell(&self, turn: Turn) {
-        // Without a service the server is stopping, and what waits for a reply hears of its end.
-        let _ = self.port.turns.send(turn);
+    fn tell(&self, turn: Turn) -> Result<(), Status> {
+        self.port.turns.try_send(turn).map_err(|error| match error {
+            TrySendError::Full(_) => busy("too many calls are waiting"),
+            TrySendError::Closed(_) => gone(),
+        })
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         self.port.replies.forget(self.conn);
-        self.tell(Turn { bytes: Vec::new(), events: vec![Event::Closed { conn: self.conn }] });
+        if let Some(end) = self.end.take() {
+            end.send(Turn { bytes: Vec::new(), events: vec![Event::Closed { conn: self.conn }] });
+        }
     }
 }
 
@@ -161,6 +168,11 @@ impl Drop for Call {
 pub(super) fn decode(bytes: &mut [u8]) -> Result<FromNode<'_>, Status> {
     let body = frame::body(Codec::Samira2, bytes);
     Codec::Samira2.decode(body).map_err(|error| Status::internal(format!("a reply that cannot be read: {error}")))
+}
+
+/// Later.
+fn busy(text: &'static str) -> Status {
+    status(&Error { code: Code::Busy, text, retry_ms: 1000 })
 }
 
 /// The call has ended without an answer.

@@ -44,9 +44,9 @@ async fn pump(
 ) -> Result<(), Status> {
     let pb::EventsRequest { cursor, behind, watch } = request;
     if !watch.is_empty() {
-        call.send(WATCH, Request::Watch(Watch { users: List::from(watch) }));
+        call.send(WATCH, Request::Watch(Watch { users: List::from(watch) }))?;
     }
-    call.send(FIRST, Request::Sync(Sync { cursor, limit: 0, behind: List::from(behind) }));
+    call.send(FIRST, Request::Sync(Sync { cursor, limit: 0, behind: List::from(behind) }))?;
     let (mut id, mut told) = (FIRST, false);
     loop {
         let Some(mut outgoing) = call.next().await else {
@@ -59,7 +59,7 @@ async fn pump(
                 if changes.more {
                     id += 1;
                     let next = Sync { cursor: changes.cursor, limit: 0, behind: List::default() };
-                    call.send(id, Request::Sync(next));
+                    call.send(id, Request::Sync(next))?;
                 }
                 Some(pb::event::Event::Update(convert::changes(&changes)))
             }

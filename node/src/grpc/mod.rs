@@ -126,7 +126,7 @@ async fn serve(parts: Parts, mut stopped: watch::Receiver<bool>) -> Result<(), t
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let mut server = Server::builder()
-        .layer(tower::layer::layer_fn(|service| Gate::new(service)))
+        .layer(tower::layer::layer_fn(Gate::new))
         .max_concurrent_streams(GRPC_CALLS_PER_CONNECTION_MAX)
         .http2_max_header_list_size(GRPC_HEADER_BYTES_MAX)
         .initial_stream_window_size(GRPC_WINDOW_BYTES)

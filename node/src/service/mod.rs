@@ -85,8 +85,8 @@ pub struct Whom {
 pub struct Inputs {
     /// What clients send.
     pub turns: mpsc::Receiver<Turn>,
-    /// What calls send. Without a bound of its own: each call sends a frame or two, and calls are bounded.
-    pub called: mpsc::UnboundedReceiver<Turn>,
+    /// What calls send.
+    pub called: mpsc::Receiver<Turn>,
     /// Outcomes of writes.
     pub completions: mpsc::Receiver<Vec<Completion>>,
     /// What was applied.

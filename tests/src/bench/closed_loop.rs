@@ -12,9 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use wire::frame::Splitter;
 
-use super::{Protocol, grpc_loop};
 use super::speaker::{self, Speaker};
 use super::usage::{Meter, Usage, round};
+use super::{Protocol, grpc_loop};
 use crate::cluster::Node;
 use crate::now;
 

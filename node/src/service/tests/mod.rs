@@ -140,7 +140,7 @@ impl Server {
             }
         });
         let (_, whispered) = mpsc::channel(1);
-        let (_, called) = mpsc::unbounded_channel();
+        let (_, called) = mpsc::channel(1);
         tokio::spawn(service.run(Inputs { turns: turned, called, completions, applied, whispered }, None));
         Server { cluster, turns, outgoing, received: HashMap::new(), next_slot: 0, directory }
     }
