@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 use tonic::Status;
 use wire::chat::reply::Error;
 use wire::chat::{Code, FromClient, FromNode, Reply, Request};
@@ -35,14 +35,22 @@ pub(super) struct Calls {
     verifier: Arc<OriginalCalls>,
     next: Arc<AtomicU64>,
     streams: Arc<AtomicUsize>,
+    stopped: watch::Receiver<bool>,
 }
 
 /// The id of a call's only request, and of a stream's first.
 pub(super) const FIRST: u64 = 1;
 
 impl Calls {
-    pub(super) fn new(port: CallPort, verifier: Arc<OriginalCalls>) -> Calls {
-        Calls { port, verifier, next: Arc::default(), streams: Arc::default() }
+    /// `stopped` tells when the server stops.
+    pub(super) fn new(port: CallPort, verifier: Arc<OriginalCalls>, stopped: watch::Receiver<bool>) -> Calls {
+        Calls { port, verifier, next: Arc::default(), streams: Arc::default(), stopped }
+    }
+
+    /// Returns when the server stops.
+    pub(super) async fn stopping(&self) {
+        // Without a sender it has stopped.
+        let _ = self.stopped.clone().wait_for(|stop| *stop).await;
     }
 
     /// Who calls, by the token.

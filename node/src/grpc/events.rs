@@ -5,7 +5,7 @@ use tonic::Status;
 use wire::chat::request::{Sync, Watch};
 use wire::chat::{Code, Event, FromNode, List, Reply, Request};
 
-use super::call::{Call, Calls, FIRST, Streaming, decode};
+use super::call::{Call, Calls, FIRST, Streaming, decode, gone};
 use super::caller::Caller;
 use super::convert::{self, status};
 use proto::v2 as pb;
@@ -27,6 +27,7 @@ pub(super) async fn tell(
 ) {
     let ended = tokio::select! {
         () = to.closed() => return,
+        () = calls.stopping() => Err(gone()),
         ended = pump(&calls, &caller, &mut call, request, &to) => ended,
     };
     if let Err(status) = ended {

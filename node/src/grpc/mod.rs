@@ -114,7 +114,7 @@ impl GrpcHandle {
 async fn serve(parts: Parts, mut stopped: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
     let Parts { handed_over, tls, original, calls, leadership, whom, legacy } = parts;
     let original = Arc::new(original);
-    let calls = Calls::new(calls, original.clone());
+    let calls = Calls::new(calls, original.clone(), stopped.clone());
     let (ready, incoming) = mpsc::channel(GRPC_HANDED_OVER_MAX);
     tokio::spawn(socket::accept(handed_over, tls, ready));
 

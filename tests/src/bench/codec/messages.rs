@@ -1,56 +1,10 @@
 //! The five messages of the original's size study, as each kind of codec wants them.
 
-/// As protocol buffers; owned, because prost knows no other.
+/// As protocol buffers, from the schemas; owned, because prost knows no other.
 pub(super) mod proto {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Messages {
-        #[prost(message, repeated, tag = "1")]
-        pub(crate) messages: Vec<Message>,
-        #[prost(string, tag = "2")]
-        pub(crate) error_message: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Message {
-        #[prost(int32, tag = "1")]
-        pub(crate) id: i32,
-        #[prost(string, tag = "2")]
-        pub(crate) sender: String,
-        #[prost(string, tag = "3")]
-        pub(crate) content: String,
-        #[prost(string, tag = "4")]
-        pub(crate) timestamp: String,
-        #[prost(int32, tag = "5")]
-        pub(crate) read: i32,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Chats {
-        #[prost(message, repeated, tag = "1")]
-        pub(crate) chats: Vec<Chat>,
-        #[prost(string, tag = "2")]
-        pub(crate) error_message: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Chat {
-        #[prost(string, tag = "1")]
-        pub(crate) chat_id: String,
-        #[prost(string, tag = "2")]
-        pub(crate) other_user: String,
-        #[prost(int32, tag = "3")]
-        pub(crate) unread_count: i32,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(crate) struct Users {
-        #[prost(string, repeated, tag = "1")]
-        pub(crate) usernames: Vec<String>,
-        #[prost(int32, tag = "2")]
-        pub(crate) total_pages: i32,
-        #[prost(string, tag = "3")]
-        pub(crate) error_message: String,
-    }
+    pub(crate) use ::proto::chat::{
+        Chat, ChatsResponse as Chats, Message, MessagesResponse as Messages, UsersDisplayResponse as Users,
+    };
 }
 
 /// Declares messages for serde that borrow their texts, in two modules: `sparse` leaves out what has its default, as
