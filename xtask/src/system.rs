@@ -15,6 +15,8 @@ enum Sign {
     Library(&'static str),
     /// Some font has this letter, in hexadecimal.
     Letter(&'static str),
+    /// A module that `python3` brings with it, unless a distribution has split it off.
+    Module(&'static str),
 }
 
 /// Things that belong together.
@@ -63,6 +65,12 @@ pub(crate) const SCREEN: Needs = Needs {
 pub(crate) const MACHINES: Needs =
     Needs { who: "the tests of separate machines need", things: &[(Sign::Program("ip"), "iproute2")] };
 
+/// An environment of its own for the tests that are clients in Python; what is in it comes from elsewhere.
+pub(crate) const PYTHON: Needs = Needs {
+    who: "the tests with clients in Python need",
+    things: &[(Sign::Program("python3"), "python3"), (Sign::Module("ensurepip"), "python3-venv")],
+};
+
 impl Sign {
     fn is_there(self) -> bool {
         match self {
@@ -74,12 +82,13 @@ impl Sign {
             Sign::Letter(code) => {
                 said("fc-list", &[&format!(":charset={code}"), "file"]).is_some_and(|files| !files.is_empty())
             }
+            Sign::Module(name) => said("python3", &["-c", &format!("import {name}")]).is_some(),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Sign::Program(name) | Sign::Library(name) => name,
+            Sign::Program(name) | Sign::Library(name) | Sign::Module(name) => name,
             Sign::Letter(_) => "fonts",
         }
     }
@@ -169,7 +178,7 @@ mod tests {
     #[test]
     fn each_package_stands_in_one_place() {
         // `dedup` above removes neighbours only.
-        for needs in [&DESKTOP, &SCREEN, &MACHINES] {
+        for needs in [&DESKTOP, &SCREEN, &MACHINES, &PYTHON] {
             let mut packages: Vec<_> = needs.things.iter().map(|(_, package)| *package).collect();
             packages.dedup();
             let count = packages.len();

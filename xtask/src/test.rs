@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root};
 use crate::coverage::{self, Coverage};
-use crate::system::{DESKTOP, MACHINES, SCREEN};
+use crate::system::{DESKTOP, MACHINES, PYTHON, SCREEN};
 use crate::tidy;
 
 /// The microcontroller that `wire` is built for: a Cortex-M4F, without an operating system.
@@ -19,6 +19,14 @@ const BARE_METAL: &str = "thumbv7em-none-eabihf";
 
 /// The golden file runner; its version moves together with the `insta` library.
 const CARGO_INSTA: &str = "1.49.0";
+
+/// What the tests with clients in Python import.
+const PYTHON_PACKAGES: [&str; 4] =
+    ["grpcio==1.85.3", "grpcio-tools==1.85.1", "grpcio-health-checking==1.85.1", "grpcio-reflection==1.85.1"];
+
+/// Prints which of the packages it is given are there, in the same words.
+const PYTHON_VERSIONS: &str = "import sys, importlib.metadata as there\n\
+    print(*(f'{name}=={there.version(name)}' for name in (want.split('==')[0] for want in sys.argv[1:])))";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -86,6 +94,9 @@ pub(crate) fn set_up() -> Result<OsString> {
             println!("   {missing}");
         }
     }
+    if let Err(missing) = python() {
+        println!("   the tests with clients in Python are left out: {missing:#}");
+    }
     let tools = root().join("target").join("tools");
     let bin = tools.join("bin");
     let insta = bin.join("cargo-insta");
@@ -101,6 +112,34 @@ pub(crate) fn set_up() -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths: Vec<PathBuf> = std::iter::once(bin).chain(std::env::split_paths(&path)).collect();
     Ok(std::env::join_paths(paths)?)
+}
+
+/// Makes the environment of the tests with clients in Python, where they look for it, unless it is there.
+///
+/// # Errors
+/// It cannot be had here.
+fn python() -> Result<()> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let home = root().join(target).join("python");
+    let interpreter = home.join("bin").join("python");
+    let versions = Command::new(&interpreter).args(["-c", PYTHON_VERSIONS]).args(PYTHON_PACKAGES).output();
+    if versions.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == PYTHON_PACKAGES.join(" ")) {
+        return Ok(());
+    }
+    if let Some(missing) = PYTHON.provide()? {
+        bail!("{missing}");
+    }
+    let made = step("Python", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home)).and_then(|()| {
+        // A package that would have to be compiled takes longer than its tests are worth.
+        let mut install = Command::new(&interpreter);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+        step("gRPC for Python", install.args(PYTHON_PACKAGES))
+    });
+    if made.is_err() {
+        // Half of it would be taken for all of it. If it cannot be removed, it was not made.
+        let _ = std::fs::remove_dir_all(&home);
+    }
+    made
 }
 
 /// Adds a target or component unless it is there.

@@ -38,6 +38,7 @@ const OWNED: &[Owned] = &[
             "node/src/quic",
             // Types of certificates and keys only.
             "node/src/cluster",
+            "node/src/grpc",
             "client-fltk/src/net",
             "tests/tests/join_codes.rs",
             "tests/tests/tls.rs",

@@ -295,8 +295,7 @@ impl PollLoop {
         let bytes = connection.buffered_bytes();
         self.buffered_bytes -= std::mem::replace(&mut connection.noted_bytes, bytes);
         self.buffered_bytes += bytes;
-        self.shared.clients.store(self.admission.clients(), Relaxed);
-        self.shared.buffered_bytes.store(self.buffered_bytes, Relaxed);
+        self.publish();
         if bytes > 0 && self.buffered_bytes > BUFFERED_BYTES_MAX {
             self.remove(slot, Why::MemoryFull);
         }
@@ -311,6 +310,13 @@ impl PollLoop {
         if !matches!(sent, Some(Ok(()))) {
             tracing::debug!(%peer, "closed: too many HTTP/2 connections begin at once");
         }
+        self.publish();
+    }
+
+    /// Brings what others see up to date.
+    fn publish(&self) {
+        self.shared.clients.store(self.admission.clients(), Relaxed);
+        self.shared.buffered_bytes.store(self.buffered_bytes, Relaxed);
     }
 
     /// Takes a connection out of the poller and the loop's notes.
@@ -333,8 +339,7 @@ impl PollLoop {
         if connection.announced() {
             self.turn.events.push(Event::Closed { conn: connection.id() });
         }
-        self.shared.clients.store(self.admission.clients(), Relaxed);
-        self.shared.buffered_bytes.store(self.buffered_bytes, Relaxed);
+        self.publish();
         // A descriptor is free again.
         self.accept_after = None;
     }
