@@ -112,6 +112,8 @@ pub struct Page {
     pub messages_max: u32,
     /// Characters of each text at most.
     pub text_chars_max: u32,
+    /// Bytes of all texts: the message with which there are more is the last.
+    pub bytes_max: usize,
 }
 
 /// A read-only connection to the state.
@@ -332,16 +334,22 @@ impl StateReader {
         let mut statement = self.connection.prepare_cached(query)?;
         let (from, before) = (sql(numbers.start), sql(numbers.end.min(i64::MAX as u64)));
         let bounds = params![sql(conversation), from, before, page.messages_max, page.text_chars_max];
-        let messages = statement.query_map(bounds, |row| {
-            Ok(Message {
+        let mut rows = statement.query(bounds)?;
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while bytes <= page.bytes_max
+            && let Some(row) = rows.next()?
+        {
+            let text: String = row.get(4)?;
+            bytes += text.len();
+            messages.push(Message {
                 id: u64_at(row, 0)?,
                 number: u64_at(row, 1)?,
                 sender: u64_at(row, 2)?,
                 time_ms: u64_at(row, 3)?,
-                text: row.get(4)?,
-            })
-        })?;
-        Ok(messages.collect::<Result<_, _>>()?)
+                text,
+            });
+        }
+        Ok(messages)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::chat::state::Lookup;
 use crate::storage::query::{self, Member, Message, QueryError, StateReader};
 
 /// Whether there is such a message, without its text.
-const GLANCE: query::Page = query::Page { messages_max: 1, text_chars_max: 0 };
+const GLANCE: query::Page = query::Page { messages_max: 1, text_chars_max: 0, bytes_max: 0 };
 
 /// A text is not cut to fewer bytes than this; it is rather left for the next reply.
 const CUT_BYTES_MIN: usize = 200;
@@ -111,7 +111,11 @@ impl Scene<'_> {
     /// As much as could be shown.
     fn page(&self) -> query::Page {
         let form = self.view.form;
-        query::Page { messages_max: form.messages_max(), text_chars_max: form.text_chars_max() }
+        query::Page {
+            messages_max: form.messages_max(),
+            text_chars_max: form.text_chars_max(),
+            bytes_max: form.bytes_max(),
+        }
     }
 
     /// What a page shows first.
@@ -202,7 +206,8 @@ impl Scene<'_> {
         let numbers = || slots.iter().flatten().copied();
         let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Ok(BTreeMap::new()) };
         let page = query::Page { messages_max: u32::try_from(slots.len()).unwrap_or(u32::MAX), ..self.page() };
-        let messages = self.reader.oldest(self.conversation, first..last.saturating_add(1), page)?;
+        // Where there are more than a reply holds, it holds the newest.
+        let messages = self.reader.newest(self.conversation, first..last.saturating_add(1), page)?;
         Ok(messages.into_iter().map(|message| (message.number, self.people.line(message))).collect())
     }
 }

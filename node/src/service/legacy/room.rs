@@ -25,7 +25,7 @@ impl Form {
         Form::Socket(codec)
     }
 
-    const fn bytes_max(self) -> usize {
+    pub(super) const fn bytes_max(self) -> usize {
         match self {
             Form::Socket(_) => LEGACY_REPLY_BYTES_MAX,
             Form::Call => GRPC_LIST_BYTES_MAX,

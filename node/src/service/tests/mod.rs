@@ -227,7 +227,7 @@ impl Server {
     /// The texts of a conversation that exist, newest first.
     fn texts(&self, conversation: u64) -> Vec<String> {
         let reader = StateReader::open(&self.directory.path().join("state.db")).unwrap();
-        let all = Page { messages_max: 1000, text_chars_max: 1000 };
+        let all = Page { messages_max: 1000, text_chars_max: 1000, bytes_max: usize::MAX };
         let messages = reader.newest(conversation, 0..u64::MAX, all).unwrap();
         messages.into_iter().map(|message| message.text).collect()
     }

@@ -8,9 +8,9 @@ use wire::replication::entry::{Entry, Member, Membership, Payload};
 
 use super::*;
 use crate::chat::tests::{Machine, encode_batch, log_id};
-use crate::storage::query::{Page, StateReader};
+use crate::storage::query::{Message, Page, StateReader};
 
-const PAGE: Page = Page { messages_max: 100, text_chars_max: 1000 };
+const PAGE: Page = Page { messages_max: 100, text_chars_max: 1000, bytes_max: usize::MAX };
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -49,6 +49,23 @@ fn everything_is_there_again_after_reopening() {
     let other = Writer { device: 77, epoch: 1 };
     let outcome = machine.run(other, 1, &[Command::Send { user: 2, chat: Chat::Legacy("alice_bob"), text: "four" }]);
     assert_eq!(outcome, [Outcome::Sent { conversation: 1, number: 4, id: 5 }]);
+}
+
+#[test]
+fn no_more_is_read_than_there_is_room_for() {
+    let (_directory, path) = place();
+    let _machine = talked(&path);
+    let reader = StateReader::open(&path).unwrap();
+    let read = |bytes_max| {
+        let page = Page { bytes_max, ..PAGE };
+        let texts = |messages: Vec<Message>| messages.into_iter().map(|message| message.text).collect::<Vec<_>>();
+        let oldest = reader.oldest(1, 0..u64::MAX, page).unwrap();
+        (texts(oldest), texts(reader.newest(1, 0..u64::MAX, page).unwrap()))
+    };
+    // The one that goes beyond it is the last.
+    assert_eq!(read(3), (vec!["one".into(), "two".into()], vec!["three".into()]));
+    assert_eq!(read(0), (vec!["one".into()], vec!["three".into()]));
+    assert_eq!(read(11).0.len(), 3);
 }
 
 #[test]
