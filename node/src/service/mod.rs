@@ -9,7 +9,7 @@
 //! * [`backend`]: what both dialects stand on.
 //! * [`chat`]: our own dialect, in SAMIRA/2 and JSON/2: pipelined requests, and events that are pushed.
 //! * [`legacy`]: the dialect of the original's clients.
-//! * [`bearer`]: tokens as gRPC calls carry them; [`calls`]: those calls, in both dialects.
+//! * [`bearer`]: tokens as gRPC calls carry them.
 //! * [`passwords`]: Argon2id on a thread of its own.
 //!
 //! What a client may do follows from who is logged in on its connection, in both.

@@ -7,7 +7,7 @@
 //! * [`job`]: requests that take their time: reads, logins, and writes that depend on a read.
 //! * [`page`], [`pages`]: what the open chat pages of the original's client show, which follows from what they were sent.
 //! * [`history`], [`lists`], [`room`]: what replies hold, within the bytes such a client can read.
-//! * [`answer`], [`reply`]: what is answered, and its bytes.
+//! * [`mod@answer`], [`reply`]: what is answered, and its bytes.
 //! * [`calls`]: the same requests as calls of the original's gRPC package.
 //!
 //! What a client may do follows from who is logged in on its connection. The original let any connection act for
