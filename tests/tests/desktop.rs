@@ -199,6 +199,54 @@ fn what_was_queued_survives_kill_9_and_is_sent_once() {
     });
 }
 
+#[test]
+fn what_is_typed_while_the_client_hangs_is_not_lost() {
+    on_a_screen("what_is_typed_while_the_client_hangs_is_not_lost", ONE, |screen| {
+        let profiles = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(1);
+        let mut bob = Device::start(&profiles.path().join("bob"), link(&cluster.nodes[0]));
+        bob.sign_up("bob");
+        let profile = profiles.path().join("ann");
+        let ann = Window::open(screen, &profile, &["--connect", &printed_link(&cluster, 0)]);
+        ann.focus();
+        wait_until("the entry page", || ann.picture().colours() > 16);
+        sign_up(&ann, "ann", "");
+        find(&ann, "bob", "bob – Samira");
+        let draft = || held(&profile).drafts.into_values().next().map(|draft| draft.0).unwrap_or_default();
+
+        // Several messages in one go, and the beginning of another: all of it comes to the window in the same instant.
+        let mut said: Vec<_> = (1..=20).map(|number| format!("message {number}")).collect();
+        for half in said.chunks(10) {
+            ann.freeze();
+            ann.write_lines(&[half, &["begun".to_owned()]].concat());
+            ann.thaw();
+            wait_until("what was begun to be on disk", || draft() == "begun");
+            ann.press("ctrl+a");
+            ann.press("BackSpace");
+        }
+        // And as fast as the window takes it.
+        said.extend((21..=40).map(|number| format!("message {number}")));
+        ann.write_lines(&[&said[20..], &[String::new()]].concat());
+        bob.wait("all messages", |model| model.conversations.values().any(|one| one.last_number >= 40));
+
+        // The last keys before the window is closed, too.
+        wait_until("everything to be seen through", || held(&profile).outbox.is_empty());
+        ann.freeze();
+        ann.write_lines(&["goodbye", "and so on"]);
+        ann.press("ctrl+q");
+        ann.thaw();
+        ann.wait_end();
+        assert_eq!(draft(), "and so on");
+        said.push("goodbye".to_owned());
+        bob.wait("the last message", |model| model.conversations.values().any(|one| one.last_number >= 41));
+        bob.wait_synced();
+        bob.catch_up();
+        assert_eq!(texts(&bob.model), said);
+        drop(bob);
+        assert_held(&cluster, &said);
+    });
+}
+
 /// Texts that are hard to draw. The last one is long, and half of it is without any space, as people write in many languages.
 fn hard_texts() -> [String; 4] {
     let family = "👨‍👩‍👧‍👦 🎉🏳️‍🌈 e\u{301} ".repeat(20).trim().to_owned();

@@ -149,6 +149,8 @@ impl Program {
         while self.fltk.wait() {
             self.frames.clone().measure(frames::TURN, || self.turn());
         }
+        // What was done in the same instant, before the window was closed.
+        self.take_posted();
     }
 
     /// Takes in what has happened, and brings the window up to date once.
@@ -163,12 +165,7 @@ impl Program {
             // There may be more than one turn takes.
             fltk::app::awake();
         }
-        loop {
-            let msg = self.posted.borrow_mut().pop_front();
-            let Some(msg) = msg else { break };
-            changed = true;
-            self.handle(msg);
-        }
+        changed |= self.take_posted();
         if !changed && self.shell.window().shown() {
             return;
         }
@@ -194,6 +191,17 @@ impl Program {
             }
         }
         self.set_tick();
+    }
+
+    /// Deals with what views have said; whether there was anything.
+    fn take_posted(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let msg = self.posted.borrow_mut().pop_front();
+            let Some(msg) = msg else { return any };
+            any = true;
+            self.handle(msg);
+        }
     }
 
     fn note(&mut self, note: Note) {

@@ -84,6 +84,18 @@ fn commands(cmds: &[Cmd]) -> Vec<&Command> {
     asked.collect()
 }
 
+fn typed(text: &str) -> Msg {
+    Msg::Typed { conversation: CHAT, text: text.into() }
+}
+
+fn sent(text: &str) -> Msg {
+    Msg::Send { conversation: CHAT, text: text.into() }
+}
+
+fn written(text: &str) -> Cmd {
+    Cmd::Write { conversation: CHAT, text: text.into() }
+}
+
 fn refused(code: Code, text: &str) -> Result<Answer, Failure> {
     Err(Failure::Refused(Refusal { code, text: text.into() }))
 }
@@ -176,27 +188,41 @@ fn sending_empties_the_draft_and_typing_is_told_now_and_then() {
     let mut app = with_messages(1);
     update(&mut app, Msg::Open(CHAT), NOW);
     let typing = |cmds: &[Cmd]| commands(cmds).iter().any(|one| matches!(one, Command::Typing { on: true, .. }));
-    assert!(typing(&update(&mut app, Msg::Typed("h".into()), NOW)));
+    assert!(typing(&update(&mut app, typed("h"), NOW)));
     told(&mut app, vec![Delta::Draft { conversation: CHAT, text: "h".into() }]);
-    assert!(update(&mut app, Msg::Typed("h".into()), NOW).is_empty(), "nothing has changed");
-    assert!(!typing(&update(&mut app, Msg::Typed("he".into()), NOW + 1_000)));
-    assert!(typing(&update(&mut app, Msg::Typed("hel".into()), NOW + TYPING_AGAIN_MS)));
-    assert!(update(&mut app, Msg::Send(" \n ".into()), NOW).is_empty());
-    let cmds = update(&mut app, Msg::Send(" hello ".into()), NOW);
+    assert!(update(&mut app, typed("h"), NOW).is_empty(), "nothing has changed");
+    assert!(!typing(&update(&mut app, typed("he"), NOW + 1_000)));
+    assert!(typing(&update(&mut app, typed("hel"), NOW + TYPING_AGAIN_MS)));
+    assert!(update(&mut app, sent(" \n "), NOW).is_empty());
+    let cmds = update(&mut app, sent(" hello "), NOW);
     let expected = [
         &Command::Typing { conversation: CHAT, on: false },
         &Command::Send { to: Target::Conversation(CHAT), text: "hello".into() },
         &Command::Draft { conversation: CHAT, text: "".into() },
     ];
     assert_eq!(commands(&cmds), expected);
-    assert!(cmds.contains(&Cmd::Write(String::new())));
+    assert!(!cmds.iter().any(|cmd| matches!(cmd, Cmd::Write { .. })), "the field is of the next message already");
+}
+
+#[test]
+fn what_was_written_for_one_conversation_is_not_sent_to_another() {
+    let mut app = with_messages(1);
+    update(&mut app, Msg::Open(CHAT), NOW);
+    let other = Summary { conversation: CHAT + 1, ..summary(0, 0, false) };
+    told(&mut app, vec![Delta::Conversation(other)]);
+    // All three at once, before the window could follow.
+    update(&mut app, Msg::Open(CHAT + 1), NOW);
+    for msg in [typed("for Sam"), sent("for Sam")] {
+        let cmds = update(&mut app, msg, NOW);
+        assert_eq!(commands(&cmds), [&Command::Draft { conversation: CHAT, text: "for Sam".into() }]);
+    }
 }
 
 #[test]
 fn a_draft_comes_back_with_its_conversation() {
     let mut app = with_messages(1);
     told(&mut app, vec![Delta::Draft { conversation: CHAT, text: "half".into() }]);
-    assert!(update(&mut app, Msg::Open(CHAT), NOW).contains(&Cmd::Write("half".into())));
+    assert!(update(&mut app, Msg::Open(CHAT), NOW).contains(&written("half")));
 }
 
 #[test]
@@ -310,7 +336,7 @@ fn a_refused_message_can_be_written_again() {
     assert_eq!(app.chat.as_ref().unwrap().last(&app.model), Some(Line::Outgoing(3)));
     let cmds = update(&mut app, Msg::Rewrite(3), NOW);
     assert_eq!(commands(&cmds), [&Command::Discard { key: 3 }]);
-    assert!(cmds.contains(&Cmd::Write("no".into())));
+    assert!(cmds.contains(&written("no")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What each message changes, and what is to be done then.
 
 use client_fltk::command::{Answer, Command, Failure, Password};
-use client_fltk::model::{Delta, LinkState, Target, Write};
+use client_fltk::model::{Delta, LinkState, Target, Text, Write};
 use wire::chat::Code;
 use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
 
@@ -124,6 +124,8 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             cmds.push(Cmd::Keep(theme));
         }
         Msg::Confirm => cmds.extend(confirm(app)),
+        Msg::Send { conversation, text } => cmds.extend(send(app, conversation, text)),
+        Msg::Typed { conversation, text } => cmds.extend(typed(app, conversation, &text)),
         msg => cmds.extend(in_chat(app, msg)),
     }
     if app.page() != page {
@@ -206,8 +208,8 @@ fn open(app: &mut App, id: u64) -> Vec<Cmd> {
     let mut cmds = stop_typing(app);
     app.model.trim(Some(id));
     app.chat = Some(Chat::open(&app.model, id));
-    let draft = app.model.drafts.get(&id).map_or_else(String::new, |draft| draft.0.clone());
-    cmds.extend([Cmd::ShowChat, Cmd::Write(draft)]);
+    let text = app.model.drafts.get(&id).map_or_else(String::new, |draft| draft.0.clone());
+    cmds.extend([Cmd::ShowChat, Cmd::Write { conversation: id, text }]);
     cmds
 }
 
@@ -270,8 +272,6 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
     let Some(chat) = &mut app.chat else { return Vec::new() };
     let conversation = chat.id;
     match msg {
-        Msg::Send(text) => return send(app, &text),
-        Msg::Typed(text) => return typed(app, &text),
         Msg::Seen(upto) => {
             let Some(found) = app.model.conversations.get(&conversation) else { return Vec::new() };
             let upto = upto.min(found.readable());
@@ -339,7 +339,7 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
         Msg::Rewrite(key) => {
             if let Some(Write::Send { text, .. }) = app.model.outbox.get(&key).map(|outgoing| &outgoing.write) {
                 let text = text.0.clone();
-                return vec![Cmd::Ask(Command::Discard { key }, For::Telling), Cmd::Write(text)];
+                return vec![Cmd::Ask(Command::Discard { key }, For::Telling), Cmd::Write { conversation, text }];
             }
         }
         _ => {}
@@ -361,30 +361,34 @@ fn confirm(app: &mut App) -> Vec<Cmd> {
     vec![Cmd::Ask(command, For::Telling)]
 }
 
-fn send(app: &mut App, text: &str) -> Vec<Cmd> {
-    let Some(chat) = &mut app.chat else { return Vec::new() };
-    let text = text.trim();
-    if text.is_empty() {
+/// Sends what the writing field has let go of.
+fn send(app: &mut App, conversation: u64, text: String) -> Vec<Cmd> {
+    let wanted = text.trim();
+    if wanted.is_empty() {
         return Vec::new();
     }
-    let conversation = chat.id;
+    let draft = |text: Text| Cmd::Ask(Command::Draft { conversation, text }, For::Nothing);
+    let Some(chat) = app.chat.as_mut().filter(|chat| chat.id == conversation) else {
+        // Another conversation was chosen an instant before. Whoever it was meant for, nobody has seen it there.
+        return vec![draft(Text(text))];
+    };
     chat.new_from = None;
     app.notice = None;
     let mut cmds = stop_typing(app);
-    cmds.push(Cmd::Ask(Command::Send { to: Target::Conversation(conversation), text: text.into() }, For::Telling));
-    cmds.push(Cmd::Ask(Command::Draft { conversation, text: "".into() }, For::Nothing));
-    cmds.push(Cmd::Write(String::new()));
+    cmds.push(Cmd::Ask(Command::Send { to: Target::Conversation(conversation), text: wanted.into() }, For::Telling));
+    cmds.push(draft("".into()));
     cmds.push(Cmd::ShowNewest);
     cmds
 }
 
-fn typed(app: &mut App, text: &str) -> Vec<Cmd> {
-    let Some(chat) = &app.chat else { return Vec::new() };
-    let conversation = chat.id;
+fn typed(app: &mut App, conversation: u64, text: &str) -> Vec<Cmd> {
     if app.model.drafts.get(&conversation).map_or("", |draft| draft) == text {
         return Vec::new();
     }
     let draft = Cmd::Ask(Command::Draft { conversation, text: text.into() }, For::Nothing);
+    if app.chat.as_ref().is_none_or(|chat| chat.id != conversation) {
+        return vec![draft];
+    }
     if text.is_empty() {
         return std::iter::once(draft).chain(stop_typing(app)).collect();
     }
