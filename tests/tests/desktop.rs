@@ -223,11 +223,30 @@ fn what_is_typed_while_the_client_hangs_is_not_lost() {
             wait_until("what was begun to be on disk", || draft() == "begun");
             ann.press("ctrl+a");
             ann.press("BackSpace");
+            wait_until("nothing to be left of it", || draft().is_empty());
         }
         // And as fast as the window takes it.
         said.extend((21..=40).map(|number| format!("message {number}")));
         ann.write_lines(&[&said[20..], &[String::new()]].concat());
         bob.wait("all messages", |model| model.conversations.values().any(|one| one.last_number >= 40));
+
+        // What is begun goes to disk while the field keeps the keyboard, and so survives; it comes back with the window.
+        ann.write("half a sen");
+        wait_until("what was begun to be on disk", || draft() == "half a sen");
+        ann.kill();
+        let ann = Window::open(screen, &profile, &[]);
+        ann.focus();
+        ann.press("alt+Down");
+        ann.wait_title("bob – Samira");
+        ann.write("tence");
+        // Whoever looks elsewhere has it there too.
+        ann.press("ctrl+k");
+        wait_until("all of it to be on disk", || draft() == "half a sentence");
+        ann.press("Escape");
+        ann.press("Return");
+        wait_until("nothing to be left of it", || draft().is_empty());
+        said.push("half a sentence".to_owned());
+        bob.wait("the sentence", |model| model.conversations.values().any(|one| one.last_number >= 41));
 
         // The last keys before the window is closed, too.
         wait_until("everything to be seen through", || held(&profile).outbox.is_empty());
@@ -238,7 +257,7 @@ fn what_is_typed_while_the_client_hangs_is_not_lost() {
         ann.wait_end();
         assert_eq!(draft(), "and so on");
         said.push("goodbye".to_owned());
-        bob.wait("the last message", |model| model.conversations.values().any(|one| one.last_number >= 41));
+        bob.wait("the last message", |model| model.conversations.values().any(|one| one.last_number >= 42));
         bob.wait_synced();
         bob.catch_up();
         assert_eq!(texts(&bob.model), said);

@@ -51,6 +51,8 @@ pub(crate) enum Msg {
     Send { conversation: u64, text: String },
     /// The writing field of this conversation has changed.
     Typed { conversation: u64, text: String },
+    /// The writing field has lost the keyboard, or the window is closed: nothing more is typed for now.
+    Left,
     /// Messages up to this number were in sight.
     Seen(u64),
     /// Messages of these numbers are in sight, or nearly.
@@ -141,6 +143,8 @@ pub(crate) enum For {
     Telling,
     /// Nothing depends on it at all.
     Nothing,
+    /// To keep what was typed in this conversation.
+    Draft(u64),
     /// To sign up or log in.
     Entry,
     /// To open a conversation with somebody.

@@ -92,6 +92,9 @@ impl Chat {
         {
             let (ui, sent, timeline) = (ui.clone(), sent.clone(), timeline.clone());
             writing.on_event(move |is_empty, event| {
+                if event == Event::Unfocus {
+                    ui.post(Msg::Left);
+                }
                 if event != Event::KeyDown {
                     return false;
                 }
