@@ -9,7 +9,7 @@ use client_fltk::model::{Model, Target, WriteState};
 use tests::cluster::Cluster;
 use tests::desktop::{Window, held, on_a_screen};
 use tests::device::{Device, link};
-use tests::{oracle, wait_until};
+use tests::{long, oracle, wait_until};
 
 /// Room for two windows beside each other.
 const TWO: (u32, u32) = (2240, 800);
@@ -263,6 +263,47 @@ fn what_is_typed_while_the_client_hangs_is_not_lost() {
         assert_eq!(texts(&bob.model), said);
         drop(bob);
         assert_held(&cluster, &said);
+    });
+}
+
+/// Brings the message that the keyboard is on into the empty writing field, and waits until it is the draft on disk.
+fn assert_copied(window: &Window<'_>, text: &str) {
+    window.press("ctrl+c");
+    window.press("Escape");
+    window.press("ctrl+v");
+    let mut found = String::new();
+    wait_until(&format!("a copy of {text:?}"), || {
+        let draft = held(window.profile()).drafts.into_values().next().map(|draft| draft.0).unwrap_or_default();
+        if draft != found {
+            eprintln!("in the writing field: {draft}");
+            found = draft;
+        }
+        found == text
+    });
+    window.press("ctrl+a");
+    window.press("BackSpace");
+}
+
+#[test]
+fn a_million_messages_are_looked_through_from_end_to_end() {
+    on_a_screen("a_million_messages_are_looked_through_from_end_to_end", long::SCREEN, |screen| {
+        let profiles = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(1);
+        Device::start(&profiles.path().join("bob"), link(&cluster.nodes[0])).sign_up("bob");
+        let profile = profiles.path().join("historian");
+        long::make(&cluster, &profile, "bob").unwrap();
+        let window = Window::open(screen, &profile, &[]);
+        long::look_through(&window, screen, 40).unwrap();
+        // It ends at the newest message, the lowest in sight.
+        window.press("Up");
+        assert_copied(&window, &long::words(long::MESSAGES));
+        // Out of the empty field, to the beginning; and from the lowest message in sight up to the first.
+        window.press("Up");
+        window.press("Home");
+        long::wait_still(screen).unwrap();
+        window.press_often("Up", 40);
+        assert_copied(&window, &long::words(1));
+        window.quit();
     });
 }
 
