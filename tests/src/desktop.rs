@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use client_fltk::model::Model;
 use client_fltk::store::Store;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::cluster::{die_with_thread_of_test, program, run_to_end, spawner};
@@ -278,6 +279,37 @@ impl<'s> Window<'s> {
         self.hands(&["type", "--delay", KEY_MS, "--", text]);
     }
 
+    /// Types lines, with Enter between them, all in one go.
+    pub fn write_lines(&self, lines: &[impl AsRef<str>]) {
+        let mut args = Vec::new();
+        for (place, line) in lines.iter().enumerate() {
+            if place > 0 {
+                args.extend(["key", "--delay", KEY_MS, "Return"]);
+            }
+            if !line.as_ref().is_empty() {
+                args.extend(["type", "--delay", KEY_MS, "--args", "1", line.as_ref()]);
+            }
+        }
+        self.hands(&args);
+    }
+
+    /// Stops the client where it stands, as a machine that has too much to do; what is done to it meanwhile comes at once
+    /// after [`Window::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.process.borrow());
+        // Fails only when it has ended already, which is seen where something is expected of it.
+        let _ = kill_process(pid, signal);
+    }
+
     /// Puts the mouse there.
     pub fn point(&self, x: i32, y: i32) {
         self.hands(&["mousemove", "--window", &self.id, &x.to_string(), &y.to_string()]);
@@ -350,6 +382,14 @@ impl<'s> Window<'s> {
     pub fn quit(self) {
         self.focus();
         self.press("ctrl+q");
+        self.wait_end();
+    }
+
+    /// Waits until the client has ended in good order.
+    ///
+    /// # Panics
+    /// When it does not, or complains.
+    pub fn wait_end(self) {
         let status = wait_for("the client to end", || self.exited());
         assert!(status.success(), "{status}");
     }

@@ -10,6 +10,7 @@
 //! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
 //! * [`disk`]: a bad disk under a node.
 //! * [`load`]: clients that never stop sending.
+//! * [`long`]: a conversation of a million messages, and somebody who looks through it.
 //! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
 //! * [`proxy`]: a network between nodes whose ways can be cut.
@@ -27,6 +28,7 @@ pub mod disk;
 pub mod legacy_client;
 pub mod legacy_page;
 pub mod load;
+pub mod long;
 pub mod netns;
 pub mod oracle;
 pub mod proxy;

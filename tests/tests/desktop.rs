@@ -9,7 +9,7 @@ use client_fltk::model::{Model, Target, WriteState};
 use tests::cluster::Cluster;
 use tests::desktop::{Window, held, on_a_screen};
 use tests::device::{Device, link};
-use tests::{oracle, wait_until};
+use tests::{long, oracle, wait_until};
 
 /// Room for two windows beside each other.
 const TWO: (u32, u32) = (2240, 800);
@@ -196,6 +196,114 @@ fn what_was_queued_survives_kill_9_and_is_sent_once() {
         assert_eq!(texts(&held(&profile)), said, "at the sender");
         drop(bob);
         assert_held(&cluster, &said);
+    });
+}
+
+#[test]
+fn what_is_typed_while_the_client_hangs_is_not_lost() {
+    on_a_screen("what_is_typed_while_the_client_hangs_is_not_lost", ONE, |screen| {
+        let profiles = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(1);
+        let mut bob = Device::start(&profiles.path().join("bob"), link(&cluster.nodes[0]));
+        bob.sign_up("bob");
+        let profile = profiles.path().join("ann");
+        let ann = Window::open(screen, &profile, &["--connect", &printed_link(&cluster, 0)]);
+        ann.focus();
+        wait_until("the entry page", || ann.picture().colours() > 16);
+        sign_up(&ann, "ann", "");
+        find(&ann, "bob", "bob – Samira");
+        let draft = || held(&profile).drafts.into_values().next().map(|draft| draft.0).unwrap_or_default();
+
+        // Several messages in one go, and the beginning of another: all of it comes to the window in the same instant.
+        let mut said: Vec<_> = (1..=20).map(|number| format!("message {number}")).collect();
+        for half in said.chunks(10) {
+            ann.freeze();
+            ann.write_lines(&[half, &["begun".to_owned()]].concat());
+            ann.thaw();
+            wait_until("what was begun to be on disk", || draft() == "begun");
+            ann.press("ctrl+a");
+            ann.press("BackSpace");
+            wait_until("nothing to be left of it", || draft().is_empty());
+        }
+        // And as fast as the window takes it.
+        said.extend((21..=40).map(|number| format!("message {number}")));
+        ann.write_lines(&[&said[20..], &[String::new()]].concat());
+        bob.wait("all messages", |model| model.conversations.values().any(|one| one.last_number >= 40));
+
+        // What is begun goes to disk while the field keeps the keyboard, and so survives; it comes back with the window.
+        ann.write("half a sen");
+        wait_until("what was begun to be on disk", || draft() == "half a sen");
+        ann.kill();
+        let ann = Window::open(screen, &profile, &[]);
+        ann.focus();
+        ann.press("alt+Down");
+        ann.wait_title("bob – Samira");
+        ann.write("tence");
+        // Whoever looks elsewhere has it there too.
+        ann.press("ctrl+k");
+        wait_until("all of it to be on disk", || draft() == "half a sentence");
+        ann.press("Escape");
+        ann.press("Return");
+        wait_until("nothing to be left of it", || draft().is_empty());
+        said.push("half a sentence".to_owned());
+        bob.wait("the sentence", |model| model.conversations.values().any(|one| one.last_number >= 41));
+
+        // The last keys before the window is closed, too.
+        wait_until("everything to be seen through", || held(&profile).outbox.is_empty());
+        ann.freeze();
+        ann.write_lines(&["goodbye", "and so on"]);
+        ann.press("ctrl+q");
+        ann.thaw();
+        ann.wait_end();
+        assert_eq!(draft(), "and so on");
+        said.push("goodbye".to_owned());
+        bob.wait("the last message", |model| model.conversations.values().any(|one| one.last_number >= 42));
+        bob.wait_synced();
+        bob.catch_up();
+        assert_eq!(texts(&bob.model), said);
+        drop(bob);
+        assert_held(&cluster, &said);
+    });
+}
+
+/// Brings the message that the keyboard is on into the empty writing field, and waits until it is the draft on disk.
+fn assert_copied(window: &Window<'_>, text: &str) {
+    window.press("ctrl+c");
+    window.press("Escape");
+    window.press("ctrl+v");
+    let mut found = String::new();
+    wait_until(&format!("a copy of {text:?}"), || {
+        let draft = held(window.profile()).drafts.into_values().next().map(|draft| draft.0).unwrap_or_default();
+        if draft != found {
+            eprintln!("in the writing field: {draft}");
+            found = draft;
+        }
+        found == text
+    });
+    window.press("ctrl+a");
+    window.press("BackSpace");
+}
+
+#[test]
+fn a_million_messages_are_looked_through_from_end_to_end() {
+    on_a_screen("a_million_messages_are_looked_through_from_end_to_end", long::SCREEN, |screen| {
+        let profiles = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(1);
+        Device::start(&profiles.path().join("bob"), link(&cluster.nodes[0])).sign_up("bob");
+        let profile = profiles.path().join("historian");
+        long::make(&cluster, &profile, "bob").unwrap();
+        let window = Window::open(screen, &profile, &[]);
+        long::look_through(&window, screen, 40).unwrap();
+        // It ends at the newest message, the lowest in sight.
+        window.press("Up");
+        assert_copied(&window, &long::words(long::MESSAGES));
+        // Out of the empty field, to the beginning; and from the lowest message in sight up to the first.
+        window.press("Up");
+        window.press("Home");
+        long::wait_still(screen).unwrap();
+        window.press_often("Up", 40);
+        assert_copied(&window, &long::words(1));
+        window.quit();
     });
 }
 

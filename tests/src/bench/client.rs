@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use client_fltk::command::{Answer, Command};
-use client_fltk::env::Clock;
-use client_fltk::model::{Delta, Marks, Message, Target, Text, Way};
-use client_fltk::store::Store;
+use client_fltk::model::{Target, Text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,7 +21,8 @@ use super::usage::{process_ticks, resident_bytes, round};
 use crate::cluster::{Cluster, built};
 use crate::desktop::{Picture, Place, Screen, Starting, Window, command};
 use crate::device::{Device, link};
-use crate::{PATIENCE, now, wait_until};
+use crate::long::{self, SCREEN, TIMELINE, open_first, shifted, wait_still, words};
+use crate::{PATIENCE, now};
 
 /// Conversations of the profile that is started, and messages in each.
 const CONVERSATIONS: usize = 10;
@@ -38,33 +37,14 @@ const STARTS: usize = 10;
 /// Times that the long conversation is opened.
 const OPENINGS: usize = 5;
 
-/// Messages of the long conversation, and how many are written to disk at once while it is made.
-const LONG: u64 = 1_000_000;
-const LONG_STEP: u64 = 10_000;
-
-/// Pages that are turned with the keyboard, in each direction.
-const PAGES: usize = 300;
-
-/// Places of the mouse on its way along the scroll bar.
-const DRAGS: i32 = 150;
-
-/// The screen.
-const SCREEN: (u32, u32) = (1280, 800);
-
-/// The window as it opens by itself: where on the screen, and how large.
-const WINDOW: (i32, i32) = (1100, 720);
-
 /// The first lines of the list, relative to the window: names, last messages and times.
 const LIST: Place = (64, 116, 220, 400);
 
-/// Messages, relative to the window, without the scroll bar.
-const TIMELINE: Place = (320, 80, 740, 500);
-
-/// How long nothing may change on the screen for it to stay as it is.
-const STILL: Duration = Duration::from_millis(700);
-
 /// Between two looks at the screen.
 const LOOK: Duration = Duration::from_micros(500);
+
+/// Pages that are turned with the keyboard, in each direction.
+const PAGES: usize = 300;
 
 /// What was measured; scripts rely on these names.
 #[derive(Debug, Serialize)]
@@ -122,7 +102,7 @@ pub fn run(idle: Duration) -> Result<Measured> {
     window.quit();
 
     let long = directory.path().join("long");
-    make_long(&cluster, &long)?;
+    long::make(&cluster, &long, "peer0")?;
     let newest = settled(&screen, &long, TIMELINE, open_first)?;
     let mut opens_ms = Vec::new();
     for _ in 0..OPENINGS {
@@ -136,7 +116,7 @@ pub fn run(idle: Duration) -> Result<Measured> {
     }
     let report = directory.path().join("frames.json");
     let window = Window::open(&screen, &long, &["--frames", report.to_str().context("a path in UTF-8")?]);
-    look_through(&window, &screen)?;
+    long::look_through(&window, &screen, PAGES)?;
     let long_rss_mb = megabytes(resident_bytes(window.pid()));
     window.quit();
     let frames: Value = serde_json::from_slice(&fs::read(&report).context("no report of frames")?)?;
@@ -159,22 +139,6 @@ pub fn run(idle: Duration) -> Result<Measured> {
         long_rss_mb,
         frames,
     })
-}
-
-/// What somebody says: short and long, in several writings.
-fn words(number: u64) -> String {
-    const WORDS: [&str; 8] = [
-        "ok",
-        "The backup is done, and the second node is back.",
-        "Can you look at the power supply in rack 3? It hums again, and the last one did that two days before it died.",
-        "バックアップは完了しました",
-        "👍",
-        "See https://example.org/wiki/power?rack=3 for what we did the last time.\nI have ordered another one.",
-        "It rains.",
-        "مرحبا",
-    ];
-    let text = WORDS[usize::try_from(number).unwrap_or(0) % WORDS.len()];
-    if number.is_multiple_of(97) { [text; 12].join(" ") } else { format!("{text} ({number})") }
 }
 
 /// An account with ten conversations, written by both sides through the cluster, all of it read.
@@ -208,83 +172,6 @@ fn make_profile(cluster: &Cluster, directory: &Path, profile: &Path) -> Result<(
     Ok(())
 }
 
-/// An account with one conversation that is far longer on its disk than at the cluster, which tells nothing of it.
-fn make_long(cluster: &Cluster, profile: &Path) -> Result<()> {
-    let mut device = Device::start(profile, link(&cluster.nodes[0]));
-    device.sign_up("historian");
-    let opened = device.ask_until_reached(&Command::OpenConversation { username: "peer0".into() });
-    let Answer::Opened(conversation) = opened else { bail!("to the opening: {opened:?}") };
-    let me = device.model.me();
-    let peer = device.model.person_named("peer0").context("who was found is known")?.user;
-    device.wait_written();
-    drop(device);
-    let (mut store, mut model) = Store::open(&profile.join("profile.db"))?;
-    let now_ms = Clock::start().unix_ms();
-    let marks = Marks { delivered: LONG, read: LONG };
-    let mut deltas: Vec<_> = [me, peer].map(|user| Delta::Mark { conversation, user, marks }).into();
-    for first in (1..=LONG).step_by(usize::try_from(LONG_STEP)?) {
-        deltas.extend((first..first + LONG_STEP).map(|number| {
-            let sender = if number % 3 == 0 { me } else { peer };
-            let time_ms = now_ms - (LONG - number) * 20_000;
-            let text = Text(words(number));
-            let message = Message { number, id: number, sender, time_ms, text, ..Message::default() };
-            Delta::Message { conversation, message, way: Way::Stream }
-        }));
-        model.apply_all(&deltas);
-        store.commit(&deltas, &model)?;
-        model.trim(None);
-        deltas.clear();
-    }
-    Ok(())
-}
-
-/// Opens the first conversation of the list.
-fn open_first(window: &Window<'_>) {
-    window.focus();
-    let before = window.title();
-    window.press("alt+Down");
-    wait_until("a conversation", || window.title() != before);
-}
-
-/// Looks at what lies at both ends of the conversation and between.
-fn look_through(window: &Window<'_>, screen: &Screen) -> Result<()> {
-    open_first(window);
-    // The pointer would be in the picture.
-    window.point(0, WINDOW.1 + 20);
-    // Out of the empty writing field, to the messages.
-    window.press("Up");
-    let mut before = screen.picture(shifted(TIMELINE));
-    for (far, near) in [("Home", "Page_Down"), ("End", "Page_Up")] {
-        window.press(far);
-        before = moved(screen, &before).context(far)?;
-        window.press_often(near, PAGES);
-        before = moved(screen, &before).context(near)?;
-    }
-    window.press("End");
-    // All the way up and down again, at the right edge, where the scroll bar is.
-    let (x, top, bottom) = (WINDOW.0 - 6, 66, WINDOW.1 - 104);
-    let down = |step: i32| (x, top + (bottom - top) * step / DRAGS);
-    let newest = moved(screen, &before).context("End, once more")?;
-    window.drag((DRAGS / 2..=DRAGS).rev().map(down));
-    let middle = moved(screen, &newest).context("the scroll bar, half the way")?;
-    // Beyond the end, as a hand does it.
-    window.drag((0..=DRAGS / 2).rev().chain(0..=DRAGS).map(down).chain([(x, bottom + 40)]));
-    if moved(screen, &middle)? != newest {
-        bail!("the scroll bar does not lead back to the newest message");
-    }
-    Ok(())
-}
-
-/// Waits until the messages stay as they are; they must be others than before, and drawn.
-fn moved(screen: &Screen, before: &Picture) -> Result<Picture> {
-    wait_still(screen)?;
-    let picture = screen.picture(shifted(TIMELINE));
-    if picture == *before || picture.colours() < 16 {
-        bail!("no other messages are in sight");
-    }
-    Ok(picture)
-}
-
 /// A place of the window as it stays, some time after the program was started and `then` was done.
 fn settled(screen: &Screen, profile: &Path, place: Place, then: impl FnOnce(&Window<'_>)) -> Result<Picture> {
     let window = Window::open(screen, profile, &[]);
@@ -300,12 +187,6 @@ fn settled(screen: &Screen, profile: &Path, place: Place, then: impl FnOnce(&Win
     Ok(picture)
 }
 
-/// A place of the window on the screen. Without a window manager the client's window always begins there.
-fn shifted((x, y, w, h): Place) -> Place {
-    let (left, top) = Window::ORIGIN;
-    (x + left, y + top, w, h)
-}
-
 /// Milliseconds since `began` at which the place looks like that.
 fn until(began: Instant, screen: &Screen, place: Place, expected: &Picture) -> Result<f64> {
     while screen.picture(shifted(place)) != *expected {
@@ -315,23 +196,6 @@ fn until(began: Instant, screen: &Screen, place: Place, expected: &Picture) -> R
         thread::park_timeout(LOOK);
     }
     Ok(round(began.elapsed().as_secs_f64() * 1e3, 1))
-}
-
-/// Waits until nothing changes on the screen any more.
-fn wait_still(screen: &Screen) -> Result<()> {
-    let whole = (0, 0, SCREEN.0 as usize, SCREEN.1 as usize);
-    let (began, mut last, mut since) = (now(), screen.picture(whole), now());
-    while since.elapsed() < STILL {
-        if began.elapsed() > PATIENCE {
-            bail!("the screen does not come to rest");
-        }
-        thread::park_timeout(STILL / 20);
-        let picture = screen.picture(whole);
-        if picture != last {
-            (last, since) = (picture, now());
-        }
-    }
-    Ok(())
 }
 
 /// How much of one core a process uses while nothing is done with it.

@@ -10,7 +10,7 @@ mod frames;
 mod look;
 mod view;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,8 +93,8 @@ struct Program {
     /// What the views are to do at the end of this turn.
     for_views: Vec<Cmd>,
     clock: Clock,
-    /// When the screen is looked at again by itself, milliseconds since 1970.
-    tick_at: Option<(u64, fltk::app::TimeoutHandle)>,
+    /// When the screen is looked at again by itself, milliseconds since 1970; `None` once that has happened.
+    tick_at: Rc<Cell<Option<(u64, fltk::app::TimeoutHandle)>>>,
     frames: Frames,
 }
 
@@ -106,7 +106,7 @@ impl Program {
         let ui = Ui::new(Rc::clone(&app), Rc::clone(&posted));
         let shell = Shell::new(&ui, "Samira", frames.clone());
         let (driver, asked, clock) = (None, HashMap::new(), Clock::start());
-        let (for_views, tick_at) = (Vec::new(), None);
+        let (for_views, tick_at) = (Vec::new(), Rc::default());
         let program = Self { fltk, app, posted, shell, settings, driver, asked, for_views, clock, tick_at, frames };
         if let Some(kept) = program.theme_path().and_then(|path| std::fs::read_to_string(path).ok()) {
             program.app.borrow_mut().settings.theme = Theme::named(&kept);
@@ -149,6 +149,9 @@ impl Program {
         while self.fltk.wait() {
             self.frames.clone().measure(frames::TURN, || self.turn());
         }
+        // What was done in the same instant, before the window was closed.
+        self.take_posted();
+        self.handle(Msg::Left);
     }
 
     /// Takes in what has happened, and brings the window up to date once.
@@ -163,12 +166,7 @@ impl Program {
             // There may be more than one turn takes.
             fltk::app::awake();
         }
-        loop {
-            let msg = self.posted.borrow_mut().pop_front();
-            let Some(msg) = msg else { break };
-            changed = true;
-            self.handle(msg);
-        }
+        changed |= self.take_posted();
         if !changed && self.shell.window().shown() {
             return;
         }
@@ -194,6 +192,17 @@ impl Program {
             }
         }
         self.set_tick();
+    }
+
+    /// Deals with what views have said; whether there was anything.
+    fn take_posted(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let msg = self.posted.borrow_mut().pop_front();
+            let Some(msg) = msg else { return any };
+            any = true;
+            self.handle(msg);
+        }
     }
 
     fn note(&mut self, note: Note) {
@@ -245,15 +254,22 @@ impl Program {
     fn set_tick(&mut self) {
         let (now_ms, in_ms) = (self.clock.unix_ms(), self.app.borrow().changes_in_ms());
         let at = now_ms + in_ms;
-        if let Some((set, handle)) = &self.tick_at {
-            if *set > now_ms && set.abs_diff(at) < 500 {
+        if let Some((set, handle)) = self.tick_at.get() {
+            // A little too early does no harm.
+            if set <= at && at - set < 500 {
                 return;
             }
-            fltk::app::remove_timeout3(*handle);
+            fltk::app::remove_timeout3(handle);
         }
-        let posted = Rc::clone(&self.posted);
-        let handle = fltk::app::add_timeout3(in_ms as f64 / 1000.0, move |_| posted.borrow_mut().push_back(Msg::Tick));
-        self.tick_at = Some((at, handle));
+        let (posted, tick_at) = (Rc::clone(&self.posted), Rc::clone(&self.tick_at));
+        let handle = fltk::app::add_timeout3(in_ms as f64 / 1000.0, move |_| {
+            // By the clock it may be a little before its time, and must be set again then.
+            tick_at.set(None);
+            posted.borrow_mut().push_back(Msg::Tick);
+            // FLTK calls back before it waits, and would not return from that wait.
+            fltk::app::awake();
+        });
+        self.tick_at.set(Some((at, handle)));
     }
 }
 

@@ -1,10 +1,11 @@
 //! The desktop client without its windows: a state, what can happen to it ([`Msg`]), and what is to be done then
 //! ([`Cmd`]). Nothing here draws, waits or reads a clock, so that all of it is tested without a display.
 //!
-//! [`msg`] lists both; [`update`] is the one way in; [`chat`] is the open conversation; [`words`] is what is said to
-//! people.
+//! [`msg`] lists both; [`update`] is the one way in; [`chat`] is the open conversation; [`drafts`] is what was
+//! typed and not sent; [`words`] is what is said to people.
 
 pub(crate) mod chat;
+mod drafts;
 mod entry;
 pub(crate) mod msg;
 mod settings;
@@ -16,6 +17,7 @@ pub(crate) mod words;
 use client_fltk::model::{LinkState, Model, Person};
 
 pub(crate) use chat::Chat;
+pub(crate) use drafts::Drafts;
 pub(crate) use entry::{Entry, EntryField};
 pub(crate) use msg::{Cmd, For, Msg, Setting};
 pub(crate) use settings::{Settings, Theme};
@@ -46,6 +48,8 @@ pub(crate) struct App {
     pub(crate) search: Search,
     /// The open conversation.
     pub(crate) chat: Option<Chat>,
+    /// What is in the writing fields.
+    pub(crate) drafts: Drafts,
     /// The settings page.
     pub(crate) settings: Settings,
     /// What has to be confirmed.
@@ -286,7 +290,7 @@ impl App {
         }
     }
 
-    /// Milliseconds until something changes on the screen by itself.
+    /// Milliseconds until something changes on the screen by itself, or is to be done by itself.
     pub(crate) fn changes_in_ms(&self) -> u64 {
         let mut next = words::until_midnight(self.now_ms);
         if let LinkState::Offline { since_ms, .. } = self.model.link.state {
@@ -297,7 +301,10 @@ impl App {
         }
         let someone = self.chat.as_ref().is_some_and(|chat| self.model.typing(chat.id, self.now_ms).next().is_some());
         // When exactly does not matter: it was a guess from the beginning.
-        if someone { next.min(TYPING_LOOK_MS) } else { next }
+        if someone {
+            next = next.min(TYPING_LOOK_MS);
+        }
+        next.min(self.drafts.due_in_ms(self.now_ms).unwrap_or(next))
     }
 }
 

@@ -47,10 +47,12 @@ pub(crate) enum Msg {
     /// Out of whatever is on top.
     Back,
 
-    /// The message in the writing field was sent.
-    Send(String),
-    /// The writing field has changed.
-    Typed(String),
+    /// What was in the writing field of this conversation was taken out of it, and is to be sent.
+    Send { conversation: u64, text: String },
+    /// The writing field of this conversation has changed.
+    Typed { conversation: u64, text: String },
+    /// The writing field has lost the keyboard, or the window is closed: nothing more is typed for now.
+    Left,
     /// Messages up to this number were in sight.
     Seen(u64),
     /// Messages of these numbers are in sight, or nearly.
@@ -120,8 +122,8 @@ pub(crate) enum Cmd {
     Attention(bool),
     /// Keep the colours for the next start.
     Keep(Theme),
-    /// Put text into the writing field, and the keyboard there.
-    Write(String),
+    /// Put text into the writing field, which is this conversation's from then on, and the keyboard there.
+    Write { conversation: u64, text: String },
     /// Put the keyboard where one begins on this page.
     FocusFirst,
     /// Empty the fields of the settings.
@@ -141,6 +143,8 @@ pub(crate) enum For {
     Telling,
     /// Nothing depends on it at all.
     Nothing,
+    /// To keep what was typed in this conversation.
+    Draft(u64),
     /// To sign up or log in.
     Entry,
     /// To open a conversation with somebody.

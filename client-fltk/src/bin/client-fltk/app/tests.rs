@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use wire::chat::Code;
 
 use super::chat::Line;
+use super::drafts::SAVE_AFTER_MS;
 use super::*;
 
 const ME: u64 = 1;
@@ -82,6 +83,18 @@ fn commands(cmds: &[Cmd]) -> Vec<&Command> {
         _ => None,
     });
     asked.collect()
+}
+
+fn typed(text: &str) -> Msg {
+    Msg::Typed { conversation: CHAT, text: text.into() }
+}
+
+fn sent(text: &str) -> Msg {
+    Msg::Send { conversation: CHAT, text: text.into() }
+}
+
+fn written(text: &str) -> Cmd {
+    Cmd::Write { conversation: CHAT, text: text.into() }
 }
 
 fn refused(code: Code, text: &str) -> Result<Answer, Failure> {
@@ -176,27 +189,109 @@ fn sending_empties_the_draft_and_typing_is_told_now_and_then() {
     let mut app = with_messages(1);
     update(&mut app, Msg::Open(CHAT), NOW);
     let typing = |cmds: &[Cmd]| commands(cmds).iter().any(|one| matches!(one, Command::Typing { on: true, .. }));
-    assert!(typing(&update(&mut app, Msg::Typed("h".into()), NOW)));
-    told(&mut app, vec![Delta::Draft { conversation: CHAT, text: "h".into() }]);
-    assert!(update(&mut app, Msg::Typed("h".into()), NOW).is_empty(), "nothing has changed");
-    assert!(!typing(&update(&mut app, Msg::Typed("he".into()), NOW + 1_000)));
-    assert!(typing(&update(&mut app, Msg::Typed("hel".into()), NOW + TYPING_AGAIN_MS)));
-    assert!(update(&mut app, Msg::Send(" \n ".into()), NOW).is_empty());
-    let cmds = update(&mut app, Msg::Send(" hello ".into()), NOW);
+    assert!(typing(&update(&mut app, typed("h"), NOW)));
+    assert!(update(&mut app, typed("h"), NOW).is_empty(), "nothing has changed");
+    assert!(!typing(&update(&mut app, typed("he"), NOW + 1_000)));
+    let now = NOW + TYPING_AGAIN_MS;
+    assert!(typing(&update(&mut app, typed("hel"), now)));
+    assert!(update(&mut app, sent(" \n "), now).is_empty());
+    let cmds = update(&mut app, sent(" hello "), now);
     let expected = [
         &Command::Typing { conversation: CHAT, on: false },
         &Command::Send { to: Target::Conversation(CHAT), text: "hello".into() },
         &Command::Draft { conversation: CHAT, text: "".into() },
     ];
     assert_eq!(commands(&cmds), expected);
-    assert!(cmds.contains(&Cmd::Write(String::new())));
+    assert!(!cmds.iter().any(|cmd| matches!(cmd, Cmd::Write { .. })), "the field is of the next message already");
+}
+
+#[test]
+fn what_was_written_for_one_conversation_is_not_sent_to_another() {
+    let mut app = with_messages(1);
+    update(&mut app, Msg::Open(CHAT), NOW);
+    let other = Summary { conversation: CHAT + 1, ..summary(0, 0, false) };
+    told(&mut app, vec![Delta::Conversation(other)]);
+    // All at once, before the window could follow.
+    update(&mut app, Msg::Open(CHAT + 1), NOW);
+    for msg in [typed("for Sam"), sent("for Sam")] {
+        assert!(update(&mut app, msg, NOW).is_empty());
+    }
+    assert_eq!((app.drafts.of(CHAT), app.drafts.of(CHAT + 1)), ("for Sam", ""));
+    assert!(update(&mut app, Msg::Open(CHAT), NOW).contains(&written("for Sam")));
+}
+
+fn drafts(cmds: &[Cmd]) -> Vec<&str> {
+    let texts = commands(cmds).into_iter().filter_map(|one| match one {
+        Command::Draft { conversation: CHAT, text } => Some(&**text),
+        _ => None,
+    });
+    texts.collect()
 }
 
 #[test]
 fn a_draft_comes_back_with_its_conversation() {
-    let mut app = with_messages(1);
+    let mut model = Model::default();
+    model.apply_all(&[
+        Delta::Conversation(summary(1, 0, false)),
+        Delta::Draft { conversation: CHAT, text: "half".into() },
+    ]);
+    let mut app = App::default();
+    update(&mut app, Msg::Started(Box::new(model)), NOW);
+    assert!(update(&mut app, Msg::Open(CHAT), NOW).contains(&written("half")));
+    // What the driver tells is older than what was typed since.
+    update(&mut app, typed("half a"), NOW);
     told(&mut app, vec![Delta::Draft { conversation: CHAT, text: "half".into() }]);
-    assert!(update(&mut app, Msg::Open(CHAT), NOW).contains(&Cmd::Write("half".into())));
+    update(&mut app, Msg::Back, NOW);
+    assert!(update(&mut app, Msg::Open(CHAT), NOW).contains(&written("half a")));
+}
+
+#[test]
+fn a_draft_goes_to_disk_a_moment_after_it_was_typed() {
+    let mut app = with_messages(1);
+    update(&mut app, Msg::Open(CHAT), NOW);
+    let mut written = Vec::new();
+    let text: String = ('a'..='z').collect();
+    // One key every 50 ms, for 1.3 s, with a look at the clock in between.
+    for length in 1..=text.len() {
+        let now = NOW + 50 * length as u64;
+        let cmds = update(&mut app, typed(&text[..length]), now);
+        assert!(!drafts(&cmds).is_empty() || app.changes_in_ms() <= SAVE_AFTER_MS, "it looks again in time");
+        written.extend(drafts(&cmds).into_iter().map(str::to_owned));
+    }
+    assert_eq!(written, [&text[..7], &text[..14], &text[..21]]);
+    let last = NOW + 50 * text.len() as u64;
+    assert!(drafts(&update(&mut app, Msg::Tick, last + 49)).is_empty());
+    assert_eq!(drafts(&update(&mut app, Msg::Tick, last + 100)), [&text]);
+    assert!(drafts(&update(&mut app, Msg::Tick, last + 10_000)).is_empty(), "once");
+    assert!(app.changes_in_ms() > SAVE_AFTER_MS);
+}
+
+#[test]
+fn a_draft_goes_to_disk_at_once_when_one_looks_away() {
+    let ways: [fn() -> Msg; 4] =
+        [|| Msg::Left, || Msg::Back, || Msg::Open(CHAT + 1), || Msg::Connect("samira://127.0.0.1:1".into())];
+    for way in ways {
+        let mut app = with_messages(1);
+        told(&mut app, vec![Delta::Conversation(Summary { conversation: CHAT + 1, ..summary(0, 0, false) })]);
+        update(&mut app, Msg::Open(CHAT), NOW);
+        assert!(drafts(&update(&mut app, typed("half"), NOW)).is_empty());
+        let cmds = update(&mut app, way(), NOW);
+        assert_eq!(drafts(&cmds), ["half"], "{:?}", way());
+        let at = |wanted: fn(&Cmd) -> bool| cmds.iter().position(wanted);
+        let connected = at(|cmd| matches!(cmd, Cmd::Connect(_)));
+        assert!(connected.is_none_or(|connected| at(|cmd| matches!(cmd, Cmd::Ask(..))) < Some(connected)));
+        assert!(drafts(&update(&mut app, Msg::Left, NOW)).is_empty(), "once");
+    }
+}
+
+#[test]
+fn a_draft_that_the_driver_has_not_taken_is_handed_over_again() {
+    let mut app = with_messages(1);
+    update(&mut app, Msg::Open(CHAT), NOW);
+    update(&mut app, typed("half"), NOW);
+    update(&mut app, Msg::Left, NOW);
+    update(&mut app, Msg::Answered(For::Draft(CHAT), Err(Failure::NotNow("busy".into()))), NOW);
+    assert_eq!(drafts(&update(&mut app, Msg::Tick, NOW + SAVE_AFTER_MS)), ["half"]);
 }
 
 #[test]
@@ -308,9 +403,12 @@ fn a_refused_message_can_be_written_again() {
     let outgoing = Outgoing { key: 3, seq: 0, write, created_ms: NOW, state: WriteState::Refused(refusal) };
     told(&mut app, vec![Delta::Queued(outgoing)]);
     assert_eq!(app.chat.as_ref().unwrap().last(&app.model), Some(Line::Outgoing(3)));
+    // It goes behind what was begun meanwhile, and is a draft before it is no message any more.
+    update(&mut app, typed("well"), NOW);
     let cmds = update(&mut app, Msg::Rewrite(3), NOW);
-    assert_eq!(commands(&cmds), [&Command::Discard { key: 3 }]);
-    assert!(cmds.contains(&Cmd::Write("no".into())));
+    let draft = Command::Draft { conversation: CHAT, text: "well\nno".into() };
+    assert_eq!(commands(&cmds), [&draft, &Command::Discard { key: 3 }]);
+    assert!(cmds.contains(&written("well\nno")));
 }
 
 #[test]

@@ -6,18 +6,19 @@ use wire::chat::Code;
 use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
 
 use super::chat::PAGE;
-use super::{App, Chat, Cmd, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, words};
+use super::{App, Chat, Cmd, Drafts, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, words};
 
 /// Takes one message in. `now_ms`: milliseconds since 1970.
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
     app.now_ms = now_ms;
-    let page = app.page();
+    let (page, before) = (app.page(), app.chat.as_ref().map(|chat| chat.id));
     // Nothing else changes who there is, and what is unread; typing does neither.
     let is_told = matches!(msg, Msg::Started(_) | Msg::Changed(_));
     let unread = if is_told { app.model.unread_total() } else { 0 };
     let mut cmds = Vec::new();
     match msg {
         Msg::Started(model) => {
+            app.drafts = Drafts::from_disk(model.drafts.clone());
             app.model = *model;
             app.is_started = true;
             app.server = None;
@@ -37,6 +38,7 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             app.server = Some(String::new());
             let host = link.trim().split_once("://").map_or(link.trim(), |(_, rest)| rest);
             host.split('#').next().unwrap_or_default().clone_into(&mut app.wanted);
+            cmds.extend(app.drafts.save());
             cmds.push(Cmd::Connect(link));
         }
         Msg::ChangeServer => app.server = Some(String::new()),
@@ -124,6 +126,9 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             cmds.push(Cmd::Keep(theme));
         }
         Msg::Confirm => cmds.extend(confirm(app)),
+        Msg::Send { conversation, text } => cmds.extend(send(app, conversation, &text)),
+        Msg::Left => cmds.extend(app.drafts.save()),
+        Msg::Typed { conversation, text } => cmds.extend(typed(app, conversation, &text)),
         msg => cmds.extend(in_chat(app, msg)),
     }
     if app.page() != page {
@@ -132,6 +137,10 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         app.entry.waiting = false;
         cmds.push(Cmd::FocusFirst);
     }
+    if app.chat.as_ref().map(|chat| chat.id) != before {
+        cmds.extend(app.drafts.save());
+    }
+    cmds.extend(app.drafts.save_due(now_ms));
     if is_told || app.page() != page {
         watch(app, &mut cmds);
     }
@@ -147,6 +156,7 @@ fn changed(app: &mut App, deltas: &[Delta]) {
     app.model.apply_all(deltas);
     if deltas.iter().any(|delta| matches!(delta, Delta::Wipe)) {
         app.chat = None;
+        app.drafts = Drafts::default();
         app.tab = Tab::Chats;
         app.question = None;
         app.search = super::Search::default();
@@ -206,8 +216,8 @@ fn open(app: &mut App, id: u64) -> Vec<Cmd> {
     let mut cmds = stop_typing(app);
     app.model.trim(Some(id));
     app.chat = Some(Chat::open(&app.model, id));
-    let draft = app.model.drafts.get(&id).map_or_else(String::new, |draft| draft.0.clone());
-    cmds.extend([Cmd::ShowChat, Cmd::Write(draft)]);
+    let text = app.drafts.of(id).to_owned();
+    cmds.extend([Cmd::ShowChat, Cmd::Write { conversation: id, text }]);
     cmds
 }
 
@@ -270,8 +280,6 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
     let Some(chat) = &mut app.chat else { return Vec::new() };
     let conversation = chat.id;
     match msg {
-        Msg::Send(text) => return send(app, &text),
-        Msg::Typed(text) => return typed(app, &text),
         Msg::Seen(upto) => {
             let Some(found) = app.model.conversations.get(&conversation) else { return Vec::new() };
             let upto = upto.min(found.readable());
@@ -338,8 +346,13 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
         Msg::Discard(key) => return vec![Cmd::Ask(Command::Discard { key }, For::Telling)],
         Msg::Rewrite(key) => {
             if let Some(Write::Send { text, .. }) = app.model.outbox.get(&key).map(|outgoing| &outgoing.write) {
-                let text = text.0.clone();
-                return vec![Cmd::Ask(Command::Discard { key }, For::Telling), Cmd::Write(text)];
+                // Behind what was begun meanwhile.
+                let text = [app.drafts.of(conversation), text].map(str::trim_end).join("\n").trim_start().to_owned();
+                app.drafts.write(conversation, &text, app.now_ms);
+                let mut cmds = app.drafts.save();
+                cmds.push(Cmd::Ask(Command::Discard { key }, For::Telling));
+                cmds.push(Cmd::Write { conversation, text });
+                return cmds;
             }
         }
         _ => {}
@@ -361,38 +374,41 @@ fn confirm(app: &mut App) -> Vec<Cmd> {
     vec![Cmd::Ask(command, For::Telling)]
 }
 
-fn send(app: &mut App, text: &str) -> Vec<Cmd> {
-    let Some(chat) = &mut app.chat else { return Vec::new() };
-    let text = text.trim();
-    if text.is_empty() {
+/// Sends what the writing field has let go of.
+fn send(app: &mut App, conversation: u64, text: &str) -> Vec<Cmd> {
+    let wanted = text.trim();
+    if wanted.is_empty() {
         return Vec::new();
     }
-    let conversation = chat.id;
+    let Some(chat) = app.chat.as_mut().filter(|chat| chat.id == conversation) else {
+        // Another conversation was chosen an instant before. Whoever it was meant for, nobody has seen it there.
+        app.drafts.write(conversation, text, app.now_ms);
+        return Vec::new();
+    };
     chat.new_from = None;
     app.notice = None;
     let mut cmds = stop_typing(app);
-    cmds.push(Cmd::Ask(Command::Send { to: Target::Conversation(conversation), text: text.into() }, For::Telling));
-    cmds.push(Cmd::Ask(Command::Draft { conversation, text: "".into() }, For::Nothing));
-    cmds.push(Cmd::Write(String::new()));
+    cmds.push(Cmd::Ask(Command::Send { to: Target::Conversation(conversation), text: wanted.into() }, For::Telling));
+    // After that: what was typed may be on disk twice, but never nowhere.
+    app.drafts.write(conversation, "", app.now_ms);
+    cmds.extend(app.drafts.save());
     cmds.push(Cmd::ShowNewest);
     cmds
 }
 
-fn typed(app: &mut App, text: &str) -> Vec<Cmd> {
-    let Some(chat) = &app.chat else { return Vec::new() };
-    let conversation = chat.id;
-    if app.model.drafts.get(&conversation).map_or("", |draft| draft) == text {
+fn typed(app: &mut App, conversation: u64, text: &str) -> Vec<Cmd> {
+    let has_changed = app.drafts.write(conversation, text, app.now_ms);
+    if !has_changed || app.chat.as_ref().is_none_or(|chat| chat.id != conversation) {
         return Vec::new();
     }
-    let draft = Cmd::Ask(Command::Draft { conversation, text: text.into() }, For::Nothing);
     if text.is_empty() {
-        return std::iter::once(draft).chain(stop_typing(app)).collect();
+        return stop_typing(app);
     }
     if app.now_ms < app.typing_until_ms {
-        return vec![draft];
+        return Vec::new();
     }
     app.typing_until_ms = app.now_ms + TYPING_AGAIN_MS;
-    vec![draft, Cmd::Ask(Command::Typing { conversation, on: true }, For::Nothing)]
+    vec![Cmd::Ask(Command::Typing { conversation, on: true }, For::Nothing)]
 }
 
 fn stop_typing(app: &mut App) -> Vec<Cmd> {
@@ -424,7 +440,8 @@ fn watch(app: &mut App, cmds: &mut Vec<Cmd>) {
 
 fn answered(app: &mut App, of: For, outcome: Result<Answer, Failure>) -> Vec<Cmd> {
     match (of, outcome) {
-        (For::Nothing, _) | (For::Telling, Ok(_)) | (For::Entry, Ok(_)) => {}
+        (For::Draft(conversation), Err(_)) => app.drafts.not_saved(conversation, app.now_ms),
+        (For::Draft(_), Ok(_)) | (For::Nothing, _) | (For::Telling, Ok(_)) | (For::Entry, Ok(_)) => {}
         (For::Entry, Err(failure)) => app.entry.refused(&failure),
         (For::Opening, Ok(Answer::Opened(id))) => return open(app, id),
         (For::History { conversation, before }, outcome) => history(app, conversation, before, outcome),

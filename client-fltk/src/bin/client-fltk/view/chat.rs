@@ -1,6 +1,9 @@
 //! The open conversation: its head, the banner, the messages, and the writing field, in whose place stands whatever has
 //! to be confirmed.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use fltk::app;
 use fltk::enums::{Event, FrameType, Key};
 use fltk::group::Group;
@@ -44,6 +47,8 @@ pub(super) struct Chat {
     typing: Widget,
     foot: Widget,
     pub(super) writing: Writing,
+    /// The conversation that what is in the field is for.
+    of: Rc<Cell<u64>>,
     send: Button,
     confirm: Button,
     cancel: Button,
@@ -75,17 +80,21 @@ impl Chat {
         let typing = canvas(ui, draw_typing);
         let foot = canvas(ui, draw_foot);
         let mut writing = Writing::new(ui);
+        let of = Rc::new(Cell::new(0));
         {
-            let ui = ui.clone();
-            writing.on_change(move |text| ui.post(Msg::Typed(text)));
+            let (ui, of) = (ui.clone(), Rc::clone(&of));
+            writing.on_change(move |text| ui.post(Msg::Typed { conversation: of.get(), text }));
         }
         let sent = {
-            let writing = writing.clone();
-            move || Msg::Send(writing.value())
+            let (writing, of) = (RefCell::new(writing.clone()), Rc::clone(&of));
+            move || Msg::Send { conversation: of.get(), text: writing.borrow_mut().take() }
         };
         {
             let (ui, sent, timeline) = (ui.clone(), sent.clone(), timeline.clone());
             writing.on_event(move |is_empty, event| {
+                if event == Event::Unfocus {
+                    ui.post(Msg::Left);
+                }
                 if event != Event::KeyDown {
                     return false;
                 }
@@ -100,7 +109,13 @@ impl Chat {
                 true
             });
         }
-        let send = Button::new(ui, Style::Primary, "Send", sent);
+        let send = {
+            let writing = RefCell::new(writing.clone());
+            Button::new(ui, Style::Primary, "Send", move || {
+                writing.borrow_mut().focus();
+                sent()
+            })
+        };
         let confirm = Button::new(ui, Style::Danger, "", || Msg::Confirm);
         let cancel = Button::new(ui, Style::Plain, "Cancel", || Msg::Back);
         group.end();
@@ -123,6 +138,7 @@ impl Chat {
             typing,
             foot,
             writing,
+            of,
             send,
             confirm,
             cancel,
@@ -246,7 +262,8 @@ impl Chat {
     }
 
     /// Puts text into the writing field, and the keyboard there.
-    pub(super) fn write(&mut self, text: &str) {
+    pub(super) fn write(&mut self, conversation: u64, text: &str) {
+        self.of.set(conversation);
         self.writing.set_value(text);
         self.writing.focus();
     }

@@ -298,7 +298,8 @@ fn conversation(app: &App, id: u64, rect: Rect, palette: &Palette) {
         right = paint::badge(unread, right, rect.y + 30, palette) - 8;
     }
     let mut left = left;
-    let draft = app.model.drafts.get(&id).filter(|_| app.chat.as_ref().is_none_or(|chat| chat.id != id));
+    let is_open = app.chat.as_ref().is_some_and(|chat| chat.id == id);
+    let draft = Some(app.drafts.of(id)).filter(|draft| !draft.is_empty() && !is_open);
     let typing = app.typing(id);
     let text = match (&last, &typing, draft) {
         (_, Some(_), _) => "typing…".to_owned(),

@@ -139,9 +139,7 @@ impl Shell {
     /// Does what the state cannot do itself.
     pub(crate) fn run(&mut self, cmd: &Cmd) {
         match cmd {
-            Cmd::Write(text) => {
-                self.chat.write(text);
-            }
+            Cmd::Write { conversation, text } => self.chat.write(*conversation, text),
             Cmd::FocusFirst => self.focus(),
             Cmd::ClearSettings => self.settings.clear(&self.ui),
             Cmd::Attention(wanted) => {

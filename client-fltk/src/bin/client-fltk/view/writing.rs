@@ -153,6 +153,18 @@ impl Writing {
         }
     }
 
+    /// Takes out what is there to be sent; spaces alone are left where they are.
+    ///
+    /// At the event itself, not when it is dealt with: whatever is typed next is of the next message.
+    pub(super) fn take(&mut self) -> String {
+        let text = self.value();
+        if text.trim().is_empty() {
+            return String::new();
+        }
+        self.set_value("");
+        text
+    }
+
     pub(super) fn focus(&mut self) {
         let _ = self.editor.take_focus();
     }
