@@ -111,6 +111,10 @@ impl Program {
         if let Some(kept) = program.theme_path().and_then(|path| std::fs::read_to_string(path).ok()) {
             program.app.borrow_mut().settings.theme = Theme::named(&kept);
         }
+        let named = program.settings.link.as_ref().and_then(|link| link.addresses.first());
+        if let Some(address) = named {
+            program.app.borrow_mut().wanted = address.to_string();
+        }
         program
     }
 

@@ -523,3 +523,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_is_said_of_how_a_server_is_protected_before_that_is_known() {
+    let mut link = Link { state: LinkState::LogInNeeded { why: String::new() }, ..Link::default() };
+    assert_eq!(words::server(&link, "10.0.0.5:5555"), "10.0.0.5:5555");
+    link.address = "10.0.0.6:5555".into();
+    assert_eq!(words::server(&link, "10.0.0.5:5555"), "10.0.0.6:5555 · not encrypted");
+    link.encrypted = true;
+    assert_eq!(words::server(&link, ""), "10.0.0.6:5555 · verified");
+}

@@ -122,6 +122,8 @@ pub(crate) fn server(link: &Link, wanted: &str) -> String {
         LinkState::Stopped { why } => why.clone(),
         LinkState::Connecting { address } => format!("connecting to {address}…"),
         LinkState::Idle => address.to_owned(),
+        // How it is protected is not told before there is a session.
+        _ if link.address.is_empty() => address.to_owned(),
         _ if link.encrypted => format!("{address} · verified"),
         _ => format!("{address} · not encrypted"),
     }
