@@ -147,6 +147,21 @@ fn every_kind_of_write_survives() {
 }
 
 #[test]
+fn a_message_known_to_have_come_and_gone_leaves_the_outbox_on_disk_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let (mut store, mut model) = open(&path);
+    let write = Write::Send { to: Target::Conversation(2), text: "x".into() };
+    let queued = Outgoing { key: 2, seq: 0, write, created_ms: 7, state: WriteState::Queued };
+    let state = WriteState::Stored { conversation: 2, number: 11 };
+    commit(&mut store, &mut model, &[account(), Delta::Queued(queued), Delta::WriteState { key: 2, seq: 2, state }]);
+    commit(&mut store, &mut model, &[Delta::Covered { conversation: 2, first: 5, last: 11 }]);
+    assert!(model.outbox.is_empty());
+    drop(store);
+    assert_eq!(open(&path).1, model);
+}
+
+#[test]
 fn old_messages_stay_on_disk_when_memory_lets_go() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("p.db");

@@ -17,7 +17,7 @@ pub(super) struct Touched {
     pub(super) conversations: BTreeSet<u64>,
     pub(super) messages: BTreeSet<(u64, u64)>,
     pub(super) outbox: BTreeSet<u64>,
-    /// Messages came or went, so that outgoing ones may have been seen through.
+    /// Messages came or went, or are known to have, so that outgoing ones may have been seen through.
     pub(super) seen_through: bool,
     pub(super) drafts: BTreeSet<u64>,
 }
@@ -77,8 +77,11 @@ impl Touched {
                 self.conversations.insert(*conversation);
                 self.seen_through = true;
             }
+            Delta::Covered { conversation, .. } => {
+                self.conversations.insert(*conversation);
+                self.seen_through = true;
+            }
             Delta::Mark { conversation, .. }
-            | Delta::Covered { conversation, .. }
             | Delta::Next { conversation, .. }
             | Delta::ReadHere { conversation, .. } => {
                 self.conversations.insert(*conversation);

@@ -26,12 +26,27 @@ const FOOT: i32 = 72;
 /// The writing field grows up to so many lines.
 const LINES_MAX: i32 = 7;
 
+/// Above the buttons when what they ask does not fit beside them.
+const QUESTION: i32 = 28;
+
+/// Room for a name beside the buttons of the head, and in windows that are far too small.
+const NAME: i32 = 96;
+const NAME_MIN: i32 = 48;
+
+/// From the beginning of somebody's circle to that of their name.
+const BESIDE_AVATAR: i32 = sizes::AVATAR + 12;
+
+/// A writing field narrower than this has its button's place too: Enter sends.
+const FIELD_MIN: i32 = 120;
+
 /// The line above the writing field on which somebody types.
 const TYPING: i32 = 24;
 
 pub(super) struct Chat {
     pub(super) group: Group,
     head: Widget,
+    /// Where its buttons begin.
+    head_right: Rc<Cell<i32>>,
     back: Button,
     select: Button,
     copy: Button,
@@ -60,7 +75,11 @@ impl Chat {
     pub(super) fn new(ui: &Ui, frames: Frames) -> Self {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::NoBox);
-        let head = canvas(ui, draw_head);
+        let head_right = Rc::new(Cell::new(0));
+        let head = {
+            let right = Rc::clone(&head_right);
+            canvas(ui, move |head, ui| draw_head(head, right.get(), ui))
+        };
         let back = Button::new(ui, Style::Link, "‹ Back", || Msg::Back);
         let select = Button::new(ui, Style::Quiet, "Select", || Msg::Choose(None));
         let copy = Button::new(ui, Style::Quiet, "Copy", || Msg::CopyChosen);
@@ -123,6 +142,7 @@ impl Chat {
         Self {
             group,
             head,
+            head_right,
             back,
             select,
             copy,
@@ -173,7 +193,9 @@ impl Chat {
         });
         show(&mut *self.to_newest, newest);
         let above = self.timeline.new_is_above(&app);
-        show(&mut *self.to_new, above);
+        // One of the two, where both would lie on each other.
+        let overlap = self.to_newest.y() < self.to_new.y() + self.to_new.h();
+        show(&mut *self.to_new, above && !(newest && overlap));
         msgs
     }
 
@@ -183,21 +205,26 @@ impl Chat {
         let is_open = app.chat.is_some();
         let is_choosing = app.chat.as_ref().is_some_and(|chat| chat.choosing);
         self.head.resize(x, y, w, sizes::HEADER);
+        // What does not fit beside the name is in the menu, or on a key.
+        let name = head_left(&self.head);
+        let least = name + if is_choosing { 0 } else { NAME };
         show(&mut *self.back, self.is_narrow);
         self.back.resize(x + 8, y + 12, 64, 36);
         let mut right = x + w - 16;
-        let mut bar = |button: &mut Button, shown: bool, width: i32| {
-            if shown {
+        let mut bar = |button: &mut Button, shown: bool, width: i32, least: i32| {
+            let fits = shown && right - width >= least;
+            if fits {
                 right -= width;
                 button.resize(right, y + 14, width, 32);
             }
-            show(&mut **button, shown);
+            show(&mut **button, fits);
         };
-        bar(&mut self.more, is_open && !is_choosing, 40);
-        bar(&mut self.select, is_open && !is_choosing, 64);
-        bar(&mut self.cancel_choosing, is_choosing, 70);
-        bar(&mut self.delete, is_choosing, 76);
-        bar(&mut self.copy, is_choosing, 60);
+        bar(&mut self.more, is_open && !is_choosing, 40, name + NAME_MIN);
+        bar(&mut self.select, is_open && !is_choosing, 64, least + BESIDE_AVATAR);
+        bar(&mut self.cancel_choosing, is_choosing, 70, least);
+        bar(&mut self.delete, is_choosing, 76, least);
+        bar(&mut self.copy, is_choosing, 60, least);
+        self.head_right.set(right);
         let mut top = y + sizes::HEADER;
         let banner = words::banner(&app.model.link, app.now_ms);
         let offers = matches!(app.model.link.state, client_fltk::model::LinkState::Offline { .. });
@@ -208,19 +235,31 @@ impl Chat {
         }
         show(&mut self.banner, banner.is_some());
         show(&mut *self.reconnect, banner.is_some() && offers);
-        let lines = self.writing_lines(w);
-        let foot = if is_open { FOOT + (lines - 1) * Writing::line() } else { 0 };
-        self.foot.resize(x, y + h - foot, w, foot);
         let question = app.question.as_ref().filter(|question| question.is_of_chat());
         let is_asking = question.is_some() && is_open;
+        if let Some(question) = question {
+            self.confirm.say(question.words().1);
+        }
+        // Both as wide as they want to be, or half of what there is.
+        let half = (w - 50) / 2;
+        let (confirm, cancel) = (self.confirm.wanted().max(90).min(half), 90.min(half));
+        let send = self.send.wanted().max(70);
+        let beside = w - 50 - send;
+        let has_send = beside >= FIELD_MIN;
+        let field = if has_send { beside } else { w - 40 };
+        let lines = self.writing_lines(field);
+        let above = match question {
+            Some(question) if PLAIN.width(&question.words().0) > f64::from(w - 60 - confirm - cancel) => QUESTION,
+            _ => 0,
+        };
+        let foot = if is_open { FOOT + (lines - 1) * Writing::line() + above } else { 0 };
+        self.foot.resize(x, y + h - foot, w, foot);
         self.typing.resize(x, y + h - foot - TYPING, w, if is_open { TYPING } else { 0 });
         self.timeline.place(x, top, w, (y + h - foot - if is_open { TYPING } else { 0 } - top).max(0));
         let pill = 110;
         self.to_newest.resize(x + w - pill - 24, y + h - foot - TYPING - 40, pill, 32);
         self.to_new.resize(x + (w - pill) / 2, top + 10, pill, 32);
-        let send = self.send.wanted().max(70);
-        let field = Rect::new(x + 20, y + h - foot + 13, w - 40 - send - 10, foot - 26);
-        self.writing.place(field.x, field.y, field.w, field.h);
+        self.writing.place(x + 20, y + h - foot + 13, field, foot - 26);
         self.send.resize(x + w - 20 - send, y + h - 13 - 46, send, 46);
         let peer = app.chat.as_ref().and_then(|chat| app.peer(chat.id));
         let gone = peer.is_some_and(|person| person.gone);
@@ -233,13 +272,9 @@ impl Chat {
         self.writing.shown(is_open && !is_asking);
         self.writing.enable(!gone);
         self.send.enable(!gone);
-        show(&mut *self.send, is_open && !is_asking);
-        if let Some(question) = question {
-            self.confirm.say(question.words().1);
-        }
-        let confirm = self.confirm.wanted().max(90);
+        show(&mut *self.send, is_open && !is_asking && has_send);
         self.confirm.resize(x + w - 20 - confirm, y + h - 13 - 46, confirm, 46);
-        self.cancel.resize(x + w - 30 - confirm - 90, y + h - 13 - 46, 90, 46);
+        self.cancel.resize(x + w - 30 - confirm - cancel, y + h - 13 - 46, cancel, 46);
         let was_asking = self.confirm.visible();
         show(&mut *self.confirm, is_asking);
         show(&mut *self.cancel, is_asking);
@@ -251,12 +286,12 @@ impl Chat {
         show(&mut self.foot, is_open);
     }
 
-    fn writing_lines(&self, w: i32) -> i32 {
+    fn writing_lines(&self, field: i32) -> i32 {
         let text = self.writing.value();
         if text.is_empty() {
             return 1;
         }
-        let width = f64::from((w - 170).max(80));
+        let width = f64::from((field - 30).max(50));
         let block = crate::look::text::lay_out(&text, width, |text| PLAIN.width(text));
         i32::try_from(block.lines.len()).unwrap_or(LINES_MAX).clamp(1, LINES_MAX)
     }
@@ -278,11 +313,12 @@ fn show_menu(ui: &Ui, menu: &MenuButton) {
         super::add_to_menu(&mut menu, label, move || ui.post(msg()));
     };
     add("Jump to newest", || Msg::Newest);
+    add("Select messages", || Msg::Choose(None));
     add("Empty this conversation…", || Msg::Clear);
     menu.popup();
 }
 
-fn draw_head(head: &Widget, ui: &Ui) {
+fn draw_head(head: &Widget, right: i32, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
     let rect = Rect::of(head);
     paint::fill(rect, palette.surface);
@@ -294,14 +330,20 @@ fn draw_head(head: &Widget, ui: &Ui) {
             0 => "Choose messages".to_owned(),
             chosen => format!("{} chosen", words::count(chosen as u64, "message")),
         };
-        paint::line(&words, Rect::new(left, rect.y, rect.w - 250, rect.h), BOLD, palette.text);
+        if right - 8 - left >= NAME_MIN {
+            paint::line(&words, Rect::new(left, rect.y, right - 8 - left, rect.h), BOLD, palette.text);
+        }
         return;
     }
     let peer = app.peer(chat.id);
     let title = app.model.title(chat.id);
     let name = peer.map_or(title.as_str(), |person| person.username.as_str());
-    paint::avatar(name, peer.is_some_and(|person| person.gone), left, rect.y + 12, palette);
-    let text = Rect::new(left + 48, rect.y + 10, rect.x + rect.w - left - 48 - 140, 20);
+    let has_avatar = right - left >= BESIDE_AVATAR + NAME_MIN;
+    if has_avatar {
+        paint::avatar(name, peer.is_some_and(|person| person.gone), left, rect.y + 12, palette);
+    }
+    let beside = left + if has_avatar { BESIDE_AVATAR } else { 0 };
+    let text = Rect::new(beside, rect.y + 10, right - 8 - beside, 20);
     paint::line(&title, text, BOLD, palette.text);
     let under = match (peer, app.presence(chat.id)) {
         (Some(person), presence) if person.nickname != person.username && !person.gone => {
@@ -340,6 +382,13 @@ fn draw_foot(foot: &Widget, ui: &Ui) {
     paint::fill(rect, palette.surface);
     paint::horizontal(rect.x, rect.y, rect.w, palette.line);
     if let Some(question) = app.question.as_ref().filter(|question| question.is_of_chat()) {
-        paint::line(&question.words().0, Rect::new(rect.x + 20, rect.y, rect.w - 250, rect.h), PLAIN, palette.text);
+        let words = question.words().0;
+        let buttons = 46 + 2 * 13;
+        // In a line of its own, if there is room for one.
+        let (width, height) = match rect.h > buttons && rect.h - buttons >= QUESTION {
+            true => (rect.w - 40, QUESTION + 13),
+            false => (rect.w - 240, rect.h),
+        };
+        paint::line(&words, Rect::new(rect.x + 20, rect.y, width, height), PLAIN, palette.text);
     }
 }

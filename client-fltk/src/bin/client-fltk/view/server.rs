@@ -88,15 +88,12 @@ fn draw(page: &Widget, ui: &Ui) {
         lines(why, form, 130, SMALL, palette.danger_text);
         return;
     }
-    lines(
-        "Where is the server? Paste the client link that it printed when it was started.",
-        form,
-        38,
-        PLAIN,
-        palette.text_dim,
-    );
+    let ask = "Where is the server? Paste the client link that it printed when it was started.";
+    lines(ask, form, 38, PLAIN, palette.text_dim);
     let label = Rect::new(form.x, form.y + 104, form.w, 18);
-    paint::line("Client link, or HOST:PORT on this machine", label, SMALL, palette.text_dim);
+    if height(ask, form, PLAIN) <= label.y - form.y - 38 {
+        paint::line("Client link, or HOST:PORT on this machine", label, SMALL, palette.text_dim);
+    }
     if let Some(error) = app.server.as_ref().filter(|error| !error.is_empty()) {
         lines(error, form, UNDER, SMALL, palette.danger_text);
     }

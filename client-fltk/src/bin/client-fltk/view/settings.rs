@@ -226,8 +226,11 @@ impl Settings {
         let left = x + 20;
         self.page.resize(x, origin, w - 12, tops.end);
         let field = |top: i32| origin + top + SECTION_HEAD;
-        let button = 90;
+        // Half of what there is in windows that are far too narrow.
+        let half = (width - 10) / 2;
+        let button = 90.min(half);
         let short = width - button - 10;
+        let log_out = 150.min(width - 80);
         self.nickname.place(left, field(tops.nickname), short, FIELD);
         self.save_nickname.resize(left + short + 10, field(tops.nickname), button, FIELD);
         self.limit.place(left, field(tops.limit), short, FIELD);
@@ -235,17 +238,17 @@ impl Settings {
         for (at, one) in [&mut self.old, &mut self.new, &mut self.again].into_iter().enumerate() {
             one.place(left, field(tops.password) + at as i32 * (FIELD + 8), width, FIELD);
         }
-        self.save_password.resize(left, field(tops.password) + 3 * (FIELD + 8), 170, FIELD);
+        self.save_password.resize(left, field(tops.password) + 3 * (FIELD + 8), 170.min(width), FIELD);
         for (at, one) in self.revoke.iter_mut().enumerate() {
             one.resize(left + width - 80, field(tops.devices) + 48 * at as i32 + 4, 80, 32);
         }
-        self.dark.resize(left, origin + tops.theme + 32, 90, FIELD);
-        self.light.resize(left + 100, origin + tops.theme + 32, 90, FIELD);
-        self.log_out.resize(left, field(tops.log_out), 150, FIELD);
-        self.stay.resize(left + 160, field(tops.log_out), 70, FIELD);
+        self.dark.resize(left, origin + tops.theme + 32, button, FIELD);
+        self.light.resize(left + button + 10, origin + tops.theme + 32, button, FIELD);
+        self.log_out.resize(left, field(tops.log_out), log_out, FIELD);
+        self.stay.resize(left + log_out + 10, field(tops.log_out), 70, FIELD);
         let account = field(tops.account) + 20;
         self.sure.place(left, account, width, FIELD);
-        self.delete.resize(left, account + FIELD + UNDER, 170, FIELD);
+        self.delete.resize(left, account + FIELD + UNDER, 170.min(width), FIELD);
     }
 
     /// Fills the fields in with what holds.
