@@ -20,7 +20,7 @@ use crate::frames::Frames;
 use crate::look::{paint, sizes};
 
 /// The smallest window in which nothing overlaps.
-const MIN: (i32, i32) = (380, 480);
+const MIN: (i32, i32) = (380, 520);
 
 /// Everything on the screen.
 pub(crate) struct Shell {
