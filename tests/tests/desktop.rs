@@ -6,10 +6,14 @@ use std::path::Path;
 
 use client_fltk::command::Command;
 use client_fltk::model::{Model, Target, WriteState};
+use proto::chat::SignupRequest;
+use proto::chat::chat_service_client::ChatServiceClient;
+use sha2::{Digest, Sha256};
 use tests::cluster::Cluster;
 use tests::desktop::{Window, held, on_a_screen};
 use tests::device::{Device, link};
 use tests::{long, oracle, wait_until};
+use tonic::transport::Endpoint;
 
 /// Room for two windows beside each other.
 const TWO: (u32, u32) = (2240, 800);
@@ -31,6 +35,21 @@ fn sign_up(window: &Window<'_>, name: &str, nickname: &str) {
     window.write(name);
     window.press("Tab");
     window.write(nickname);
+    window.press("Tab");
+    window.write(name);
+    window.press("Return");
+    wait_until("the main page", || window.picture().at(SIDEBAR.0, SIDEBAR.1) != before);
+}
+
+/// Turns the form to that of those who have an account, and fills it in.
+fn log_in(window: &Window<'_>, name: &str) {
+    let before = window.picture();
+    // Behind two fields of names, the password and the button.
+    window.press_often("Tab", 4);
+    window.press("Return");
+    wait_until("the other form", || window.picture() != before);
+    let before = window.picture().at(SIDEBAR.0, SIDEBAR.1);
+    window.write(name);
     window.press("Tab");
     window.write(name);
     window.press("Return");
@@ -144,6 +163,37 @@ fn two_people_chat_while_leaders_die() {
         assert_eq!(texts(&held(&ann_profile)), said, "at the first window");
         assert_eq!(texts(&held(&bob_profile)), said, "at the second window");
         assert_held(&cluster, &said);
+    });
+}
+
+#[test]
+fn an_account_made_over_grpc_logs_in_at_the_window() {
+    on_a_screen("an_account_made_over_grpc_logs_in_at_the_window", ONE, |screen| {
+        let profiles = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(1);
+        let address = cluster.nodes[0].address();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+            let mut original = ChatServiceClient::new(channel);
+            for name in ["ann", "bob"] {
+                let password = data_encoding::HEXLOWER.encode(&Sha256::digest(name));
+                let request = SignupRequest { username: name.into(), nickname: name.into(), password };
+                assert!(original.signup(request).await.unwrap().into_inner().success);
+            }
+        });
+        let ann = Window::open(screen, &profiles.path().join("ann"), &["--connect", &printed_link(&cluster, 0)]);
+        ann.focus();
+        wait_until("the entry page", || ann.picture().colours() > 16);
+        log_in(&ann, "ann");
+        find(&ann, "bob", "bob – Samira");
+        say(&ann, "from the window");
+        wait_until("it to be stored", || {
+            let ann = held(ann.profile());
+            ann.outbox.is_empty() && ann.conversations.values().any(|one| one.last_number == 1)
+        });
+        ann.quit();
+        assert_held(&cluster, &["from the window".to_owned()]);
     });
 }
 

@@ -26,6 +26,7 @@ const OWNED: &[Owned] = &[
             "node/src/grpc",
             "proto/src",
             "tests/src/bench/grpc_loop.rs",
+            "tests/tests/desktop.rs",
             "tests/tests/grpc.rs",
             "tests/tests/tls.rs",
         ],
