@@ -76,7 +76,9 @@ impl Coverage {
             fs::remove_dir_all(&programs)?;
         }
         fs::create_dir_all(&programs)?;
-        for what in [&["test", "--no-run"][..], &["build", "--bins"]] {
+        // The node first, and built as the tests build the one that they start: cargo makes another of the same name beside
+        // programs with which it shares what build scripts use, and that one counted nothing.
+        for what in [&["build", "--bin", "node"][..], &["test", "--no-run"], &["build", "--bins"]] {
             let mut command = cargo();
             command.args(what).args(["--workspace", "--locked", "--quiet", "--message-format=json-render-diagnostics"]);
             self.instrument(&mut command);
