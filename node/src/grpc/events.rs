@@ -1,15 +1,18 @@
 //! A stream of events: first what happened behind the caller's cursor, then what happens.
 
+use std::collections::BTreeSet;
+
+use proto::v2 as pb;
 use tokio::sync::mpsc;
 use tonic::Status;
+use wire::chat::reply::Error;
 use wire::chat::request::{Sync, Watch};
 use wire::chat::{Code, Event, FromNode, List, Reply, Request};
+use wire::limits::WATCHED_MAX;
 
 use super::call::{Call, Calls, FIRST, Streaming, decode, gone};
 use super::caller::Caller;
 use super::convert::{self, status};
-use proto::v2 as pb;
-use wire::chat::reply::Error;
 
 /// What is told at once before the caller has to take some of it.
 pub(super) const EVENTS_AHEAD: usize = 16;
@@ -47,7 +50,8 @@ async fn pump(
     if !watch.is_empty() {
         call.send(WATCH, Request::Watch(Watch { users: List::from(watch) }))?;
     }
-    call.send(FIRST, Request::Sync(Sync { cursor, limit: 0, behind: List::from(behind) }))?;
+    let mut behind: BTreeSet<u64> = behind.into_iter().collect();
+    call.send(FIRST, Request::Sync(Sync { cursor, limit: 0, behind: behind.iter().copied().collect() }))?;
     let (mut id, mut told) = (FIRST, false);
     loop {
         let Some(mut outgoing) = call.next().await else {
@@ -57,10 +61,21 @@ async fn pump(
         let event = match decode(&mut outgoing.bytes)? {
             FromNode::Reply { reply: Some(Reply::Error(error)), .. } => return Err(status(&error)),
             FromNode::Reply { reply: Some(Reply::Changes(changes)), .. } => {
+                // Asking for more says again what is behind, as every client does.
+                if changes.resync {
+                    behind.clear();
+                }
+                for found in changes.conversations.iter() {
+                    if found.behind {
+                        behind.insert(found.conversation)
+                    } else {
+                        behind.remove(&found.conversation)
+                    };
+                }
                 if changes.more {
                     id += 1;
-                    let next = Sync { cursor: changes.cursor, limit: 0, behind: List::default() };
-                    call.send(id, Request::Sync(next))?;
+                    let behind = behind.iter().copied().take(WATCHED_MAX).collect();
+                    call.send(id, Request::Sync(Sync { cursor: changes.cursor, limit: 0, behind }))?;
                 }
                 Some(pb::event::Event::Update(convert::changes(&changes)))
             }
