@@ -382,6 +382,44 @@ fn a_stream_goes_on_from_its_cursor_where_another_ended() {
     cluster.stop();
 }
 
+/// What happened before the stream comes in pieces; a conversation that one of them keeps back is kept back after all.
+#[test]
+fn what_is_behind_stays_behind_over_several_updates() {
+    let cluster = Cluster::start(1);
+    let address = cluster.nodes[0].address();
+    run(async {
+        let mut alice = Person::sign_up(address, "alice").await;
+        let mut bob = Person::sign_up(address, "bob").await;
+        // Who knows nothing is not told the whole past; so bob knows a little.
+        bob.send_to("bob", "a note").await;
+        let cursor = bob.calls.sync(bob.with(pb::SyncRequest::default())).await.unwrap().into_inner().cursor;
+        // More than the view limit, and then more changes than one piece holds.
+        for number in 0..8 {
+            alice.send_to("bob", &format!("unread {number}")).await;
+        }
+        for number in 0..wire::limits::MESSAGES_PER_REPLY_MAX + 10 {
+            bob.send_to("bob", &format!("note {number}")).await;
+        }
+        let mut events = bob.events(cursor).await;
+        let mut pieces = 0;
+        loop {
+            if let Told::Update(update) = next(&mut events).await {
+                pieces += 1;
+                if !update.more {
+                    break;
+                }
+            }
+        }
+        assert!(pieces > 1);
+        alice.send_to("bob", "one more").await;
+        let told = next(&mut events).await;
+        let Told::Update(update) = told else { panic!("a message that is kept back was told by itself") };
+        assert!(update.messages.is_empty() && update.conversations[0].behind);
+        assert_eq!(update.conversations[0].unread, 9);
+    });
+    cluster.stop();
+}
+
 #[test]
 fn presence_is_told_and_a_device_that_is_logged_out_hears_nothing_more() {
     let cluster = Cluster::start(1);
