@@ -134,7 +134,7 @@ pub struct HandedOver {
 /// Where the poll thread sends connections that speak HTTP/2.
 pub type Handover = mpsc::Sender<HandedOver>;
 
-/// A place among the clients that is taken while this lives.
+/// A place, among the clients or others that are counted, that is taken while this lives.
 #[derive(Debug)]
 pub struct Seat(Arc<AtomicUsize>);
 

@@ -380,9 +380,6 @@ pub const GRPC_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long it may take to answer that.
 pub const GRPC_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Time for the TLS handshake of a gRPC connection.
-pub const GRPC_HANDSHAKE_TIMEOUT: Duration = HANDSHAKE_TIMEOUT;
-
 /// Sockets on their way from the poll thread to the gRPC thread.
 pub const GRPC_HANDED_OVER_MAX: usize = 256;
 

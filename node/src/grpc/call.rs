@@ -15,7 +15,7 @@ use wire::session::server::Identity;
 
 use super::caller::Caller;
 use super::convert::status;
-use crate::bridge::{CallReplies, ConnId, Event, Outgoing, Security, Turn};
+use crate::bridge::{CallReplies, ConnId, Event, Outgoing, Seat, Security, Turn};
 use crate::limits::{GRPC_EVENTS_WAITING_MAX, GRPC_STREAMS_MAX};
 use crate::service::OriginalCalls;
 
@@ -94,12 +94,12 @@ impl Calls {
     ///
     /// # Errors
     /// There are too many.
-    pub(super) fn listen(&self, secure: Security, who: Identity) -> Result<(Call, Streaming), Status> {
-        let streaming = Streaming(self.streams.clone());
-        if self.streams.fetch_add(1, Ordering::Relaxed) >= GRPC_STREAMS_MAX {
+    pub(super) fn listen(&self, secure: Security, who: Identity) -> Result<(Call, Seat), Status> {
+        let seat = Seat::take(&self.streams);
+        if self.streams.load(Ordering::Relaxed) > GRPC_STREAMS_MAX {
             return Err(busy("too many event streams are open"));
         }
-        Ok((self.begin(secure, Some(who), true)?, streaming))
+        Ok((self.begin(secure, Some(who), true)?, seat))
     }
 
     fn begin(&self, secure: Security, who: Option<Identity>, listens: bool) -> Result<Call, Status> {
@@ -110,16 +110,6 @@ impl Calls {
         let call = Call { port: self.port.clone(), conn, frames, end: Some(end) };
         call.tell(Turn { bytes: Vec::new(), events: vec![Event::Called { conn, secure, who, listens }] })?;
         Ok(call)
-    }
-}
-
-/// An open stream of events.
-#[derive(Debug)]
-pub(super) struct Streaming(Arc<AtomicUsize>);
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

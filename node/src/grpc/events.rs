@@ -10,9 +10,10 @@ use wire::chat::request::{Sync, Watch};
 use wire::chat::{Code, Event, FromNode, List, Reply, Request};
 use wire::limits::WATCHED_MAX;
 
-use super::call::{Call, Calls, FIRST, Streaming, decode, gone};
+use super::call::{Call, Calls, FIRST, decode, gone};
 use super::caller::Caller;
 use super::convert::{self, status};
+use crate::bridge::Seat;
 
 /// What is told at once before the caller has to take some of it.
 pub(super) const EVENTS_AHEAD: usize = 16;
@@ -24,7 +25,7 @@ const WATCH: u64 = 0;
 pub(super) async fn tell(
     calls: Calls,
     caller: Caller,
-    (mut call, _streaming): (Call, Streaming),
+    (mut call, _seat): (Call, Seat),
     request: pb::EventsRequest,
     to: mpsc::Sender<Result<pb::Event, Status>>,
 ) {

@@ -223,12 +223,8 @@ impl pb::chat_service_server::ChatService for Original {
 
     async fn delete_messages(&self, request: Request<pb::DeleteMessagesRequest>) -> Reply<pb::StatusResponse> {
         let (caller, pb::DeleteMessagesRequest { chat_id, message_indices, current_user }) = Caller::of(request)?;
-        let Ok(indices) = message_indices
-            .iter()
-            .map(|&index| Ok(index.into()))
-            .collect::<Result<Vec<i64>, ()>>()
-            .and_then(|all| Indices::from_slice(&all).map_err(drop))
-        else {
+        let indices: Vec<i64> = message_indices.into_iter().map(i64::from).collect();
+        let Ok(indices) = Indices::from_slice(&indices) else {
             // A refusal, and no status: the original's client would take this server for a broken one.
             let error_message = format!("At most {DELETE_INDICES_MAX} messages can be deleted at a time.");
             return Ok(Response::new(pb::StatusResponse { success: false, error_message }));

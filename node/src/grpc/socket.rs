@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::bridge::{HandedOver, Seat, Security};
-use crate::limits::{GRPC_CONNECTIONS_MAX, GRPC_CONNECTIONS_PER_ADDRESS_MAX, GRPC_HANDSHAKE_TIMEOUT};
+use crate::limits::{GRPC_CONNECTIONS_MAX, GRPC_CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT};
 use crate::service::legacy::calls::Connection;
 
 const TOO_MANY: &str = "too many gRPC connections are open; use one channel for many calls";
@@ -56,7 +56,7 @@ pub(super) async fn accept(
             }
             continue;
         }
-        let handshake = tokio::time::timeout(GRPC_HANDSHAKE_TIMEOUT, acceptor.accept(socket));
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
         tokio::spawn(async move {
             match handshake.await {
                 Ok(Ok(stream)) => {

@@ -38,7 +38,7 @@ pub(super) fn encode(codec: Codec, answer: &Answer) -> Vec<u8> {
         Answer::Chats(Read { value, stale }) => chats(codec, value, *stale),
         Answer::Names(Read { value, stale }) => {
             let nothing: [&String; 0] = [];
-            let fitting = Room::beside(Form::socket(codec), &users_reply(nothing.iter(), *stale)).fill(value);
+            let fitting = Room::beside(Form::Socket(codec), &users_reply(nothing.iter(), *stale)).fill(value);
             bytes(codec, &users_reply(fitting.iter(), *stale))
         }
         // As much as fits was chosen when it was read: which messages count as shown depends on it.
@@ -69,7 +69,7 @@ fn chats(codec: Codec, chats: &[ChatSummary], stale: bool) -> Vec<u8> {
         unread_count: i64::from(count(chat.unread)),
     });
     let nothing: [Chat<&str>; 0] = [];
-    let fitting = Room::beside(Form::socket(codec), &chats_reply(nothing.iter(), stale)).fill(items);
+    let fitting = Room::beside(Form::Socket(codec), &chats_reply(nothing.iter(), stale)).fill(items);
     bytes(codec, &chats_reply(fitting.iter(), stale))
 }
 

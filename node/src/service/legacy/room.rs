@@ -21,10 +21,6 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    pub(super) const fn socket(codec: Codec) -> Form {
-        Form::Socket(codec)
-    }
-
     pub(super) const fn bytes_max(self) -> usize {
         match self {
             Form::Socket(_) => LEGACY_REPLY_BYTES_MAX,
