@@ -209,7 +209,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     // Clients first, so that what is acknowledged still reaches them; consensus last.
     let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
-    let closed = tokio::task::spawn_blocking(move || grpc.shutdown(SHUTDOWN_PATIENCE));
+    let closed = tokio::task::spawn_blocking(move || grpc.shutdown());
     if drained.await.is_err() || closed.await.is_err() {
         tracing::error!("the clients' connections were not closed cleanly");
     }

@@ -32,6 +32,7 @@ pub mod long;
 pub mod netns;
 pub mod oracle;
 pub mod proxy;
+pub mod python;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -40,7 +41,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says loudly that a test is left out, and why: past the test runner, which keeps what passing tests print to itself.
-pub(crate) fn not_run(name: &str, why: &str) {
+pub fn not_run(name: &str, why: &str) {
     // Nobody may be listening.
     let _ = writeln!(std::io::stderr(), "\n{name}: NOT RUN, because {why}\n");
 }

@@ -17,10 +17,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::cluster::{Cluster, run_to_end};
 use tests::legacy_client::Client;
-use tests::{PATIENCE, wait_until};
+use tests::python::{self, ROOT};
+use tests::{PATIENCE, not_run, wait_until};
 use wire::codec::Codec;
-
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// How often the leader is killed in a row, unless `SAMIRA_KILLS` says otherwise.
 const KILLS: usize = 20;
@@ -51,13 +50,8 @@ fn with_python(test: &str, body: impl FnOnce(&Python)) {
     let interpreter = target.join("python").join("bin").join("python");
     let modules = ["-c", "import grpc, grpc_tools, grpc_health, grpc_reflection"];
     if !Command::new(&interpreter).args(modules).output().is_ok_and(|output| output.status.success()) {
-        // Past the test runner, which keeps what passing tests print to itself.
-        let _ = writeln!(
-            std::io::stderr(),
-            "\n{test}: NOT RUN, because {} has no gRPC: `cargo xtask test` sets it up\n",
-            target.join("python").display()
-        );
-        return;
+        let place = target.join("python");
+        return not_run(test, &format!("{} has no gRPC: `cargo xtask test` sets it up", place.display()));
     }
     let python = Python { interpreter, modules: tempfile::tempdir().expect("a temporary directory") };
     python.generate();
@@ -84,19 +78,15 @@ impl Python {
 
     /// A program of tests/python.
     fn command(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.interpreter);
-        // Nothing is left behind in the source tree, and no proxy of the surroundings stands before our own nodes.
-        command.arg("-B").arg(format!("{ROOT}/tests/python/{program}")).args(args).current_dir(ROOT);
+        let mut command = python::program(&self.interpreter, program, args);
+        // No proxy of the surroundings stands before our own nodes.
         command.env("PYTHONPATH", self.modules.path()).env("no_grpc_proxy", "127.0.0.1").stdin(Stdio::null());
         command
     }
 
     /// Runs a program to its end, which must be a good one.
     fn run(&self, program: &str, args: &[&str]) {
-        let output = run_to_end(&mut self.command(program, args));
-        let (said, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{program} ended with {}:\n{said}{why}", output.status);
-        println!("{said}");
+        python::run(program, &mut self.command(program, args));
     }
 
     /// Starts a program that one talks with.

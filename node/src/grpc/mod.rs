@@ -27,7 +27,6 @@ mod socket;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use proto::chat::chat_service_server::{ChatServiceServer, SERVICE_NAME as ORIGINAL};
 use proto::replication::replication_service_server::ReplicationServiceServer;
@@ -44,7 +43,7 @@ use crate::bridge::HandedOver;
 use crate::config::args::LegacyGrpc;
 use crate::limits::{
     GRPC_CALLS_PER_CONNECTION_MAX, GRPC_HANDED_OVER_MAX, GRPC_HEADER_BYTES_MAX, GRPC_KEEP_ALIVE,
-    GRPC_KEEP_ALIVE_TIMEOUT, GRPC_REQUEST_BYTES_MAX, GRPC_WINDOW_BYTES,
+    GRPC_KEEP_ALIVE_TIMEOUT, GRPC_REQUEST_BYTES_MAX, GRPC_WINDOW_BYTES, SHUTDOWN_PATIENCE,
 };
 use crate::raft::leader::Leadership;
 use crate::service::{OriginalCalls, Whom};
@@ -93,25 +92,17 @@ pub fn start(parts: Parts) -> io::Result<GrpcHandle> {
 }
 
 impl GrpcHandle {
-    /// Takes no more calls, lets those under way come to their end, and closes, after `patience` at the latest.
-    pub fn shutdown(self, patience: Duration) {
+    /// Takes no more calls, lets those under way come to their end, and closes, after `SHUTDOWN_PATIENCE` at the latest.
+    pub fn shutdown(self) {
         // The thread may have ended.
         let _ = self.stop.send(true);
-        let (done, ended) = std::sync::mpsc::channel::<()>();
-        let waiter = thread::Builder::new().name("grpc-stop".into()).spawn(move || {
-            if self.thread.join().is_err() {
-                tracing::error!("the gRPC thread had panicked");
-            }
-            drop(done);
-        });
-        if waiter.is_ok() {
-            // Ends with an error when `done` is dropped: then the thread is gone.
-            let _ = ended.recv_timeout(patience);
+        if self.thread.join().is_err() {
+            tracing::error!("the gRPC thread had panicked");
         }
     }
 }
 
-async fn serve(parts: Parts, mut stopped: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
+async fn serve(parts: Parts, stopped: watch::Receiver<bool>) -> Result<(), tonic::transport::Error> {
     let Parts { handed_over, tls, original, calls, leadership, whom, legacy } = parts;
     let original = Arc::new(original);
     let calls = Calls::new(calls, original.clone(), stopped.clone());
@@ -145,10 +136,15 @@ async fn serve(parts: Parts, mut stopped: watch::Receiver<bool>) -> Result<(), t
     if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
         router = router.add_service(v1).add_service(v1alpha);
     }
-    let told = async move {
+    let stopping = |mut stopped: watch::Receiver<bool>| async move {
+        // Without a sender it has stopped.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), told).await
+    let served = router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping(stopped.clone()));
+    tokio::select! {
+        served = served => served,
+        () = async { stopping(stopped).await; tokio::time::sleep(SHUTDOWN_PATIENCE).await } => Ok(()),
+    }
 }
 
 /// Serving is who knows a leader; reads go on without one, and so the server as a whole does.

@@ -10,10 +10,10 @@
 //! Lingering ──end of input, or a second──▶ gone
 //! ```
 //!
-//! A connection that begins with HTTP/2, or with TLS that offers it, is handed on as it is (`Pumped::Elsewhere`), with what was
-//! read from it. A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side ends. TLS lies
-//! beneath all this: a connection that begins with it is still Sniffing until its handshake is done and the first bytes
-//! inside have told who it is. A failed handshake goes to Draining behind its alert.
+//! A connection that begins with HTTP/2, or with TLS that offers it, is handed on as it is (`Pumped::Elsewhere`), with what
+//! was read from it. A node that watches this one goes from Sniffing to Watching and stays there, silent, until either side
+//! ends. TLS lies beneath all this: a connection that begins with it is still Sniffing until its handshake is done and the
+//! first bytes inside have told who it is. A failed handshake goes to Draining behind its alert.
 //!
 //! Invariants: an idle connection holds no buffer; `input` holds at most one incomplete frame, or what one turn has read
 //! behind a full pipeline; readiness seen but not used up stays noted in `readable` and `writable`, because the poller

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use wire::legacy::{Request, text};
-use wire::replication::command::{Chat, Command};
+use wire::replication::command::Command;
 use wire::session::server::Identity;
 
 use super::answer::{Answer, Said};
@@ -149,9 +149,7 @@ impl<C: Cluster> Calls<C> {
     async fn write(&self, pages: &Mutex<Pages>, command: &Command<'_>) -> Answer {
         {
             let mut pages = lock(pages);
-            if let Command::DeleteMessages { chat: Chat::Id(conversation), numbers, .. } = command {
-                pages.ask_deletion(*conversation, numbers);
-            }
+            pages.before(command);
             pages.wait(Clock.monotonic());
         }
         let result = self.backend.write(command).await;

@@ -1,7 +1,8 @@
 //! What `get_messages` shows.
 //!
-//! A socket's reply holds at most 2048 bytes, a call's 4 MiB, a conversation any number of messages, and one request hands over at most the view
-//! limit of unread ones, oldest first. So the first reply to a page is made of two parts, in this order of precedence:
+//! A socket's reply holds at most 2048 bytes, a call's 4 MiB, a conversation any number of messages, and one request
+//! hands over at most the view limit of unread ones, oldest first. So the first reply to a page is made of two parts, in
+//! this order of precedence:
 //!
 //! 1. the *window*: from the first unread message on, up to the view limit of unread ones, as many as fit;
 //! 2. in front of it, backwards from there, as much of what was read before as still fits.

@@ -35,7 +35,7 @@ use wire::DecodeError;
 use wire::codec::Codec;
 use wire::legacy::reply::{HelloReply, Shown, Status};
 use wire::legacy::text;
-use wire::replication::command::{Chat, Command, Outcome, Refusal};
+use wire::replication::command::{Command, Outcome, Refusal};
 
 use self::answer::Answer;
 use self::dispatch::Plan;
@@ -213,9 +213,7 @@ impl<C: Cluster> Shared<C> {
                     Err(said) => answer(session, reply::encode(session.codec, &Answer::Refused(said))),
                     Ok(Plan::Answer(found)) => answer(session, reply::encode(session.codec, &found)),
                     Ok(Plan::Write(command)) => {
-                        if let Command::DeleteMessages { chat: Chat::Id(conversation), numbers, .. } = &command {
-                            session.pages.ask_deletion(*conversation, numbers);
-                        }
+                        session.pages.before(&command);
                         if session.who.as_ref().is_some_and(|who| who.read_only) {
                             self.begin(conn, session, job::deferred(&command));
                         } else {

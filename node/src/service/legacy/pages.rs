@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use wire::replication::command::{Chat, Command};
+
 use super::page::Page;
 use crate::limits::{PAGE_SILENCE_MAX, PAGES_KEPT_MAX};
 
@@ -54,8 +56,15 @@ impl Pages {
         }
     }
 
+    /// A command is about to be written.
+    pub(super) fn before(&mut self, command: &Command<'_>) {
+        if let Command::DeleteMessages { chat: Chat::Id(conversation), numbers, .. } = command {
+            self.ask_deletion(*conversation, numbers);
+        }
+    }
+
     /// A page asks to delete these messages.
-    pub(super) fn ask_deletion(&mut self, conversation: u64, numbers: &[u64]) {
+    fn ask_deletion(&mut self, conversation: u64, numbers: &[u64]) {
         for known in self.0.iter_mut().filter(|known| known.page.conversation == conversation) {
             known.page.ask_deletion(numbers);
         }
