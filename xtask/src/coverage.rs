@@ -76,13 +76,14 @@ impl Coverage {
             fs::remove_dir_all(&programs)?;
         }
         fs::create_dir_all(&programs)?;
-        // The node first, and built as the tests build the one that they start: cargo makes another of the same name beside
-        // programs with which it shares what build scripts use, and that one counted nothing.
-        for what in [&["build", "--bin", "node"][..], &["test", "--no-run"], &["build", "--bins"]] {
+        for what in [&["test", "--no-run"][..], &["build", "--bins"]] {
             let mut command = cargo();
             command.args(what).args(["--workspace", "--locked", "--quiet", "--message-format=json-render-diagnostics"]);
             self.instrument(&mut command);
             let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+            if !output.status.success() {
+                bail!("the programs that counted cannot be built again ({})", output.status);
+            }
             for program in executables(&String::from_utf8_lossy(&output.stdout)) {
                 let name = program.file_name().context("a program has a name")?;
                 // Cargo names programs in both answers.
