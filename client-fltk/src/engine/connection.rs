@@ -34,13 +34,10 @@ impl Engine {
 
     /// All known addresses were tried in vain; the next attempt is at `retry`.
     pub(crate) fn offline(&mut self, retry: Millis) {
-        let now_ms = self.clock.unix_ms();
-        let since_ms = *self.offline_since.get_or_insert(now_ms);
-        let retry_ms = now_ms.saturating_add(retry.since(self.now()));
-        let why = self.trouble.clone();
+        let retry_ms = self.clock.unix_ms().saturating_add(retry.since(self.now()));
+        self.set_link(LinkState::Offline { retry_ms });
         self.trouble_is_telling = false;
-        self.set_link(LinkState::Offline { since_ms, retry_ms, why: why.clone() });
-        self.fail_waiting(&Failure::Offline(why));
+        self.fail_waiting(&Failure::Offline(self.trouble.clone()));
     }
 
     /// Trying further would not help.
@@ -67,7 +64,6 @@ impl Engine {
     /// The connection is gone. Does nothing if there was none.
     pub(crate) fn lost(&mut self, why: String) {
         self.client.handle_closed();
-        let was_online = matches!(self.model.link.state, LinkState::Online);
         self.note_trouble(why, true);
         self.hangup = None;
         self.out.clear();
@@ -92,9 +88,6 @@ impl Engine {
         }
         let now = self.now();
         self.candidates.failed(now);
-        if was_online {
-            self.offline_since = Some(self.clock.unix_ms());
-        }
         if !self.wants_connection() && !matches!(self.model.link.state, LinkState::LogInNeeded { .. }) {
             self.need_login(NOBODY);
         }

@@ -32,7 +32,7 @@ use crate::limits::{
     ADDRESSES_MAX, DELTAS_PER_NOTE_MAX, MARKS_MS, PENDING_MAX, PROGRAM, SEND_BUFFER_BYTES_MAX, STALE_MS, WRITES_MAX,
 };
 use crate::link::Address;
-use crate::model::{Delta, Link, LinkState, Marks, Model};
+use crate::model::{Delta, Link, LinkState, Marks, Model, Outage};
 use crate::store::{Store, StoreError};
 
 /// A client's side of everything.
@@ -96,7 +96,6 @@ pub(crate) struct Engine {
     /// The disk does not work.
     broken: Option<StoreError>,
     kept_addresses: Vec<String>,
-    offline_since: Option<u64>,
     /// What went wrong, for people: the last thing in this round over all addresses, or better, what somebody who
     /// answered said.
     trouble: String,
@@ -179,7 +178,6 @@ impl Engine {
             hangup: None,
             broken: None,
             kept_addresses: Vec::new(),
-            offline_since: None,
             trouble: String::new(),
             trouble_is_telling: false,
         };
@@ -350,11 +348,19 @@ impl Engine {
 
     fn set_link(&mut self, state: LinkState) {
         let online = matches!(state, LinkState::Online);
-        if online {
-            self.offline_since = None;
+        let outage = match &state {
+            LinkState::Connecting { .. } | LinkState::Offline { .. } => {
+                let since_ms = self.model.link.outage.as_ref().map(|outage| outage.since_ms);
+                let since_ms = since_ms.unwrap_or_else(|| self.clock.unix_ms());
+                Some(Outage { since_ms, why: self.trouble.clone() })
+            }
+            _ => None,
+        };
+        if outage.is_none() {
+            self.trouble.clear();
             self.trouble_is_telling = false;
         }
-        let link = Link { state, stale: self.model.link.stale && online, ..self.model.link.clone() };
+        let link = Link { state, outage, stale: self.model.link.stale && online, ..self.model.link.clone() };
         if link != self.model.link {
             self.change(Delta::Link(link));
         }

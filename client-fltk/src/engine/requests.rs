@@ -65,7 +65,11 @@ impl Engine {
                 let failure = Failure::LogInNeeded(why.clone());
                 self.unreachable(ticket, command, &failure);
             }
-            LinkState::Offline { why, .. } | LinkState::Stopped { why } => {
+            LinkState::Offline { .. } => {
+                let failure = Failure::Offline(self.trouble.clone());
+                self.unreachable(ticket, command, &failure);
+            }
+            LinkState::Stopped { why } => {
                 let failure = Failure::Offline(why.clone());
                 self.unreachable(ticket, command, &failure);
             }

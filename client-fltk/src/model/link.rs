@@ -18,20 +18,25 @@ pub enum LinkState {
         /// Why, for people.
         why: String,
     },
-    /// No node answers.
+    /// No node answers; all were tried.
     Offline {
-        /// Since when, milliseconds since 1970.
-        since_ms: u64,
-        /// When the next attempt begins.
+        /// When the next attempt begins, milliseconds since 1970.
         retry_ms: u64,
-        /// What was wrong with the last one, for people.
-        why: String,
     },
     /// Trying again would not help: the person has to do something.
     Stopped {
         /// What, for people.
         why: String,
     },
+}
+
+/// No node answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// Since when, milliseconds since 1970.
+    pub since_ms: u64,
+    /// What is wrong with the nodes, for people; empty until the first attempt has failed.
+    pub why: String,
 }
 
 /// How the connection is.
@@ -45,6 +50,9 @@ pub struct Link {
     pub address: String,
     /// Nobody on the way can read along.
     pub encrypted: bool,
+    /// No node answers. It stays while they are tried again, one by one: an attempt at a machine that is switched off
+    /// takes seconds, and is no news.
+    pub outage: Option<Outage>,
     /// No majority answers: what is shown may be old, and nothing can be written.
     pub stale: bool,
 }

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use conversation::{Conversation, Delivery};
 pub use delta::{Delta, Summary, Way};
 pub use item::{Account, Marks, Message, Node, Person, Text};
-pub use link::{Link, LinkState};
+pub use link::{Link, LinkState, Outage};
 pub use outgoing::{Outgoing, Refusal, Target, Write, WriteState};
 pub use spans::Spans;
 pub use timeline::Row;
@@ -144,7 +144,8 @@ impl Model {
     /// Whether somebody is connected, as far as was told.
     #[must_use]
     pub fn is_online(&self, user: u64) -> bool {
-        self.online.contains(&user)
+        // A node tells with a delay that somebody left, and that an account ended at once.
+        self.online.contains(&user) && !self.people.get(&user).is_some_and(|person| person.gone)
     }
 
     /// Who types in a conversation at this moment (milliseconds since 1970).

@@ -282,6 +282,10 @@ fn what_is_told_of_this_moment_goes_with_the_connection() {
     assert_eq!(typing_at(&model, 999 + TYPING_TTL_MS), [BO]);
     assert!(typing_at(&model, 1_000 + TYPING_TTL_MS).is_empty());
     assert!(model.is_online(BO));
+    // Who has deleted their account is not there, although nobody has said that they left.
+    let mut without = model.clone();
+    without.apply(&Delta::Person(Person { gone: true, ..person(BO) }));
+    assert!(!without.is_online(BO));
     // Who has sent something does not type it any more.
     model.apply(&streamed(1, BO));
     assert!(typing_at(&model, 1_001).is_empty());

@@ -18,11 +18,23 @@ pub(super) enum SocketError {
     #[error("the connection was closed by the other side")]
     Closed,
     /// The network says no.
-    #[error("{0}")]
+    #[error("{}", explain(.0).map_or_else(|| .0.to_string(), str::to_owned))]
     Io(#[from] io::Error),
     /// The certificate, or something else of TLS, is not right.
     #[error("{}", tls::explain(.0).map_or_else(|| format!("TLS does not work with it ({})", .0), str::to_owned))]
     Tls(#[from] rustls::Error),
+}
+
+/// What happens every day, without the number that the system has for it.
+fn explain(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some("no server runs there (connection refused)"),
+        io::ErrorKind::HostUnreachable => Some("the machine cannot be reached"),
+        io::ErrorKind::NetworkUnreachable => Some("there is no network to that machine"),
+        io::ErrorKind::TimedOut => Some("no answer"),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Some("the connection was cut"),
+        _ => None,
+    }
 }
 
 /// One connection, possibly not standing yet.
@@ -40,7 +52,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Begins to connect.
-    pub(super) fn dial(to: SocketAddr, tls: Option<(ClientConnection, Seen)>) -> io::Result<Self> {
+    pub(super) fn dial(to: SocketAddr, tls: Option<(ClientConnection, Seen)>) -> Result<Self, SocketError> {
         let stream = TcpStream::connect(to)?;
         // A message is small and somebody waits for it. Not being able to say so costs time, not the connection.
         let _ = stream.set_nodelay(true);

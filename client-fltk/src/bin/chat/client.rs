@@ -94,9 +94,10 @@ impl Client {
     }
 
     pub(crate) fn unreachable(&self) -> Stop {
-        let why = match &self.model.link.state {
-            LinkState::Offline { why, .. } => why.clone(),
-            LinkState::Connecting { address } => format!("{address} does not answer"),
+        let link = &self.model.link;
+        let why = match (&link.outage, &link.state) {
+            (Some(outage), _) if !outage.why.is_empty() => outage.why.clone(),
+            (_, LinkState::Connecting { address }) => format!("{address} does not answer"),
             _ => "the node did not answer in time".to_owned(),
         };
         Stop::Unreachable(format!("no server reached within {:?}: {why}", self.timeout))

@@ -111,8 +111,9 @@ impl Tail {
                     self.online = true;
                     eprintln!("chat: connected again, to {}", link.address);
                 }
-                LinkState::Offline { why, .. } if self.online => {
+                LinkState::Offline { .. } if self.online => {
                     self.online = false;
+                    let why = link.outage.as_ref().map_or("", |outage| &outage.why);
                     eprintln!("chat: no server reached ({why}); trying again");
                 }
                 LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),

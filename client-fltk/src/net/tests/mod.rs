@@ -340,10 +340,9 @@ fn a_profile_belongs_to_one_cluster() {
     node.close();
     let other = Node::of_cluster(node.world.clone(), "c2");
     let mut al = Person::start(on_disk(&other, directory.path()));
-    al.until(
-        "refused",
-        |al| matches!(&al.model.link.state, LinkState::Offline { why, .. } if why.contains("another cluster")),
-    );
+    al.until("refused", |al| {
+        al.model.link.outage.as_ref().is_some_and(|outage| outage.why.contains("another cluster"))
+    });
     // It was not told a token.
     assert_eq!(node.world().entries, ["signup"]);
 }

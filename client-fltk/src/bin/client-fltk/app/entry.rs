@@ -57,7 +57,7 @@ impl Entry {
         };
         let text = match failure {
             Failure::Refused(refusal) => match refusal.code {
-                Code::NameTaken => "This name is taken. Choose another, or log in if it is yours.".to_owned(),
+                Code::NameTaken => "Taken. Choose another, or log in if it is yours.".to_owned(),
                 Code::BadCredentials | Code::WrongPassword => "Wrong username or password.".to_owned(),
                 Code::SignupClosed => "This server makes no new accounts. Ask whoever runs it.".to_owned(),
                 _ => words::failure(failure),
@@ -73,6 +73,17 @@ impl App {
     pub(crate) fn why_entry(&self) -> Option<String> {
         match (&self.model.account, &self.model.link.state) {
             (Some(_), LinkState::LogInNeeded { why }) => Some(words::sentence(why)),
+            _ => None,
+        }
+    }
+
+    /// Why nobody can log in now.
+    pub(crate) fn why_no_entry(&self) -> Option<String> {
+        match (&self.model.link.outage, &self.model.link.state) {
+            (_, LinkState::Stopped { why }) => Some(words::sentence(why)),
+            (Some(outage), _) if !outage.why.is_empty() => {
+                Some(format!("{} Trying again until it works.", words::sentence(&outage.why)))
+            }
             _ => None,
         }
     }

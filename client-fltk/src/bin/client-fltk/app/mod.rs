@@ -293,8 +293,8 @@ impl App {
     /// Milliseconds until something changes on the screen by itself, or is to be done by itself.
     pub(crate) fn changes_in_ms(&self) -> u64 {
         let mut next = words::until_midnight(self.now_ms);
-        if let LinkState::Offline { since_ms, .. } = self.model.link.state {
-            let told = since_ms + words::GRACE_MS;
+        if let Some(outage) = &self.model.link.outage {
+            let told = outage.since_ms.saturating_add(words::GRACE_MS);
             if told > self.now_ms {
                 next = next.min(told - self.now_ms);
             }

@@ -46,6 +46,10 @@ pub(crate) enum Msg {
     OpenPerson(String),
     /// Out of whatever is on top.
     Back,
+    /// Out of the conversation, where it covers the list.
+    Uncover,
+    /// The keyboard into the search.
+    Find,
 
     /// What was in the writing field of this conversation was taken out of it, and is to be sent.
     Send { conversation: u64, text: String },
@@ -126,6 +130,8 @@ pub(crate) enum Cmd {
     Write { conversation: u64, text: String },
     /// Put the keyboard where one begins on this page.
     FocusFirst,
+    /// Into the search.
+    FocusSearch,
     /// Empty the fields of the settings.
     ClearSettings,
     /// Look at the conversation from where it was left.

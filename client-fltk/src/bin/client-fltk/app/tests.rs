@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use client_fltk::command::{Answer, Command, Failure};
 use client_fltk::model::{
-    Account, Delta, Link, LinkState, Marks, Message, Model, Outgoing, Person, Refusal, Summary, Target, Way, Write,
-    WriteState,
+    Account, Delta, Link, LinkState, Marks, Message, Model, Outage, Outgoing, Person, Refusal, Summary, Target, Way,
+    Write, WriteState,
 };
 use proptest::prelude::*;
 use wire::chat::Code;
@@ -116,6 +116,63 @@ fn pages_follow_what_is_known() {
     assert_eq!((app.page(), app.why_entry().as_deref()), (Page::Entry, Some("Logged out elsewhere.")));
     update(&mut app, Msg::Broken("disk full".into()), NOW);
     assert_eq!(app.page(), Page::Broken);
+}
+
+#[test]
+fn who_cannot_log_in_is_told_why_for_as_long_as_that_is_so() {
+    let mut app = App::default();
+    update(&mut app, Msg::Started(Box::default()), NOW);
+    let mut link = |state, why: Option<&str>| {
+        let outage = why.map(|why| Outage { since_ms: NOW, why: why.into() });
+        told(&mut app, vec![Delta::Link(Link { state, outage, ..Link::default() })]);
+        app.why_no_entry()
+    };
+    let connecting = || LinkState::Connecting { address: "10.0.0.5:5555".into() };
+    assert_eq!(link(connecting(), Some("")), None);
+    let why = Some("10.0.0.5:5555: no answer. Trying again until it works.".to_owned());
+    assert_eq!(link(LinkState::Offline { retry_ms: 1 }, Some("10.0.0.5:5555: no answer")), why);
+    assert_eq!(link(connecting(), Some("10.0.0.5:5555: no answer")), why);
+    assert_eq!(link(LinkState::LogInNeeded { why: "nobody".into() }, None), None);
+    assert_eq!(
+        link(LinkState::Stopped { why: "no server is known".into() }, None),
+        Some("No server is known.".to_owned())
+    );
+}
+
+#[test]
+fn everybody_is_listed_again_after_a_search_and_after_an_outage() {
+    let mut app = with_messages(1);
+    let asked = |cmds: &[Cmd]| {
+        let patterns = commands(cmds).into_iter().filter_map(|one| match one {
+            Command::Users { pattern, .. } => Some(pattern.clone()),
+            _ => None,
+        });
+        patterns.collect::<Vec<_>>()
+    };
+    let found = |app: &mut App, outcome| {
+        let serial = app.search.serial;
+        update(app, Msg::Answered(For::People { serial }, outcome), NOW)
+    };
+    assert_eq!(asked(&update(&mut app, Msg::Tab(Tab::People), NOW)), [""]);
+    assert_eq!(asked(&update(&mut app, Msg::Search("sa".into()), NOW)), ["*sa*"]);
+    assert_eq!(asked(&update(&mut app, Msg::Open(CHAT), NOW)), [""]);
+    assert_eq!(asked(&update(&mut app, Msg::Search("sa".into()), NOW)), ["*sa*"]);
+    assert_eq!(asked(&update(&mut app, Msg::Back, NOW)), [""]);
+    found(&mut app, Err(Failure::Offline("10.0.0.5: no answer".into())));
+    assert!(app.why_empty().unwrap().contains("no answer"));
+    told(&mut app, vec![Delta::Link(Link { state: LinkState::Offline { retry_ms: 0 }, ..Link::default() })]);
+    let online = Delta::Link(Link { state: LinkState::Online, ..Link::default() });
+    assert_eq!(asked(&update(&mut app, Msg::Changed(vec![online]), NOW)), [""]);
+}
+
+#[test]
+fn the_search_is_found_from_everywhere() {
+    let mut app = with_messages(1);
+    update(&mut app, Msg::Open(CHAT), NOW);
+    update(&mut app, Msg::Tab(Tab::Settings), NOW);
+    update(&mut app, Msg::Uncover, NOW);
+    assert!(update(&mut app, Msg::Find, NOW).contains(&Cmd::FocusSearch));
+    assert!(app.chat.is_none() && app.tab == Tab::Chats);
 }
 
 #[test]
@@ -268,8 +325,13 @@ fn a_draft_goes_to_disk_a_moment_after_it_was_typed() {
 
 #[test]
 fn a_draft_goes_to_disk_at_once_when_one_looks_away() {
-    let ways: [fn() -> Msg; 4] =
-        [|| Msg::Left, || Msg::Back, || Msg::Open(CHAT + 1), || Msg::Connect("samira://127.0.0.1:1".into())];
+    let ways: [fn() -> Msg; 5] = [
+        || Msg::Left,
+        || Msg::Back,
+        || Msg::Uncover,
+        || Msg::Open(CHAT + 1),
+        || Msg::Connect("samira://127.0.0.1:1".into()),
+    ];
     for way in ways {
         let mut app = with_messages(1);
         told(&mut app, vec![Delta::Conversation(Summary { conversation: CHAT + 1, ..summary(0, 0, false) })]);

@@ -29,7 +29,13 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             app.server = Some(words::sentence(&why));
             cmds.push(Cmd::FocusFirst);
         }
-        Msg::Changed(deltas) => changed(app, &deltas),
+        Msg::Changed(deltas) => {
+            let was_online = app.model.link.state == LinkState::Online;
+            changed(app, &deltas);
+            if !was_online && app.model.link.state == LinkState::Online {
+                cmds.extend(ask_again(app));
+            }
+        }
         Msg::Answered(of, outcome) => cmds.extend(answered(app, of, outcome)),
         Msg::Broken(why) => app.broken = Some(words::sentence(&why)),
         Msg::Tick => {}
@@ -82,7 +88,17 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             Some(id) => cmds.extend(open(app, id)),
             None => cmds.push(Cmd::Ask(Command::OpenConversation { username }, For::Opening)),
         },
-        Msg::Back => back(app),
+        Msg::Back => cmds.extend(back(app)),
+        Msg::Uncover => {
+            app.question = None;
+            app.chat = None;
+        }
+        Msg::Find => {
+            if app.tab == Tab::Settings {
+                app.tab = Tab::Chats;
+            }
+            cmds.push(Cmd::FocusSearch);
+        }
         Msg::Reconnect => cmds.push(Cmd::Ask(Command::ConnectNow, For::Nothing)),
         Msg::Copy(text) => cmds.push(Cmd::Copy(text)),
         Msg::Follow(address) => cmds.push(Cmd::Follow(address)),
@@ -205,15 +221,17 @@ fn open(app: &mut App, id: u64) -> Vec<Cmd> {
     if app.tab == Tab::Settings {
         app.tab = Tab::Chats;
     }
+    let mut cmds = Vec::new();
     if !app.search.text.is_empty() {
-        end_search(app);
+        cmds.extend(end_search(app));
     }
     app.question = None;
     app.notice = None;
     if app.chat.as_ref().is_some_and(|chat| chat.id == id) {
-        return vec![Cmd::FocusFirst];
+        cmds.push(Cmd::FocusFirst);
+        return cmds;
     }
-    let mut cmds = stop_typing(app);
+    cmds.extend(stop_typing(app));
     app.model.trim(Some(id));
     app.chat = Some(Chat::open(&app.model, id));
     let text = app.drafts.of(id).to_owned();
@@ -222,22 +240,36 @@ fn open(app: &mut App, id: u64) -> Vec<Cmd> {
 }
 
 /// Out of what is on top.
-fn back(app: &mut App) {
+fn back(app: &mut App) -> Option<Cmd> {
     match app.on_top() {
         Some(Top::Question) => app.question = None,
         Some(Top::Notice) => app.notice = None,
         Some(Top::Server) => app.server = None,
         Some(Top::Choosing) => app.chat.iter_mut().for_each(Chat::choose_no_more),
-        Some(Top::Search) => end_search(app),
+        Some(Top::Search) => return end_search(app),
         Some(Top::Settings) => app.tab = Tab::Chats,
         Some(Top::Chat) => app.chat = None,
         None => {}
     }
+    None
 }
 
-fn end_search(app: &mut App) {
+/// Shows everybody again, where that is what is shown.
+fn end_search(app: &mut App) -> Option<Cmd> {
     app.search.text.clear();
-    app.search.people.clear();
+    search(app)
+}
+
+/// What is on the screen and could not be answered without a connection.
+fn ask_again(app: &mut App) -> Vec<Cmd> {
+    let mut cmds = Vec::new();
+    if app.search.failure.is_some() {
+        cmds.extend(search(app));
+    }
+    if app.tab == Tab::Settings && app.settings.devices.is_empty() {
+        cmds.push(Cmd::Ask(Command::Devices, For::Devices));
+    }
+    cmds
 }
 
 fn search(app: &mut App) -> Option<Cmd> {

@@ -83,15 +83,16 @@ pub(crate) fn banner(link: &Link, now_ms: u64) -> Option<String> {
         LinkState::Online if link.stale => {
             Some("Most servers cannot be reached. You can read; messages wait here and are sent once.".to_owned())
         }
-        LinkState::Online => None,
-        // A moment without a connection is no news.
-        LinkState::Offline { since_ms, .. } if now_ms.saturating_sub(*since_ms) < GRACE_MS => None,
-        LinkState::Offline { since_ms, .. } => Some(format!(
-            "No connection since {}, trying all servers. You can read and write; messages wait here and are sent once.",
-            short(*since_ms, now_ms)
-        )),
         LinkState::Stopped { why } => Some(format!("Not connected: {why}")),
-        LinkState::Connecting { .. } | LinkState::Idle | LinkState::LogInNeeded { .. } => None,
+        LinkState::Online | LinkState::Idle | LinkState::LogInNeeded { .. } => None,
+        LinkState::Connecting { .. } | LinkState::Offline { .. } => {
+            // A moment without a connection is no news.
+            let outage = link.outage.as_ref().filter(|outage| now_ms.saturating_sub(outage.since_ms) >= GRACE_MS)?;
+            let since = short(outage.since_ms, now_ms);
+            Some(format!(
+                "No connection since {since}, trying all servers. You can read and write; messages wait here and are sent once."
+            ))
+        }
     }
 }
 
@@ -118,10 +119,8 @@ pub(crate) fn status(model: &Model) -> String {
 pub(crate) fn server(link: &Link, wanted: &str) -> String {
     let address = if link.address.is_empty() { wanted } else { link.address.as_str() };
     match &link.state {
-        LinkState::Offline { why, .. } => format!("{address} cannot be reached: {why}"),
-        LinkState::Stopped { why } => why.clone(),
         LinkState::Connecting { address } => format!("connecting to {address}…"),
-        LinkState::Idle => address.to_owned(),
+        LinkState::Idle | LinkState::Offline { .. } | LinkState::Stopped { .. } => address.to_owned(),
         // How it is protected is not told before there is a session.
         _ if link.address.is_empty() => address.to_owned(),
         _ if link.encrypted => format!("{address} · verified"),
@@ -200,12 +199,23 @@ mod tests {
 
     #[test]
     fn a_banner_says_what_still_works_and_only_when_it_matters() {
-        let offline = LinkState::Offline { since_ms: 10_000, retry_ms: 0, why: "refused".to_owned() };
-        let link = |state, stale| Link { state, stale, ..Link::default() };
-        assert_eq!(banner(&link(LinkState::Online, false), 0), None);
-        assert_eq!(banner(&link(offline.clone(), false), 11_000), None);
-        assert!(banner(&link(offline, false), 12_000).unwrap().contains("You can read and write"));
-        assert!(banner(&link(LinkState::Online, true), 0).unwrap().contains("You can read"));
+        use client_fltk::model::Outage;
+        let offline = LinkState::Offline { retry_ms: 0 };
+        let connecting = LinkState::Connecting { address: "10.0.0.5:5555".to_owned() };
+        let link = |state, since_ms: Option<u64>| {
+            let outage = since_ms.map(|since_ms| Outage { since_ms, why: "refused".to_owned() });
+            Link { state, outage, ..Link::default() }
+        };
+        assert_eq!(banner(&link(LinkState::Online, None), 12_000), None);
+        assert_eq!(banner(&link(connecting.clone(), None), 12_000), None);
+        // The same while one server is tried after the other: who waits sees nothing flicker.
+        for state in [offline, connecting] {
+            assert_eq!(banner(&link(state.clone(), Some(10_000)), 11_000), None);
+            let told = banner(&link(state, Some(10_000)), 12_000).unwrap();
+            assert!(told.contains("You can read and write"), "{told}");
+        }
+        let stale = Link { stale: true, ..link(LinkState::Online, None) };
+        assert!(banner(&stale, 0).unwrap().contains("You can read"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use fltk::draw;
 use fltk::enums::{Color, Font};
 use fltk::prelude::WidgetExt;
 
-use super::text::fitted;
+use super::text::{fitted, lay_out};
 use super::{Palette, Rgb, sizes};
 
 /// A rectangle.
@@ -136,9 +136,27 @@ pub(crate) fn centered(shown: &str, rect: Rect, face: Face, rgb: Rgb) {
     text(&shown, x, rect.y + face.baseline(rect.h), face, rgb);
 }
 
+/// How high [`lines`] are.
+pub(crate) fn height_of_lines(shown: &str, width: i32, face: Face) -> i32 {
+    if shown.is_empty() {
+        return 0;
+    }
+    lay_out(shown, f64::from(width), |text| face.width(text)).lines.len() as i32 * sizes::LINE
+}
+
+/// Several lines from the upper left corner on, broken between words to fit into `width`.
+pub(crate) fn lines(shown: &str, (x, y): (i32, i32), width: i32, face: Face, rgb: Rgb) {
+    let block = lay_out(shown, f64::from(width), |text| face.width(text));
+    for (at, line) in block.lines.iter().enumerate() {
+        let bytes = line.runs.first().map_or(0, |run| run.bytes.start)..line.runs.last().map_or(0, |run| run.bytes.end);
+        let rect = Rect::new(x, y + at as i32 * sizes::LINE, width, sizes::LINE);
+        self::line(&shown[bytes], rect, face, rgb);
+    }
+}
+
 /// Several lines in the middle of `rect`, broken between words.
 pub(crate) fn paragraph(shown: &str, rect: Rect, face: Face, rgb: Rgb) {
-    let block = super::text::lay_out(shown, f64::from(rect.w.max(1)), |text| face.width(text));
+    let block = lay_out(shown, f64::from(rect.w.max(1)), |text| face.width(text));
     let height = sizes::LINE * block.lines.len() as i32;
     let mut top = rect.y + (rect.h - height) / 2;
     for line in &block.lines {
@@ -152,12 +170,13 @@ pub(crate) fn paragraph(shown: &str, rect: Rect, face: Face, rgb: Rgb) {
     }
 }
 
-/// Somebody's circle with a letter in it.
-pub(crate) fn avatar(name: &str, gone: bool, x: i32, y: i32, palette: &Palette) {
-    let rgb = if gone { palette.avatar_gone } else { palette.avatar(name) };
+/// Somebody's circle, with the first letter of what they are called in it. The user name chooses the colour, so that it
+/// stays when they call themselves something else.
+pub(crate) fn avatar(username: &str, shown: &str, gone: bool, (x, y): (i32, i32), palette: &Palette) {
+    let rgb = if gone { palette.avatar_gone } else { palette.avatar(username) };
     circle(x, y, sizes::AVATAR, rgb);
     let face = Face { bold: true, size: sizes::TEXT };
-    centered(&crate::app::words::initial(name), Rect::new(x, y, sizes::AVATAR, sizes::AVATAR), face, palette.on_fill);
+    centered(&crate::app::words::initial(shown), Rect::new(x, y, sizes::AVATAR, sizes::AVATAR), face, palette.on_fill);
 }
 
 /// A number on a pill that ends at `right`. Returns its left edge.

@@ -34,5 +34,5 @@ pub(crate) const FORM: i32 = 340;
 pub(crate) const BUBBLE: i32 = 560;
 /// The bar at the bottom of the sidebar.
 pub(crate) const TABS: i32 = 44;
-/// The line that tells of a lost connection.
-pub(crate) const BANNER: i32 = 32;
+/// Above and below what tells of a lost connection.
+pub(crate) const BANNER_EDGE: i32 = 6;

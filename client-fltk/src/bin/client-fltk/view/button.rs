@@ -28,6 +28,8 @@ pub(super) enum Style {
     Link,
     /// One of a row of places; with the one that is shown.
     Tab,
+    /// One of several ways that something can be; with the one that it is.
+    Choice,
 }
 
 /// A button; it is pressed by the mouse, by Space and by Enter.
@@ -123,6 +125,14 @@ fn draw(button: &mut button::Button, style: Style, ui: &Ui) {
             paint::rounded(rect, sizes::FIELD_RADIUS, if hover { palette.selected } else { palette.raised });
             paint::rounded_line(rect, sizes::FIELD_RADIUS, 1, palette.line);
             paint::centered(&label, rect, PLAIN, if active { palette.text } else { palette.text_dim });
+        }
+        Style::Choice => {
+            let chosen = button.value();
+            paint::rounded(rect, sizes::FIELD_RADIUS, if hover || chosen { palette.selected } else { palette.surface });
+            let line = if chosen { palette.accent } else { palette.line };
+            paint::rounded_line(rect, sizes::FIELD_RADIUS, 1, line);
+            let (face, rgb) = if chosen { (BOLD, palette.text) } else { (PLAIN, palette.text_dim) };
+            paint::centered(&label, rect, face, rgb);
         }
         Style::Quiet => paint::centered(&label, rect, PLAIN, if hover { palette.text } else { palette.text_dim }),
         Style::Link => {

@@ -227,11 +227,12 @@ impl Chat {
         self.head_right.set(right);
         let mut top = y + sizes::HEADER;
         let banner = words::banner(&app.model.link, app.now_ms);
-        let offers = matches!(app.model.link.state, client_fltk::model::LinkState::Offline { .. });
-        if banner.is_some() {
-            self.banner.resize(x, top, w, sizes::BANNER);
-            self.reconnect.resize(x + w - 96, top, 80, sizes::BANNER);
-            top += sizes::BANNER;
+        let offers = app.model.link.outage.is_some();
+        if let Some(words) = &banner {
+            let height = paint::height_of_lines(words, banner_width(w), SMALL) + 2 * sizes::BANNER_EDGE;
+            self.banner.resize(x, top, w, height);
+            self.reconnect.resize(x + w - 96, top, 80, height);
+            top += height;
         }
         show(&mut self.banner, banner.is_some());
         show(&mut *self.reconnect, banner.is_some() && offers);
@@ -254,10 +255,13 @@ impl Chat {
         };
         let foot = if is_open { FOOT + (lines - 1) * Writing::line() + above } else { 0 };
         self.foot.resize(x, y + h - foot, w, foot);
-        self.typing.resize(x, y + h - foot - TYPING, w, if is_open { TYPING } else { 0 });
-        self.timeline.place(x, top, w, (y + h - foot - if is_open { TYPING } else { 0 } - top).max(0));
+        // What went wrong takes the lines that it needs.
+        let notice = app.notice.as_ref().map_or(0, |notice| paint::height_of_lines(notice, w - 40, SMALL) + 4);
+        let typing = if is_open { notice.max(TYPING) } else { 0 };
+        self.typing.resize(x, y + h - foot - typing, w, typing);
+        self.timeline.place(x, top, w, (y + h - foot - typing - top).max(0));
         let pill = 110;
-        self.to_newest.resize(x + w - pill - 24, y + h - foot - TYPING - 40, pill, 32);
+        self.to_newest.resize(x + w - pill - 24, y + h - foot - typing.max(TYPING) - 40, pill, 32);
         self.to_new.resize(x + (w - pill) / 2, top + 10, pill, 32);
         self.writing.place(x + 20, y + h - foot + 13, field, foot - 26);
         self.send.resize(x + w - 20 - send, y + h - 13 - 46, send, 46);
@@ -340,7 +344,8 @@ fn draw_head(head: &Widget, right: i32, ui: &Ui) {
     let name = peer.map_or(title.as_str(), |person| person.username.as_str());
     let has_avatar = right - left >= BESIDE_AVATAR + NAME_MIN;
     if has_avatar {
-        paint::avatar(name, peer.is_some_and(|person| person.gone), left, rect.y + 12, palette);
+        let gone = peer.is_some_and(|person| person.gone);
+        paint::avatar(name, &title, gone, (left, rect.y + 12), palette);
     }
     let beside = left + if has_avatar { BESIDE_AVATAR } else { 0 };
     let text = Rect::new(beside, rect.y + 10, right - 8 - beside, 20);
@@ -354,12 +359,18 @@ fn draw_head(head: &Widget, right: i32, ui: &Ui) {
     paint::line(&under, Rect { y: text.y + 20, ..text }, SMALL, palette.text_dim);
 }
 
+/// How wide the words of a banner can be: beside them is the button.
+fn banner_width(w: i32) -> i32 {
+    (w - 130).max(1)
+}
+
 fn draw_banner(banner: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
     let rect = Rect::of(banner);
     paint::fill(rect, palette.warning);
     if let Some(words) = words::banner(&app.model.link, app.now_ms) {
-        paint::line(&words, Rect::new(rect.x + 20, rect.y, rect.w - 130, rect.h), SMALL, palette.warning_text);
+        let at = (rect.x + 20, rect.y + sizes::BANNER_EDGE);
+        paint::lines(&words, at, banner_width(rect.w), SMALL, palette.warning_text);
     }
 }
 
@@ -368,10 +379,10 @@ fn draw_typing(line: &Widget, ui: &Ui) {
     let rect = Rect::of(line);
     paint::fill(rect, palette.surface);
     let Some(chat) = &app.chat else { return };
-    let text = Rect::new(rect.x + 20, rect.y, rect.w - 40, rect.h);
     if let Some(notice) = &app.notice {
-        paint::line(notice, text, SMALL, palette.danger_text);
+        paint::lines(notice, (rect.x + 20, rect.y + 2), rect.w - 40, SMALL, palette.danger_text);
     } else if let Some(typing) = app.typing(chat.id) {
+        let text = Rect::new(rect.x + 20, rect.y, rect.w - 40, rect.h);
         paint::line(&typing, text, SMALL, palette.text_dim);
     }
 }

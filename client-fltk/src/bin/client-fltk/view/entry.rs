@@ -8,15 +8,22 @@ use fltk::widget::Widget;
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::{Ui, canvas};
-use crate::app::{EntryField, Msg, words};
+use crate::app::{App, EntryField, Msg, words};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
 
-/// The parts from top to bottom, and how high each is.
-const HEAD: i32 = 84;
+/// From the top of the form to what is said under its title.
+const HEAD: i32 = 40;
+/// Under that.
+const UNDER_HEAD: i32 = 24;
 const LABEL: i32 = 20;
 const FIELD: i32 = sizes::FIELD + 2;
+/// Under a field: one line that says what is wrong with it.
 const UNDER: i32 = 26;
+/// Under a field that nothing is wrong with, where the window is low.
+const UNDER_MIN: i32 = 6;
+/// The button, and all that is under it.
+const FOOT: i32 = 144;
 
 pub(super) struct Entry {
     pub(super) group: Group,
@@ -27,6 +34,59 @@ pub(super) struct Entry {
     send: Button,
     switch: Button,
     server: Button,
+}
+
+/// Where the parts of the form are, however many lines it takes to say what is wrong.
+struct Form {
+    x: i32,
+    w: i32,
+    /// Tops, from top to bottom.
+    title: i32,
+    username: i32,
+    nickname: i32,
+    password: i32,
+    send: i32,
+}
+
+impl Form {
+    fn of(app: &App, page: Rect) -> Self {
+        let w = sizes::FORM.min(page.w - 2 * sizes::PAD);
+        let error = |at: EntryField| {
+            let error = app.entry.error.as_ref().filter(|(field, _)| under(*field) == at);
+            error.map_or(0, |(_, error)| paint::height_of_lines(error, w, SMALL) + 10)
+        };
+        let (wrong_name, wrong_password) = (error(EntryField::Username), error(EntryField::Password));
+        let username = HEAD + paint::height_of_lines(&head(app).0, w, PLAIN) + UNDER_HEAD;
+        let tops = |under: i32| {
+            let nickname = username + LABEL + FIELD + wrong_name.max(under);
+            let password = if app.entry.is_signup { nickname + LABEL + FIELD + under } else { nickname };
+            (nickname, password, password + LABEL + FIELD + wrong_password.max(under))
+        };
+        let room = page.h - 2 * sizes::PAD - FOOT;
+        let under = (UNDER_MIN..=UNDER).rev().find(|&under| tops(under).2 <= room).unwrap_or(UNDER_MIN);
+        let (nickname, password, send) = tops(under);
+        // Half a line higher than the middle, where it looks like the middle.
+        let title = page.y + ((page.h - send - FOOT) / 2 - UNDER / 2).max(sizes::PAD);
+        let [username, nickname, password, send] = [username, nickname, password, send].map(|top| title + top);
+        Self { x: page.x + (page.w - w) / 2, w, title, username, nickname, password, send }
+    }
+}
+
+/// Under which field it is said what is wrong: that of the whole form is above its button.
+fn under(field: EntryField) -> EntryField {
+    match field {
+        EntryField::Username => EntryField::Username,
+        EntryField::Password | EntryField::Form => EntryField::Password,
+    }
+}
+
+/// What is said under the title, and whether it is bad news.
+fn head(app: &App) -> (String, bool) {
+    let what = || if app.entry.is_signup { "Make an account" } else { "Log in" }.to_owned();
+    match app.why_no_entry() {
+        Some(why) => (why, true),
+        None => (app.why_entry().unwrap_or_else(what), false),
+    }
 }
 
 impl Entry {
@@ -52,32 +112,17 @@ impl Entry {
         Self { group, page, username, nickname, password, send, switch, server }
     }
 
-    /// The fields from top to bottom, with their tops relative to the form.
-    fn tops(is_signup: bool) -> (i32, i32, i32, i32) {
-        let one = LABEL + FIELD + UNDER;
-        let nickname = HEAD + one;
-        let password = if is_signup { nickname + one } else { nickname };
-        (HEAD, nickname, password, password + one)
-    }
-
-    fn form(x: i32, y: i32, w: i32, h: i32, is_signup: bool) -> Rect {
-        let width = sizes::FORM.min(w - 2 * sizes::PAD);
-        let height = Self::tops(is_signup).3 + 170;
-        Rect::new(x + (w - width) / 2, y + ((h - height) / 2).max(sizes::PAD), width, height)
-    }
-
-    pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32, is_signup: bool) {
-        self.group.widget_resize(x, y, w, h);
-        self.page.resize(x, y, w, h);
-        let form = Self::form(x, y, w, h, is_signup);
-        let (username, nickname, password, send) = Self::tops(is_signup);
-        self.username.place(form.x, form.y + username + LABEL, form.w, FIELD);
-        self.nickname.place(form.x, form.y + nickname + LABEL, form.w, FIELD);
-        self.password.place(form.x, form.y + password + LABEL, form.w, FIELD);
-        self.send.resize(form.x, form.y + send + 4, form.w, FIELD);
+    pub(super) fn place(&mut self, ui: &Ui, page: Rect) {
+        self.group.widget_resize(page.x, page.y, page.w, page.h);
+        self.page.resize(page.x, page.y, page.w, page.h);
+        let Form { x, w, username, nickname, password, send, .. } = Form::of(&ui.app(), page);
+        self.username.place(x, username + LABEL, w, FIELD);
+        self.nickname.place(x, nickname + LABEL, w, FIELD);
+        self.password.place(x, password + LABEL, w, FIELD);
+        self.send.resize(x, send + 4, w, FIELD);
         let switch = self.switch.wanted();
-        self.switch.resize(form.x + (form.w + 110 - switch) / 2, form.y + send + 54, switch, 30);
-        self.server.resize(form.x + form.w - 112, form.y + send + 116, 112, 28);
+        self.switch.resize(x + (w + 110 - switch) / 2, send + 54, switch, 30);
+        self.server.resize(x + w - 112, send + 116, 112, 28);
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) {
@@ -89,6 +134,7 @@ impl Entry {
         self.password.sync(ui, wrong(EntryField::Password));
         self.nickname.shown(entry.is_signup);
         self.send.say(match (entry.is_signup, entry.waiting) {
+            (_, true) if app.why_no_entry().is_some() => "Waiting for a server…",
             (true, false) => "Sign up",
             (true, true) => "Signing up…",
             (false, false) => "Log in",
@@ -121,18 +167,13 @@ fn draw(page: &Widget, ui: &Ui) {
     let rect = Rect::of(page);
     paint::fill(rect, palette.surface);
     let entry = &app.entry;
-    let form = Entry::form(rect.x, rect.y, rect.w, rect.h, entry.is_signup);
-    let title = Face { bold: true, size: sizes::TITLE };
-    paint::line("Samira", Rect::new(form.x, form.y, form.w, 32), title, palette.text);
-    let what = match (app.why_entry(), entry.is_signup) {
-        (Some(why), _) => why,
-        (None, true) => "Make an account".to_owned(),
-        (None, false) => "Log in".to_owned(),
-    };
-    paint::line(&what, Rect::new(form.x, form.y + 38, form.w, 24), PLAIN, palette.text_dim);
-    let (username, nickname, password, send) = Entry::tops(entry.is_signup);
+    let Form { x, w, title, username, nickname, password, send } = Form::of(&app, rect);
+    let bold = Face { bold: true, size: sizes::TITLE };
+    paint::line("Samira", Rect::new(x, title, w, 32), bold, palette.text);
+    let (what, is_bad) = head(&app);
+    paint::lines(&what, (x, title + HEAD), w, PLAIN, if is_bad { palette.danger_text } else { palette.text_dim });
     let label = |top: i32, text: &str| {
-        paint::line(text, Rect::new(form.x, form.y + top, form.w, LABEL - 2), SMALL, palette.text_dim);
+        paint::line(text, Rect::new(x, top, w, LABEL - 2), SMALL, palette.text_dim);
     };
     label(username, "Username");
     if entry.is_signup {
@@ -140,18 +181,13 @@ fn draw(page: &Widget, ui: &Ui) {
     }
     label(password, "Password");
     if let Some((field, error)) = &entry.error {
-        let top = match field {
-            EntryField::Username => username + LABEL + FIELD,
-            EntryField::Password | EntryField::Form => password + LABEL + FIELD,
-        };
-        let under = Rect::new(form.x, form.y + top + 2, form.w, 20);
-        paint::line(error, under, SMALL, palette.danger_text);
+        let top = if under(*field) == EntryField::Username { username } else { password };
+        paint::lines(error, (x, top + LABEL + FIELD + 2), w, SMALL, palette.danger_text);
     }
     let question = if entry.is_signup { "Have an account?" } else { "No account yet?" };
-    let row = form.y + send + 54;
     let width = PLAIN.width(question).ceil() as i32;
-    paint::line(question, Rect::new(form.x + (form.w - 70 - width) / 2, row, width + 4, 30), PLAIN, palette.text_dim);
-    paint::horizontal(form.x, form.y + send + 104, form.w, palette.line);
-    let server = Rect::new(form.x, form.y + send + 116, form.w - 120, 28);
+    paint::line(question, Rect::new(x + (w - 70 - width) / 2, send + 54, width + 4, 30), PLAIN, palette.text_dim);
+    paint::horizontal(x, send + 104, w, palette.line);
+    let server = Rect::new(x, send + 116, w - 120, 28);
     paint::line(&words::server(&app.model.link, &app.wanted), server, SMALL, palette.text_dim);
 }

@@ -237,7 +237,8 @@ fn draw(widget: &Widget, ui: &Ui, state: &State) {
             }
             Listed::Conversation(id) => conversation(&app, id, rect, palette),
             Listed::Person(person) => {
-                paint::avatar(&person.username, person.gone, rect.x + sizes::PAD, rect.y + 11, palette);
+                let at = (rect.x + sizes::PAD, rect.y + 11);
+                paint::avatar(&person.username, &person.nickname, person.gone, at, palette);
                 let text = Rect::new(rect.x + 64, rect.y + 9, rect.w - 64 - sizes::PAD, 20);
                 paint::line(&person.shown(), text, BOLD, palette.text);
                 paint::line(&format!("@{}", person.username), Rect { y: text.y + 20, ..text }, SMALL, palette.text_dim);
@@ -262,7 +263,7 @@ fn conversation(app: &App, id: u64, rect: Rect, palette: &Palette) {
     let (title, peer) = (app.model.title(id), app.peer(id));
     let gone = peer.is_some_and(|person| person.gone);
     let name = peer.map_or(title.as_str(), |person| person.username.as_str());
-    paint::avatar(name, gone, rect.x + sizes::PAD, rect.y + 11, palette);
+    paint::avatar(name, &title, gone, (rect.x + sizes::PAD, rect.y + 11), palette);
     let is_online = app.model.link.state == LinkState::Online;
     if is_online && peer.is_some_and(|person| app.model.is_online(person.user)) {
         paint::circle(rect.x + sizes::PAD + 26, rect.y + 37, 11, palette.panel);

@@ -11,7 +11,6 @@ use super::{Ui, canvas, show};
 use crate::app::{Msg, Page};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
-use crate::look::text::lay_out;
 
 /// From the top of the form to what is wrong with its field.
 const UNDER: i32 = 172;
@@ -52,7 +51,7 @@ impl Server {
         self.page.resize(x, y, w, h);
         let form = Self::form(x, y, w, h);
         // Under what is wrong, however many lines that takes.
-        let error = ui.app().server.as_ref().map_or(0, |error| height(error, form, SMALL));
+        let error = ui.app().server.as_ref().map_or(0, |error| paint::height_of_lines(error, form.w, SMALL));
         let send = form.y + UNDER + error.max(sizes::LINE) + 8;
         self.link.place(form.x, form.y + 126, form.w, sizes::FIELD + 2);
         self.send.resize(form.x, send, form.w, sizes::FIELD + 2);
@@ -84,35 +83,17 @@ fn draw(page: &Widget, ui: &Ui) {
     paint::line("Samira", Rect::new(form.x, form.y, form.w, 32), title, palette.text);
     if let Some(why) = &app.broken {
         let text = "This device's data cannot be used any more, so nothing can be promised. Close the program; what was sent is safe with the servers.";
-        lines(text, form, 48, PLAIN, palette.text);
-        lines(why, form, 130, SMALL, palette.danger_text);
+        paint::lines(text, (form.x, form.y + 48), form.w, PLAIN, palette.text);
+        paint::lines(why, (form.x, form.y + 130), form.w, SMALL, palette.danger_text);
         return;
     }
     let ask = "Where is the server? Paste the client link that it printed when it was started.";
-    lines(ask, form, 38, PLAIN, palette.text_dim);
+    paint::lines(ask, (form.x, form.y + 38), form.w, PLAIN, palette.text_dim);
     let label = Rect::new(form.x, form.y + 104, form.w, 18);
-    if height(ask, form, PLAIN) <= label.y - form.y - 38 {
+    if paint::height_of_lines(ask, form.w, PLAIN) <= label.y - form.y - 38 {
         paint::line("Client link, or HOST:PORT on this machine", label, SMALL, palette.text_dim);
     }
     if let Some(error) = app.server.as_ref().filter(|error| !error.is_empty()) {
-        lines(error, form, UNDER, SMALL, palette.danger_text);
-    }
-}
-
-/// How high a text is in the form's lines.
-fn height(text: &str, form: Rect, face: Face) -> i32 {
-    if text.is_empty() {
-        return 0;
-    }
-    lay_out(text, f64::from(form.w), |text| face.width(text)).lines.len() as i32 * sizes::LINE
-}
-
-/// Text in lines, from a height of the form on.
-fn lines(text: &str, form: Rect, top: i32, face: Face, rgb: crate::look::Rgb) {
-    let block = lay_out(text, f64::from(form.w), |text| face.width(text));
-    for (at, line) in block.lines.iter().enumerate() {
-        let bytes = line.runs.first().map_or(0, |run| run.bytes.start)..line.runs.last().map_or(0, |run| run.bytes.end);
-        let rect = Rect::new(form.x, form.y + top + at as i32 * sizes::LINE, form.w, sizes::LINE);
-        paint::line(&text[bytes], rect, face, rgb);
+        paint::lines(error, (form.x, form.y + UNDER), form.w, SMALL, palette.danger_text);
     }
 }

@@ -55,26 +55,50 @@ pub(super) struct Settings {
 /// Where each section begins, from the top of the page.
 struct Tops {
     nickname: i32,
+    nickname_field: i32,
     limit: i32,
     password: i32,
     devices: i32,
     theme: i32,
     log_out: i32,
+    log_out_button: i32,
     account: i32,
+    sure: i32,
+    delete: i32,
     end: i32,
 }
 
 impl Tops {
-    fn of(app: &App) -> Self {
+    /// `width`: of the page. Texts that are not always the same take as many lines as they need.
+    fn of(app: &App, width: i32) -> Self {
+        let lines = |text: &str| paint::height_of_lines(text, width, SMALL);
+        let under = |setting| app.settings.under(setting).map_or(0, |(_, text)| lines(text) + 4).max(UNDER);
         let nickname = 24;
-        let limit = nickname + SECTION_HEAD + FIELD + UNDER + SPACE;
-        let password = limit + SECTION_HEAD + FIELD + UNDER + SPACE;
-        let devices = password + SECTION_HEAD + 4 * (FIELD + 8) + UNDER + SPACE;
+        let nickname_field = nickname + SECTION_HEAD - sizes::LINE + lines(&known_as(app));
+        let limit = nickname_field + FIELD + under(Setting::Nickname) + SPACE;
+        let password = limit + SECTION_HEAD + FIELD + under(Setting::ViewLimit) + SPACE;
+        let devices = password + SECTION_HEAD + 4 * (FIELD + 8) + under(Setting::Password) + SPACE;
         let theme = devices + SECTION_HEAD + 48 * app.settings.devices.len().clamp(1, DEVICES_MAX) as i32 + SPACE;
         let log_out = theme + 32 + FIELD + SPACE + 8;
-        let account = log_out + SECTION_HEAD + FIELD + SPACE;
-        let end = account + SECTION_HEAD + 20 + 2 * (FIELD + 8) + UNDER + 30;
-        Self { nickname, limit, password, devices, theme, log_out, account, end }
+        let log_out_button = log_out + SECTION_HEAD - sizes::LINE + lines(&leaving(app));
+        let account = log_out_button + FIELD + SPACE;
+        let sure = account + SECTION_HEAD + lines(&loss(app));
+        let delete = sure + FIELD + under(Setting::Account);
+        let end = delete + FIELD + 46;
+        Self {
+            nickname,
+            nickname_field,
+            limit,
+            password,
+            devices,
+            theme,
+            log_out,
+            log_out_button,
+            account,
+            sure,
+            delete,
+            end,
+        }
     }
 }
 
@@ -123,8 +147,8 @@ impl Settings {
                 })
             })
             .collect();
-        let dark = Button::new(ui, Style::Plain, "Dark", || Msg::Theme(Theme::Dark));
-        let light = Button::new(ui, Style::Plain, "Light", || Msg::Theme(Theme::Light));
+        let dark = Button::new(ui, Style::Choice, "Dark", || Msg::Theme(Theme::Dark));
+        let light = Button::new(ui, Style::Choice, "Light", || Msg::Theme(Theme::Light));
         let state = ui.clone();
         let log_out = Button::new(ui, Style::Plain, "Log out", move || match state.app().question {
             Some(Question::LogOut(_)) => Msg::Confirm,
@@ -198,6 +222,9 @@ impl Settings {
             let shown = app.settings.devices.get(at).is_some_and(|device| !device.own);
             show(&mut **button, shown);
         }
+        for (button, theme) in [(&mut self.dark, Theme::Dark), (&mut self.light, Theme::Light)] {
+            button.set_value(app.settings.theme == theme);
+        }
         let is_leaving = matches!(app.question, Some(Question::LogOut(_)));
         self.log_out.say(if is_leaving { "Yes, log out" } else { "Log out" });
         show(&mut *self.stay, is_leaving);
@@ -220,9 +247,9 @@ impl Settings {
         {
             self.scroll.widget_resize(x, top, w, h - sizes::HEADER);
         }
-        let tops = Tops::of(app);
         let origin = top - self.scroll.yposition();
         let width = WIDTH.min(w - 40);
+        let tops = Tops::of(app, width);
         let left = x + 20;
         self.page.resize(x, origin, w - 12, tops.end);
         let field = |top: i32| origin + top + SECTION_HEAD;
@@ -231,8 +258,8 @@ impl Settings {
         let button = 90.min(half);
         let short = width - button - 10;
         let log_out = 150.min(width - 80);
-        self.nickname.place(left, field(tops.nickname), short, FIELD);
-        self.save_nickname.resize(left + short + 10, field(tops.nickname), button, FIELD);
+        self.nickname.place(left, origin + tops.nickname_field, short, FIELD);
+        self.save_nickname.resize(left + short + 10, origin + tops.nickname_field, button, FIELD);
         self.limit.place(left, field(tops.limit), short, FIELD);
         self.save_limit.resize(left + short + 10, field(tops.limit), button, FIELD);
         for (at, one) in [&mut self.old, &mut self.new, &mut self.again].into_iter().enumerate() {
@@ -244,11 +271,10 @@ impl Settings {
         }
         self.dark.resize(left, origin + tops.theme + 32, button, FIELD);
         self.light.resize(left + button + 10, origin + tops.theme + 32, button, FIELD);
-        self.log_out.resize(left, field(tops.log_out), log_out, FIELD);
-        self.stay.resize(left + log_out + 10, field(tops.log_out), 70, FIELD);
-        let account = field(tops.account) + 20;
-        self.sure.place(left, account, width, FIELD);
-        self.delete.resize(left, account + FIELD + UNDER, 170.min(width), FIELD);
+        self.log_out.resize(left, origin + tops.log_out_button, log_out, FIELD);
+        self.stay.resize(left + log_out + 10, origin + tops.log_out_button, 70, FIELD);
+        self.sure.place(left, origin + tops.sure, width, FIELD);
+        self.delete.resize(left, origin + tops.delete, 170.min(width), FIELD);
     }
 
     /// Fills the fields in with what holds.
@@ -277,42 +303,55 @@ fn draw(page: &Widget, ui: &Ui) {
     let (app, palette) = (ui.app(), ui.palette());
     let rect = Rect::of(page);
     paint::fill(rect, palette.surface);
-    let tops = Tops::of(&app);
     let (left, width) = (rect.x + 20, WIDTH.min(rect.w - 28));
+    let tops = Tops::of(&app, width);
     let section = |top: i32, name: &str, about: &str| {
         paint::line(name, Rect::new(left, rect.y + top, width, 22), BOLD, palette.text);
-        paint::line(about, Rect::new(left, rect.y + top + 22, width, 20), SMALL, palette.text_dim);
+        paint::lines(about, (left, rect.y + top + 22), width, SMALL, palette.text_dim);
     };
-    let under = |y: i32, setting: Setting| {
+    let under = |top: i32, setting: Setting| {
         if let Some((done, text)) = app.settings.under(setting) {
             let rgb = if done { palette.good_text } else { palette.danger_text };
-            paint::line(text, Rect::new(left, y, width, 20), SMALL, rgb);
+            paint::lines(text, (left, rect.y + top + 2), width, SMALL, rgb);
         }
     };
-    let username = app.model.account.as_ref().map_or("", |account| account.username.as_str());
-    section(tops.nickname, "Nickname", &format!("What others see. Your user name is @{username}."));
-    under(rect.y + tops.nickname + SECTION_HEAD + FIELD + 2, Setting::Nickname);
-    section(tops.limit, "Unread messages at a time", "How many are handed over at once after you were away.");
-    under(rect.y + tops.limit + SECTION_HEAD + FIELD + 2, Setting::ViewLimit);
+    section(tops.nickname, "Nickname", &known_as(&app));
+    under(tops.nickname_field + FIELD, Setting::Nickname);
+    section(tops.limit, "Unread messages at a time", "How many come at once after you were away.");
+    under(tops.limit + SECTION_HEAD + FIELD, Setting::ViewLimit);
     section(tops.password, "Password", "Other devices have to log in again.");
-    under(rect.y + tops.password + SECTION_HEAD + 4 * (FIELD + 8), Setting::Password);
+    under(tops.password + SECTION_HEAD + 4 * (FIELD + 8) - 2, Setting::Password);
     section(tops.devices, "Devices", "Where this account is logged in.");
     devices(&app, Rect::new(left, rect.y + tops.devices + SECTION_HEAD, width, 0), palette);
     paint::line("Colours", Rect::new(left, rect.y + tops.theme, width, 22), BOLD, palette.text);
-    let leaving = match &app.question {
+    section(tops.log_out, "Log out", &leaving(&app));
+    section(tops.account, "Delete account", "Type your password first.");
+    let rgb = if app.settings.loss.is_some() { palette.danger_text } else { palette.text_dim };
+    paint::lines(&loss(&app), (left, rect.y + tops.account + 44), width, SMALL, rgb);
+    under(tops.sure + FIELD, Setting::Account);
+}
+
+/// The name that stays.
+fn known_as(app: &App) -> String {
+    let username = app.model.account.as_ref().map_or("", |account| account.username.as_str());
+    format!("What others see. Your user name is @{username}.")
+}
+
+/// What logging out means here.
+fn leaving(app: &App) -> String {
+    match &app.question {
         Some(question @ Question::LogOut(_)) => question.words().0,
         _ => "This device forgets everything; the servers keep it.".to_owned(),
-    };
-    section(tops.log_out, "Log out", &leaving);
-    let loss = match app.settings.loss {
+    }
+}
+
+/// What deleting the account means.
+fn loss(app: &App) -> String {
+    match app.settings.loss {
         None => "Messages that you have sent stay with those who got them.".to_owned(),
         Some(0) => "No unread messages would be lost. This cannot be undone.".to_owned(),
         Some(loss) => format!("{} would be lost with it. This cannot be undone.", words::count(loss, "unread message")),
-    };
-    section(tops.account, "Delete account", "Type your password first.");
-    let rgb = if app.settings.loss.is_some() { palette.danger_text } else { palette.text_dim };
-    paint::line(&loss, Rect::new(left, rect.y + tops.account + 44, width, 20), SMALL, rgb);
-    under(rect.y + tops.account + SECTION_HEAD + 20 + FIELD + 2, Setting::Account);
+    }
 }
 
 fn devices(app: &App, at: Rect, palette: &Palette) {

@@ -9,7 +9,6 @@ use fltk::window::Window;
 use super::attention::Attention;
 use super::chat::Chat;
 use super::entry::Entry;
-use super::field::Field;
 use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
@@ -73,15 +72,15 @@ impl Shell {
         });
         {
             let ui = ui.clone();
-            let (mut search, mut writing) = (sidebar.search.clone(), chat.writing.clone());
+            let mut writing = chat.writing.clone();
             window.super_handle_first(false);
-            window.handle(move |_, event| match event {
+            window.handle(move |window, event| match event {
                 // Between widgets too: who has the keyboard is looked up when all of it has happened.
                 Event::Focus | Event::Unfocus => {
                     ui.post(Msg::Tick);
                     false
                 }
-                Event::KeyDown | Event::Shortcut => shortcut(&ui, &mut search, &mut writing),
+                Event::KeyDown | Event::Shortcut => shortcut(&ui, is_narrow(window), &mut writing),
                 _ => false,
             });
         }
@@ -141,6 +140,7 @@ impl Shell {
         match cmd {
             Cmd::Write { conversation, text } => self.chat.write(*conversation, text),
             Cmd::FocusFirst => self.focus(),
+            Cmd::FocusSearch => self.sidebar.search.focus(),
             Cmd::ClearSettings => self.settings.clear(&self.ui),
             Cmd::Attention(wanted) => {
                 let window = self.window.os_id();
@@ -195,7 +195,7 @@ impl Shell {
     fn arrange(&mut self, page: Page) {
         let (w, h) = (self.window.w(), self.window.h());
         let (is_open, tab) = (self.ui.app().chat.is_some(), self.ui.app().tab);
-        let is_narrow = w < sizes::WIDE;
+        let is_narrow = is_narrow(&self.window);
         let is_main = page == Page::Main;
         let settings = is_main && tab == Tab::Settings;
         let sidebar = is_main && (!is_narrow || !(is_open || settings));
@@ -210,10 +210,7 @@ impl Shell {
         show(&mut self.blank, blank);
         match page {
             Page::Server | Page::Broken => self.server.place(&self.ui, 0, 0, w, h),
-            Page::Entry => {
-                let is_signup = self.ui.app().entry.is_signup;
-                self.entry.place(0, 0, w, h, is_signup);
-            }
+            Page::Entry => self.entry.place(&self.ui, paint::Rect::new(0, 0, w, h)),
             Page::Main => {
                 let left = if is_narrow { w } else { sizes::SIDEBAR };
                 self.sidebar.place(0, 0, left, h);
@@ -227,8 +224,13 @@ impl Shell {
     }
 }
 
+/// Whether a conversation covers the list: there is no room for both.
+fn is_narrow(window: &Window) -> bool {
+    window.w() < sizes::WIDE
+}
+
 /// Keys that work wherever the keyboard is.
-fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
+fn shortcut(ui: &Ui, is_narrow: bool, writing: &mut Writing) -> bool {
     let key = app::event_key();
     let is_main = ui.app().page() == Page::Main;
     if key == Key::Escape {
@@ -251,14 +253,16 @@ fn shortcut(ui: &Ui, search: &mut Field, writing: &mut Writing) -> bool {
     }
     let alt = app::is_event_alt();
     match key {
-        key if ctrl && key == Key::from_char('k') => {
-            if ui.app().tab == Tab::Settings {
-                ui.post(Msg::Tab(Tab::Chats));
+        key if ctrl && ['k', '1', '2'].map(Key::from_char).contains(&key) => {
+            if is_narrow {
+                ui.post(Msg::Uncover);
             }
-            search.focus();
+            ui.post(match key {
+                key if key == Key::from_char('1') => Msg::Tab(Tab::Chats),
+                key if key == Key::from_char('2') => Msg::Tab(Tab::People),
+                _ => Msg::Find,
+            });
         }
-        key if ctrl && key == Key::from_char('1') => ui.post(Msg::Tab(Tab::Chats)),
-        key if ctrl && key == Key::from_char('2') => ui.post(Msg::Tab(Tab::People)),
         key if ctrl && key == Key::from_char('3') => ui.post(Msg::Tab(Tab::Settings)),
         Key::Up if alt => ui.post(Msg::Step(-1)),
         Key::Down if alt => ui.post(Msg::Step(1)),

@@ -106,7 +106,8 @@ fn draw_head(head: &Widget, ui: &Ui) {
     let rect = Rect::of(head);
     paint::fill(rect, palette.panel);
     let Some(account) = &app.model.account else { return };
-    paint::avatar(&account.username, false, rect.x + sizes::PAD, rect.y + 14, palette);
+    let at = (rect.x + sizes::PAD, rect.y + 14);
+    paint::avatar(&account.username, &account.nickname, false, at, palette);
     let text = Rect::new(rect.x + 62, rect.y + 13, rect.w - 62 - sizes::PAD, 20);
     paint::line(&account.nickname, text, BOLD, palette.text);
     let is_online = app.model.link.state == LinkState::Online;
