@@ -15,9 +15,13 @@ pub const WRITE_HOLD: Duration = Duration::from_secs(10);
 /// Jobs waiting for the log thread, and so the most that one flush takes together. Raft has a handful under way.
 pub const LOG_JOBS_MAX: usize = 256;
 
-/// Pages of 4 KiB in a write-ahead log at which it is moved into its database: seldom enough to cost little, small
+/// One flush in so many writes how far the log is committed, and with it one page more. An older hint costs applying again
+/// from the log, and only where the state was lost with the machine.
+pub const FLUSHES_PER_COMMITTED: u32 = 64;
+
+/// Bytes of pages in a write-ahead log at which it is moved into its database: seldom enough to cost little, small
 /// enough to take milliseconds.
-pub const CHECKPOINT_PAGES: u32 = 1024;
+pub const CHECKPOINT_BYTES: u32 = 4 << 20;
 
 /// Size of `state.db` up to which its whole structure is checked at each start: a tenth of a second of reading.
 pub const STATE_CHECK_BYTES_MAX: u64 = 64 << 20;

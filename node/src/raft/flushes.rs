@@ -20,6 +20,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Flushes {
     state: Arc<watch::Sender<State>>,
+    /// Why nothing will be flushed any more. By itself, so that who waits for that is not woken by each flush.
+    failed: Arc<watch::Sender<Option<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -30,14 +32,15 @@ struct State {
     done: u64,
     /// Entries below this index are on disk.
     end: u64,
-    /// Why nothing will be flushed any more.
-    failed: Option<String>,
+    /// Nothing will be flushed any more.
+    failed: bool,
 }
 
 impl Flushes {
     /// With the entries below `end` on disk.
     pub fn new(end: u64) -> Self {
-        Flushes { state: Arc::new(watch::Sender::new(State { end, ..State::default() })) }
+        let state = Arc::new(watch::Sender::new(State { end, ..State::default() }));
+        Flushes { state, failed: Arc::new(watch::Sender::new(None)) }
     }
 
     /// An append of entries from `first` on is handed to the log thread; returns its number.
@@ -56,9 +59,12 @@ impl Flushes {
 
     /// Append `number` is done; with it the entries below `end` are on disk, or will never be.
     pub(super) fn finish(&self, number: u64, result: io::Result<u64>) {
+        if let Err(error) = &result {
+            self.failed.send_replace(Some(error.to_string()));
+        }
         self.state.send_modify(|state| match result {
             Ok(end) => (state.done, state.end) = (number, end),
-            Err(error) => state.failed = Some(error.to_string()),
+            Err(_) => state.failed = true,
         });
     }
 
@@ -81,19 +87,18 @@ impl Flushes {
 
     async fn wait(&self, enough: impl Fn(&State) -> bool) -> io::Result<()> {
         let mut changes = self.state.subscribe();
-        let state =
-            changes.wait_for(|state| state.failed.is_some() || enough(state)).await.expect("we hold the sender");
-        match &state.failed {
-            Some(reason) if !enough(&state) => Err(io::Error::other(reason.clone())),
-            _ => Ok(()),
+        let state = changes.wait_for(|state| state.failed || enough(state)).await.expect("we hold the sender");
+        match enough(&state) {
+            true => Ok(()),
+            false => Err(io::Error::other(self.failed.borrow().clone().unwrap_or_default())),
         }
     }
 
     /// Returns, with the reason, when nothing will be flushed any more.
     pub async fn failed(&self) -> String {
-        let mut changes = self.state.subscribe();
-        let state = changes.wait_for(|state| state.failed.is_some()).await.expect("we hold the sender");
-        state.failed.clone().unwrap_or_default()
+        let mut failed = self.failed.subscribe();
+        let failed = failed.wait_for(Option::is_some).await.expect("we hold the sender");
+        failed.clone().unwrap_or_default()
     }
 }
 

@@ -266,15 +266,13 @@ impl Consensus {
     /// Returns when consensus has stopped by itself, with the reason: a disk that failed, an entry that cannot be
     /// applied. The process must end.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
+        let mut ends = self.raft.server_metrics();
         let raft = async {
-            loop {
-                if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                    return fatal.to_string();
-                }
-                if metrics.changed().await.is_err() {
-                    return "consensus has ended".into();
-                }
+            // Everything else that openraft tells changes with every entry.
+            while ends.changed().await.is_ok() {}
+            match &self.raft.metrics().borrow().running_state {
+                Err(fatal) => fatal.to_string(),
+                Ok(()) => "consensus has ended".into(),
             }
         };
         tokio::select! {

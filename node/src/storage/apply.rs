@@ -102,6 +102,8 @@ fn run(mut state: StateDb, queue: &Receiver<Job>, alarm: &Alarm) {
                     told(alarm, "cannot apply to state.db", applied)
                         .map(|applied| applied.into_iter().map(|entry| entry.outcomes).collect()),
                 );
+                // Told behind the answer: what was applied stays so.
+                let _ = told(alarm, "cannot write state.db", state.tend().map_err(ApplyFailed::from));
             }
             Job::Install(file, done) => {
                 let installed = state.install(file.path()).map_err(ApplyFailed::from);

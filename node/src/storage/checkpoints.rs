@@ -16,13 +16,15 @@ use rusqlite::Connection;
 
 use super::state_copy::passive_checkpoint;
 use super::trouble::Alarm;
-use crate::limits::CHECKPOINT_PAGES;
+use crate::limits::CHECKPOINT_BYTES;
 
 /// The writer's end.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     /// Pages in the log after the last commit.
     pages: Arc<AtomicU32>,
+    /// With that many it is moved.
+    enough: u32,
     /// The other thread has just moved nearly everything.
     moved: Arc<AtomicBool>,
     move_it: SyncSender<()>,
@@ -41,6 +43,8 @@ impl Checkpoints {
         mover: Connection,
         alarm: Alarm,
     ) -> io::Result<Self> {
+        let page_bytes = writer.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0));
+        let enough = CHECKPOINT_BYTES / page_bytes.map_err(io::Error::other)?;
         let pages = Arc::new(AtomicU32::new(0));
         let seen = pages.clone();
         writer
@@ -54,7 +58,7 @@ impl Checkpoints {
         let done = moved.clone();
         let on_failure = move |error: &rusqlite::Error| alarm.raise(&format!("cannot write {database}"), error);
         std::thread::Builder::new().name(name.into()).spawn(move || run(&mover, &orders, &done, on_failure))?;
-        Ok(Self { pages, moved, move_it })
+        Ok(Self { pages, enough, moved, move_it })
     }
 
     /// To be called by the writer between two transactions.
@@ -64,7 +68,7 @@ impl Checkpoints {
     pub(super) fn tend(&self, writer: &Connection) -> rusqlite::Result<()> {
         if self.moved.swap(false, AcqRel) {
             passive_checkpoint(writer)?;
-        } else if self.pages.load(Relaxed) >= CHECKPOINT_PAGES {
+        } else if self.pages.load(Relaxed) >= self.enough {
             // Full: it is at work. Gone: it has failed, and raised the alarm.
             let _ = self.move_it.try_send(());
         }

@@ -26,7 +26,7 @@ use super::schema;
 use super::state_copy::wal_path;
 use super::trouble::{Alarm, DAMAGED, Damage};
 use super::wal;
-use crate::limits::LOG_JOBS_MAX;
+use crate::limits::{FLUSHES_PER_COMMITTED, LOG_JOBS_MAX};
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -36,7 +36,7 @@ pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 pub enum Value {
     /// The vote this node has given.
     Vote,
-    /// How far the log is known to be committed. A hint for restarts, written with the next flush of anything.
+    /// How far the log is known to be committed. A hint for restarts, written with one flush in many.
     Committed,
     /// The last purged log id.
     Purged,
@@ -178,7 +178,7 @@ impl LogStore {
         let checkpoints = Checkpoints::start("log-checkpoint", "log.db", &mut writer, checkpointer, alarm.clone());
         let checkpoints = checkpoints.map_err(OpenError::Thread)?;
         // Detached: they end with the last handle, and whatever was answered by then is on disk.
-        let writer = Writer { connection: writer, committed: committed.clone(), checkpoints, alarm: alarm.clone() };
+        let writer = Writer { connection: writer, committed: committed.clone(), unhinted: 0, checkpoints, alarm: alarm.clone() };
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue)).map_err(OpenError::Thread)?;
         Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)), alarm })
     }
@@ -193,7 +193,8 @@ impl LogStore {
         self.send(Job::Put { value, bytes, done });
     }
 
-    /// Remembers how far the log is committed; written with the next flush, lost with the process if none follows.
+    /// Remembers how far the log is committed; written with one flush in [`FLUSHES_PER_COMMITTED`], until then lost with the
+    /// process.
     pub fn remember_committed(&self, bytes: Vec<u8>) {
         *self.committed.lock().expect("nobody panics while holding this lock") = Some(bytes);
     }
@@ -390,6 +391,8 @@ impl Job {
 struct Writer {
     connection: Connection,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Flushes since that was written.
+    unhinted: u32,
     checkpoints: Checkpoints,
     alarm: Alarm,
 }
@@ -440,9 +443,13 @@ impl Writer {
                 }
             }
         }
-        let committed = self.committed.lock().expect("nobody panics while holding this lock").take();
-        if let Some(bytes) = committed {
-            put(&transaction, Value::Committed, &bytes)?;
+        self.unhinted += 1;
+        if self.unhinted >= FLUSHES_PER_COMMITTED {
+            let committed = self.committed.lock().expect("nobody panics while holding this lock").take();
+            if let Some(bytes) = committed {
+                put(&transaction, Value::Committed, &bytes)?;
+            }
+            self.unhinted = 0;
         }
         transaction.commit()
     }

@@ -13,6 +13,7 @@ use wire::replication::entry::{LogId, Membership};
 
 use super::apply::Position;
 use super::state::{Checkpointer, CopyInfo, OpenError, copy_to};
+use super::state_copy::Removed;
 use super::trouble::Alarm;
 
 pub use super::state::CopyError;
@@ -95,17 +96,6 @@ impl StateFiles {
 
     fn new_path(&self) -> PathBuf {
         self.directory.join(format!("{PREFIX}{}.tmp", self.counter.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-/// A file that is removed when dropped.
-#[derive(Debug)]
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        // Leftovers are removed at the next start.
-        let _ = fs::remove_file(&self.0);
     }
 }
 

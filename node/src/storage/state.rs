@@ -162,10 +162,18 @@ impl StateDb {
                 tell(Applied::Missed(missed));
             }
         }
+        Ok(applied)
+    }
+
+    /// Keeps the write-ahead log short. To be called after [`StateDb::apply`], when nobody waits for what it gave.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn tend(&self) -> Result<(), ApplyError> {
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.tend(&self.connection)?;
         }
-        Ok(applied)
+        Ok(())
     }
 
     /// Makes everything applied durable and returns how far that is. Prefer a [`Checkpointer`] on another thread; what

@@ -66,6 +66,17 @@ impl From<Progress> for CopyInfo {
     }
 }
 
+/// A file that is removed when dropped.
+#[derive(Debug)]
+pub(super) struct Removed(pub(super) PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // Leftovers are removed at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Makes the state durable from a thread of its own, beside the apply thread.
 #[derive(Debug)]
 pub struct Checkpointer {
@@ -153,6 +164,27 @@ pub fn copy_to(path: &Path, copy: &Path) -> Result<CopyInfo, CopyError> {
     Ok(info)
 }
 
+/// A copy whose pages are as large as those of `live`, because SQLite copies whole pages: `copy` itself, or a file beside it
+/// that is there as long as what is given back.
+fn with_pages_of(live: &Connection, source: Connection, copy: &Path) -> Result<(Connection, Option<Removed>), CopyError> {
+    let page_bytes = |connection: &Connection| {
+        connection.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0)).map_err(CopyError::Sqlite)
+    };
+    let wanted = page_bytes(live)?;
+    if page_bytes(&source)? == wanted {
+        return Ok((source, None));
+    }
+    let mut name = copy.as_os_str().to_owned();
+    name.push("-pages");
+    let path = PathBuf::from(name);
+    let file = Removed(path.clone());
+    schema::make_private(&path).map_err(|source| CopyError::Io { path: path.clone(), source })?;
+    source.pragma_update(None, "page_size", wanted).map_err(CopyError::Sqlite)?;
+    source.execute("VACUUM INTO ?1", [path.to_string_lossy()]).map_err(CopyError::Sqlite)?;
+    let (source, _) = open_copy(&path).map_err(CopyError::Unusable)?;
+    Ok((source, Some(file)))
+}
+
 /// Opens a copy and reads what it holds. Does not look for damage.
 fn open_copy(copy: &Path) -> Result<(Connection, CopyInfo), OpenError> {
     let sqlite = |error| OpenError::from_sqlite(copy, error);
@@ -175,6 +207,7 @@ pub(super) fn install(live: &mut Connection, path: &Path, copy: &Path) -> Result
     if verdict != "ok" {
         return Err(CopyError::Unusable(OpenError::Damaged { path: copy.to_owned(), detail: verdict }));
     }
+    let (source, _converted) = with_pages_of(live, source, copy)?;
     live.busy_timeout(LOCK_PATIENCE).map_err(CopyError::Sqlite)?;
     {
         let backup = Backup::new(&source, live).map_err(CopyError::Sqlite)?;

@@ -10,6 +10,9 @@ use wire::replication::command::{Outcome, Writer};
 use super::rows::{self, sql, u64_at};
 use crate::chat::state::{KeptRun, Position};
 
+/// How many numbers a writer comes further until outcomes that nobody may ask for any more are removed.
+const PRUNE_EVERY: u64 = 64;
+
 /// Writers that have moved in this transaction.
 #[derive(Debug, Default)]
 pub(super) struct Writers {
@@ -114,8 +117,12 @@ impl Writers {
                      ON CONFLICT (device) DO UPDATE SET epoch = ?2, last_seq = ?3",
                 )?
                 .execute(params![sql(device), sql(epoch), sql(last_seq)])?;
+            let first = if moved.count == 0 { last_seq } else { moved.first };
             moved.write_row(connection, device)?;
-            // A row goes when its last number does.
+            // Rows go after their last numbers, many at a time: the first of them are on other pages than the new one.
+            if first.saturating_sub(1) / PRUNE_EVERY == last_seq / PRUNE_EVERY {
+                continue;
+            }
             let forgotten = sql(last_seq.saturating_sub(OUTCOMES_KEPT as u64));
             connection
                 .prepare_cached(

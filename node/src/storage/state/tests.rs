@@ -89,9 +89,23 @@ fn a_checkpoint_reports_what_is_durable_also_beside_a_reader() {
     assert!(state_copy::passive_checkpoint(&machine.db.connection).unwrap());
 }
 
+/// A database as releases made it whose pages had SQLite's usual size.
+fn with_larger_pages(path: &Path) {
+    Connection::open(path).unwrap().execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL").unwrap();
+}
+
 #[test]
 fn a_copy_is_consistent_and_installs_over_another_state() {
+    for (old_source, old_target) in [(false, false), (true, false), (false, true), (true, true)] {
+        a_copy_is_installed(old_source, old_target);
+    }
+}
+
+fn a_copy_is_installed(old_source: bool, old_target: bool) {
     let (directory, path) = place();
+    if old_source {
+        with_larger_pages(&path);
+    }
     let source = talked(&path);
     let copy = directory.path().join("copy.db");
     let info = copy_to(&path, &copy).unwrap();
@@ -102,13 +116,28 @@ fn a_copy_is_consistent_and_installs_over_another_state() {
     );
 
     let other_path = directory.path().join("other.db");
+    if old_target {
+        with_larger_pages(&other_path);
+    }
     let mut other = Machine::on(StateDb::open(&other_path).unwrap());
     other.signup("zoe");
     let reader = StateReader::open(&other_path).unwrap();
     let mut checkpointer = Checkpointer::open(&other_path).unwrap();
     assert!(reader.account("zoe").unwrap().is_some());
 
+    let page_bytes = |path: &Path| {
+        Connection::open(path).unwrap().pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0)).unwrap()
+    };
+    assert_eq!((page_bytes(&path), page_bytes(&other_path)), {
+        let size = |is_old| if is_old { 4096 } else { 1024 };
+        (size(old_source), size(old_target))
+    });
+    let copied = std::fs::read(&copy).unwrap();
     other.db.install(&copy).unwrap();
+    assert_eq!(std::fs::read(&copy).unwrap(), copied);
+    let left = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("pages")).collect();
+    assert!(left.is_empty(), "{left:?}");
     assert_eq!(other.db.applied(), source.db.applied());
     assert_eq!(other.db.membership(), source.db.membership());
     assert_eq!(other.db.state_hash(), source.db.state_hash());
@@ -176,8 +205,8 @@ fn what_is_no_whole_copy_is_refused_and_changes_nothing() {
     let bad = directory.path().join("bad.db");
 
     let mut damaged = bytes.clone();
-    let page = 4096 * 3;
-    damaged[page..page + 4096].fill(0x5a);
+    let page = 1024 * 3;
+    damaged[page..page + 1024].fill(0x5a);
     let empty = Vec::new();
     let noise = vec![0x5a; 8192];
     for content in [&damaged[..], &bytes[..bytes.len() / 2], &empty, &noise] {
@@ -209,6 +238,7 @@ fn unbroken_load_does_not_let_the_write_ahead_log_grow_for_ever() {
     let (mut before, mut restarts) = (0, 0);
     for run in 0..10_000 {
         machine.run(writer, 1 + run * 10, &commands);
+        machine.db.tend().unwrap();
         let now = pages(&machine);
         restarts += u32::from(now < before);
         before = now;
