@@ -19,6 +19,13 @@ pub const LOG_JOBS_MAX: usize = 256;
 /// from the log, and only where the state was lost with the machine.
 pub const FLUSHES_PER_COMMITTED: u32 = 64;
 
+/// How much the thread that applies makes way for those that make entries durable and answer other nodes. Little: clients
+/// wait for it too, and on a machine with other work it must go on.
+pub const APPLY_NICE: i32 = 2;
+
+/// How much the threads that move write-ahead logs make way: nobody waits for them.
+pub const CHECKPOINT_NICE: i32 = 10;
+
 /// Bytes of pages in a write-ahead log at which it is moved into its database: seldom enough to cost little, small
 /// enough to take milliseconds.
 pub const CHECKPOINT_BYTES: u32 = 4 << 20;

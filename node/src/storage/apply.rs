@@ -7,10 +7,11 @@ use wire::replication::command::Outcome;
 use wire::replication::entry::{LogId, Membership};
 
 use super::entry::LogEntry;
+use super::make_way;
 use super::snapshot::SnapshotFile;
 use super::state::{ApplyError, CopyError, StateDb};
 use super::trouble::Alarm;
-use crate::limits::APPLY_JOBS_MAX;
+use crate::limits::{APPLY_JOBS_MAX, APPLY_NICE};
 
 /// Called with what came of a job.
 pub type Done<T> = Box<dyn FnOnce(Result<T, ApplyFailed>) + Send>;
@@ -93,6 +94,7 @@ impl ApplyThread {
 }
 
 fn run(mut state: StateDb, queue: &Receiver<Job>, alarm: &Alarm) {
+    make_way(APPLY_NICE);
     while let Ok(job) = queue.recv() {
         match job {
             Job::Position(done) => done(Ok((state.applied(), state.membership()))),

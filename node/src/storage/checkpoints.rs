@@ -14,9 +14,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::Connection;
 
+use super::make_way;
 use super::state_copy::passive_checkpoint;
 use super::trouble::Alarm;
-use crate::limits::CHECKPOINT_BYTES;
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_NICE};
 
 /// The writer's end.
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl Checkpoints {
 }
 
 fn run(mover: &Connection, orders: &Receiver<()>, moved: &AtomicBool, on_failure: impl Fn(&rusqlite::Error)) {
+    make_way(CHECKPOINT_NICE);
     while orders.recv().is_ok() {
         if moved.load(Acquire) {
             // Ordered while the last one was under way; the writer has yet to move the rest.

@@ -178,7 +178,8 @@ impl LogStore {
         let checkpoints = Checkpoints::start("log-checkpoint", "log.db", &mut writer, checkpointer, alarm.clone());
         let checkpoints = checkpoints.map_err(OpenError::Thread)?;
         // Detached: they end with the last handle, and whatever was answered by then is on disk.
-        let writer = Writer { connection: writer, committed: committed.clone(), unhinted: 0, checkpoints, alarm: alarm.clone() };
+        let writer =
+            Writer { connection: writer, committed: committed.clone(), unhinted: 0, checkpoints, alarm: alarm.clone() };
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue)).map_err(OpenError::Thread)?;
         Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)), alarm })
     }

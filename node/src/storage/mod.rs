@@ -39,6 +39,15 @@ use wire::replication::entry::LogId;
 
 use trouble::Damage;
 
+/// From now on the calling thread makes way for others that have work too. With fewer processors than threads that is what
+/// keeps the work of one entry from holding up the flush and the answers of the next.
+fn make_way(nice: i32) {
+    // Of the thread on Linux, of the whole process elsewhere. Where it is not allowed it is only slower.
+    if cfg!(target_os = "linux") {
+        let _ = rustix::process::nice(nice);
+    }
+}
+
 /// Looks at the two databases together before either is opened.
 ///
 /// # Errors

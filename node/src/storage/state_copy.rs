@@ -166,7 +166,11 @@ pub fn copy_to(path: &Path, copy: &Path) -> Result<CopyInfo, CopyError> {
 
 /// A copy whose pages are as large as those of `live`, because SQLite copies whole pages: `copy` itself, or a file beside it
 /// that is there as long as what is given back.
-fn with_pages_of(live: &Connection, source: Connection, copy: &Path) -> Result<(Connection, Option<Removed>), CopyError> {
+fn with_pages_of(
+    live: &Connection,
+    source: Connection,
+    copy: &Path,
+) -> Result<(Connection, Option<Removed>), CopyError> {
     let page_bytes = |connection: &Connection| {
         connection.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0)).map_err(CopyError::Sqlite)
     };
