@@ -24,6 +24,7 @@ use super::checkpoints::Checkpoints;
 use super::entry::LogEntry;
 use super::schema;
 use super::state_copy::wal_path;
+use super::transaction::Transaction;
 use super::trouble::{Alarm, DAMAGED, Damage};
 use super::wal;
 use crate::limits::{FLUSHES_PER_COMMITTED, LOG_JOBS_MAX};
@@ -423,7 +424,7 @@ impl Writer {
     }
 
     fn flush(&mut self, jobs: &[Job]) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction()?;
+        let transaction = Transaction::begin(&mut self.connection)?;
         for job in jobs {
             match job {
                 Job::Append { entries, .. } => {

@@ -27,6 +27,7 @@ pub mod snapshot;
 pub mod state;
 mod state_copy;
 mod state_tx;
+mod transaction;
 pub mod trouble;
 mod wal;
 mod writers;

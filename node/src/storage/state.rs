@@ -8,7 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use wire::replication::entry::{Entry, LogId, Membership, Payload};
 
 use super::checkpoints::Checkpoints;
@@ -16,6 +16,7 @@ use super::removals::{Observer, Removals};
 use super::schema;
 use super::state_copy;
 use super::state_tx::{Progress, Tx};
+use super::transaction::Transaction;
 use super::trouble::Alarm;
 use crate::chat::apply::{self, EntryError};
 use crate::chat::effect::{Applied, Effects, Listener};
@@ -137,7 +138,7 @@ impl StateDb {
     pub fn apply<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>) -> Result<Vec<AppliedEntry>, ApplyError> {
         let present = self.listener.as_ref().map(|listener| listener.audience.present()).unwrap_or_default();
         let mut effects = Effects::new(present.clone());
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Transaction::begin(&mut self.connection)?;
         let mut tx = Tx::new(&transaction, self.progress.clone());
         let mut applied = Vec::new();
         for entry in entries {
