@@ -2,7 +2,7 @@
 //! `client-fltk`, and tests of what they experience use its library.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use wire::frame::{self, Splitter};
 use wire::samira2;
 
 use crate::legacy_client::password;
+use crate::read_some;
 
 /// For one reply. Longer than the server holds a write while nobody leads.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -159,11 +160,9 @@ impl Client {
             if let Some(end) = self.splitter.push(&self.input)? {
                 return Ok(self.input.drain(..end).collect());
             }
-            match self.stream.read(&mut chunk) {
-                Ok(0) => bail!("the node closed the connection"),
-                Ok(count) => self.input.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("receiving"),
+            match read_some(&mut self.stream, &mut chunk).context("receiving")? {
+                0 => bail!("the node closed the connection"),
+                count => self.input.extend_from_slice(&chunk[..count]),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A small blocking client of the original protocol, in both codecs.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use wire::legacy::reply::{
     UsersReply,
 };
 use wire::legacy::{Hello, Request};
+
+use crate::read_some;
 
 /// For one reply. Longer than the server holds a write while nobody leads.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -150,7 +152,7 @@ impl Client {
                 return Ok(Some(std::mem::replace(&mut self.input, rest)));
             }
             let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk)? {
+            match read_some(&mut self.stream, &mut chunk)? {
                 0 if self.input.is_empty() => return Ok(None),
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => self.input.extend_from_slice(&chunk[..count]),

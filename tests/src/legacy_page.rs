@@ -5,7 +5,7 @@
 //! the places of rows. What is not known is left to the tests: whether the count is also lowered ([`Counting`]), and what
 //! the page does once something was deleted ([`AfterDeletion`]).
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use wire::codec::Codec;
 
 use crate::legacy_client::password;
+use crate::read_some;
 
 /// What the original's client reads at once.
 const RECEIVE_BYTES: usize = 2048;
@@ -71,7 +72,7 @@ impl Original {
         self.codec.encode_to_vec(request, &mut bytes).map_err(io::Error::other)?;
         self.stream.write_all(&bytes)?;
         let mut buffer = [0; RECEIVE_BYTES];
-        let len = self.stream.read(&mut buffer)?;
+        let len = read_some(&mut self.stream, &mut buffer)?;
         self.longest_reply = self.longest_reply.max(len);
         self.codec.decode(&mut buffer[..len]).map_err(io::Error::other)
     }

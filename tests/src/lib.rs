@@ -34,7 +34,7 @@ pub mod oracle;
 pub mod proxy;
 pub mod python;
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 /// Far more than anything waits for on a loaded machine; who waits this long has found a fault.
@@ -73,4 +73,18 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// See there.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
+}
+
+/// What has come, at most a buffer full; 0 at the end. A read with a time limit ends early when the process is stopped and goes
+/// on, as a machine does that sleeps or moves, and then has to be begun again: signal(7).
+///
+/// # Errors
+/// The stream's.
+pub fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }

@@ -97,7 +97,7 @@ fn exchange(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     let mut got = Vec::new();
     let mut chunk = [0; 8192];
     loop {
-        match stream.read(&mut chunk) {
+        match tests::read_some(&mut stream, &mut chunk) {
             Ok(0) => return got,
             Ok(count) => got.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return got,

@@ -427,9 +427,11 @@ fn hard_texts_at_a_large_scale_and_in_a_narrow_window() {
             last += 1;
             bob.wait("the message", |model| model.conversations[&conversation].last_number == last);
             said.extend([text.clone(), text]);
-            // All of it is drawn, up and down, wherever the keyboard is.
-            for key in ["Page_Up", "Page_Up", "Page_Down", "Escape", "Up", "Home", "End", "ctrl+1", "ctrl+3", "Escape"]
-            {
+            // All of it is drawn, up and down, wherever the keyboard is. Narrow windows show the list or the messages, so it
+            // is opened again at the end.
+            let around =
+                ["Page_Up", "Page_Up", "Page_Down", "Escape", "Up", "Home", "End", "ctrl+1", "ctrl+3", "Escape"];
+            for key in around.into_iter().chain(["ctrl+k", "Escape", "alt+Down"]) {
                 ann.press(key);
             }
             wait_until("the conversation", || ann.title().ends_with(&title));

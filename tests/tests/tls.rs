@@ -169,7 +169,7 @@ impl Tls {
                 return serde_json::from_slice(&reply).map_err(io::Error::other);
             }
             let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk)? {
+            match tests::read_some(&mut self.stream, &mut chunk)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => self.input.extend_from_slice(&chunk[..count]),
             }
