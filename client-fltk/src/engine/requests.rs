@@ -65,12 +65,8 @@ impl Engine {
                 let failure = Failure::LogInNeeded(why.clone());
                 self.unreachable(ticket, command, &failure);
             }
-            LinkState::Offline { .. } => {
-                let failure = Failure::Offline(self.trouble.clone());
-                self.unreachable(ticket, command, &failure);
-            }
-            LinkState::Stopped { why } => {
-                let failure = Failure::Offline(why.clone());
+            LinkState::Offline { .. } | LinkState::Stopped { .. } => {
+                let failure = Failure::Offline(self.model.link.why().unwrap_or_default().to_owned());
                 self.unreachable(ticket, command, &failure);
             }
             _ if self.waiting.len() >= PENDING_MAX => {

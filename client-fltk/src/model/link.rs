@@ -56,3 +56,14 @@ pub struct Link {
     /// No majority answers: what is shown may be old, and nothing can be written.
     pub stale: bool,
 }
+
+impl Link {
+    /// Why no node answers, for people. `None`: one does, or none was tried to the end.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match &self.state {
+            LinkState::Stopped { why } => Some(why),
+            _ => self.outage.as_ref().map(|outage| &*outage.why).filter(|why| !why.is_empty()),
+        }
+    }
+}

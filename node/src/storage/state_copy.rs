@@ -141,8 +141,12 @@ pub(super) fn checkpoint(connection: &Connection, path: &Path) -> Result<(), Cop
 
 /// The write-ahead log beside a database.
 pub(super) fn wal_path(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     PathBuf::from(name)
 }
 
@@ -178,9 +182,7 @@ fn with_pages_of(
     if page_bytes(&source)? == wanted {
         return Ok((source, None));
     }
-    let mut name = copy.as_os_str().to_owned();
-    name.push("-pages");
-    let path = PathBuf::from(name);
+    let path = beside(copy, "-pages");
     let file = Removed(path.clone());
     schema::make_private(&path).map_err(|source| CopyError::Io { path: path.clone(), source })?;
     source.pragma_update(None, "page_size", wanted).map_err(CopyError::Sqlite)?;

@@ -95,8 +95,8 @@ impl Client {
 
     pub(crate) fn unreachable(&self) -> Stop {
         let link = &self.model.link;
-        let why = match (&link.outage, &link.state) {
-            (Some(outage), _) if !outage.why.is_empty() => outage.why.clone(),
+        let why = match (link.why(), &link.state) {
+            (Some(why), _) => why.to_owned(),
             (_, LinkState::Connecting { address }) => format!("{address} does not answer"),
             _ => "the node did not answer in time".to_owned(),
         };

@@ -97,7 +97,7 @@ pub(crate) fn status(model: &Model) -> Value {
         LinkState::Connecting { .. } => ("connecting", ""),
         LinkState::Online => ("online", ""),
         LinkState::LogInNeeded { why } => ("log_in_needed", &**why),
-        LinkState::Offline { .. } => ("offline", model.link.outage.as_ref().map_or("", |outage| &*outage.why)),
+        LinkState::Offline { .. } => ("offline", model.link.why().unwrap_or_default()),
         LinkState::Stopped { why } => ("stopped", &**why),
     };
     json!({

@@ -113,7 +113,7 @@ impl Tail {
                 }
                 LinkState::Offline { .. } if self.online => {
                     self.online = false;
-                    let why = link.outage.as_ref().map_or("", |outage| &outage.why);
+                    let why = link.why().unwrap_or_default();
                     eprintln!("chat: no server reached ({why}); trying again");
                 }
                 LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),

@@ -79,12 +79,8 @@ impl App {
 
     /// Why nobody can log in now.
     pub(crate) fn why_no_entry(&self) -> Option<String> {
-        match (&self.model.link.outage, &self.model.link.state) {
-            (_, LinkState::Stopped { why }) => Some(words::sentence(why)),
-            (Some(outage), _) if !outage.why.is_empty() => {
-                Some(format!("{} Trying again until it works.", words::sentence(&outage.why)))
-            }
-            _ => None,
-        }
+        let why = words::sentence(self.model.link.why()?);
+        let given_up = matches!(self.model.link.state, LinkState::Stopped { .. });
+        Some(if given_up { why } else { format!("{why} Trying again until it works.") })
     }
 }

@@ -148,9 +148,8 @@ pub(crate) fn height_of_lines(shown: &str, width: i32, face: Face) -> i32 {
 pub(crate) fn lines(shown: &str, (x, y): (i32, i32), width: i32, face: Face, rgb: Rgb) {
     let block = lay_out(shown, f64::from(width), |text| face.width(text));
     for (at, line) in block.lines.iter().enumerate() {
-        let bytes = line.runs.first().map_or(0, |run| run.bytes.start)..line.runs.last().map_or(0, |run| run.bytes.end);
         let rect = Rect::new(x, y + at as i32 * sizes::LINE, width, sizes::LINE);
-        self::line(&shown[bytes], rect, face, rgb);
+        self::line(&shown[line.bytes()], rect, face, rgb);
     }
 }
 
@@ -158,15 +157,10 @@ pub(crate) fn lines(shown: &str, (x, y): (i32, i32), width: i32, face: Face, rgb
 pub(crate) fn paragraph(shown: &str, rect: Rect, face: Face, rgb: Rgb) {
     let block = lay_out(shown, f64::from(rect.w.max(1)), |text| face.width(text));
     let height = sizes::LINE * block.lines.len() as i32;
-    let mut top = rect.y + (rect.h - height) / 2;
-    for line in &block.lines {
-        let mut x = rect.x + (rect.w - line.width.round() as i32) / 2;
-        for run in &line.runs {
-            let piece = &shown[run.bytes.clone()];
-            text(piece, x, top + face.baseline(sizes::LINE), face, rgb);
-            x += face.width(piece).round() as i32;
-        }
-        top += sizes::LINE;
+    let top = rect.y + (rect.h - height) / 2;
+    for (at, line) in block.lines.iter().enumerate() {
+        let row = Rect::new(rect.x, top + at as i32 * sizes::LINE, rect.w, sizes::LINE);
+        centered(&shown[line.bytes()], row, face, rgb);
     }
 }
 

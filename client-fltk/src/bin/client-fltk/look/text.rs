@@ -28,6 +28,13 @@ pub(crate) struct TextLine {
     pub(crate) from_right: bool,
 }
 
+impl TextLine {
+    /// All of it, in the text that was laid out.
+    pub(crate) fn bytes(&self) -> Range<usize> {
+        self.runs.first().map_or(0, |run| run.bytes.start)..self.runs.last().map_or(0, |run| run.bytes.end)
+    }
+}
+
 /// A message in lines.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Block {

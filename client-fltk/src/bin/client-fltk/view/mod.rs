@@ -91,8 +91,13 @@ fn canvas(ui: &Ui, draw: impl Fn(&Widget, &Ui) + 'static) -> Widget {
 
 /// Where what stands in the bar above a page begins: beside the way back, where there is one.
 fn head_left(head: &Widget) -> i32 {
-    let is_narrow = head.window().is_some_and(|window| window.w() < sizes::WIDE);
+    let is_narrow = head.window().is_some_and(|window| is_narrow(window.w()));
     head.x() + if is_narrow { 76 } else { 20 }
+}
+
+/// Whether a conversation covers the list: a window of this width has no room for both.
+fn is_narrow(width: i32) -> bool {
+    width < sizes::WIDE
 }
 
 /// How often the wheel was turned, downwards; `None`: not at all in this direction.

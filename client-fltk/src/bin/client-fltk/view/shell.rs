@@ -13,7 +13,7 @@ use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
 use super::writing::Writing;
-use super::{Ui, canvas, show};
+use super::{Ui, canvas, is_narrow, show};
 use crate::app::{Cmd, Msg, Page, Tab, Theme, Top};
 use crate::frames::Frames;
 use crate::look::{paint, sizes};
@@ -80,7 +80,7 @@ impl Shell {
                     ui.post(Msg::Tick);
                     false
                 }
-                Event::KeyDown | Event::Shortcut => shortcut(&ui, is_narrow(window), &mut writing),
+                Event::KeyDown | Event::Shortcut => shortcut(&ui, is_narrow(window.w()), &mut writing),
                 _ => false,
             });
         }
@@ -195,7 +195,7 @@ impl Shell {
     fn arrange(&mut self, page: Page) {
         let (w, h) = (self.window.w(), self.window.h());
         let (is_open, tab) = (self.ui.app().chat.is_some(), self.ui.app().tab);
-        let is_narrow = is_narrow(&self.window);
+        let is_narrow = is_narrow(w);
         let is_main = page == Page::Main;
         let settings = is_main && tab == Tab::Settings;
         let sidebar = is_main && (!is_narrow || !(is_open || settings));
@@ -222,11 +222,6 @@ impl Shell {
             }
         }
     }
-}
-
-/// Whether a conversation covers the list: there is no room for both.
-fn is_narrow(window: &Window) -> bool {
-    window.w() < sizes::WIDE
 }
 
 /// Keys that work wherever the keyboard is.
