@@ -7,6 +7,7 @@
 mod candidacy;
 mod collect;
 pub mod flushes;
+mod incoming;
 pub mod leader;
 pub mod log_store;
 mod membership;

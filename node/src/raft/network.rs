@@ -15,7 +15,7 @@ use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest};
 
 use super::flushes::Flushes;
 use super::snapshot::header_out;
-use super::types::{Peer as Node, Raft, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
+use super::types::{Peer as Node, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{RAFT_BACKOFF, SNAPSHOT_TIMEOUT};
 use crate::quic::endpoint::Peers;
 use crate::quic::peer::{CallError, Lane, Peer};
@@ -157,88 +157,5 @@ impl RaftNetwork<TypeConfig> for Link {
 
     fn backoff(&self) -> Backoff {
         Backoff::new(std::iter::repeat(RAFT_BACKOFF))
-    }
-}
-
-/// The follower's half: what openraft answers to the three Raft requests.
-pub(super) mod incoming {
-    use super::*;
-    use wire::replication::entry::{Entry, LogId};
-    use wire::replication::rpc::{SnapshotHeader, Vote as WireVote};
-
-    use super::super::snapshot::{SnapshotContent, meta_in};
-    use super::super::types::entry_in;
-    use crate::quic::endpoint::Content;
-    use crate::storage::snapshot::StateFiles;
-
-    pub(in super::super) async fn vote(raft: &Raft, vote: WireVote, last_log_id: Option<LogId>) -> PeerReply {
-        match raft.vote(VoteRequest::new(vote_in(vote), last_log_id.map(log_id_in))).await {
-            Ok(reply) => PeerReply::Vote {
-                vote: vote_out(&reply.vote),
-                granted: reply.vote_granted,
-                last_log_id: reply.last_log_id.as_ref().map(log_id_out),
-            },
-            Err(error) => PeerReply::Failed { reason: error.to_string() },
-        }
-    }
-
-    /// Answered once the entries are on disk; see [`super::super::flushes`].
-    pub(in super::super) async fn append(
-        raft: &Raft,
-        flushes: &Flushes,
-        vote: WireVote,
-        prev_log_id: Option<LogId>,
-        leader_commit: Option<LogId>,
-        entries: Vec<Entry<'_>>,
-    ) -> PeerReply {
-        let request = AppendEntriesRequest {
-            vote: vote_in(vote),
-            prev_log_id: prev_log_id.map(log_id_in),
-            leader_commit: leader_commit.map(log_id_in),
-            entries: entries.into_iter().map(|entry| entry_in(LogEntry::from_wire(entry))).collect(),
-        };
-        let answer = raft.append_entries(request).await;
-        if let Err(error) = flushes.all().await {
-            return PeerReply::Failed { reason: error.to_string() };
-        }
-        match answer {
-            Ok(reply) => PeerReply::Append(match reply {
-                AppendEntriesResponse::Success => AppendOutcome::Success,
-                AppendEntriesResponse::PartialSuccess(upto) => AppendOutcome::Partial(upto.as_ref().map(log_id_out)),
-                AppendEntriesResponse::Conflict => AppendOutcome::Conflict,
-                AppendEntriesResponse::HigherVote(vote) => AppendOutcome::HigherVote(vote_out(&vote)),
-            }),
-            Err(error) => PeerReply::Failed { reason: error.to_string() },
-        }
-    }
-
-    pub(in super::super) async fn snapshot(
-        raft: &Raft,
-        files: &StateFiles,
-        vote: WireVote,
-        header: SnapshotHeader,
-        mut content: Content<'_>,
-    ) -> PeerReply {
-        let receive = async {
-            let mut file = files.receive(header.bytes, header.sha256)?;
-            let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
-            let mut left = header.bytes;
-            while left > 0 {
-                let part = &mut chunk[..usize::try_from(left).unwrap_or(usize::MAX).min(SNAPSHOT_CHUNK_BYTES)];
-                content.read_exact(part).await?;
-                file.write(part)?;
-                left -= part.len() as u64;
-            }
-            file.finish()
-        };
-        let file = match receive.await {
-            Ok(file) => file,
-            Err(error) => return PeerReply::Failed { reason: error.to_string() },
-        };
-        let snapshot = Snapshot { meta: meta_in(header), snapshot: Box::new(SnapshotContent::File(file)) };
-        match raft.install_full_snapshot(vote_in(vote), snapshot).await {
-            Ok(reply) => PeerReply::Snapshot { vote: vote_out(&reply.vote) },
-            Err(error) => PeerReply::Failed { reason: error.to_string() },
-        }
     }
 }
