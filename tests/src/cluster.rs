@@ -31,11 +31,17 @@ const LOG_TAIL_LINES: usize = 60;
 /// For one answer of the administration socket, which may have to commit something.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Names a directory of programs that are tested instead of those that would be built: those of another release, perhaps.
+const PROGRAMS: &str = "SAMIRA_TEST_PROGRAMS";
+
 /// A binary of this workspace that belongs to this test run, built if it is missing or stale.
 ///
 /// # Panics
 /// When it does not build.
 pub fn built(name: &'static str) -> PathBuf {
+    if let Some(program) = std::env::var_os(PROGRAMS).map(|dir| Path::new(&dir).join(name)).filter(|it| it.exists()) {
+        return program;
+    }
     static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
     // The lock is held while building, so that two tests do not build the same.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -376,6 +382,15 @@ impl Node {
     /// When it goes on for longer than [`PATIENCE`].
     pub fn wait_exit(&self) -> ExitStatus {
         wait_for(&format!("{} to end by itself", self.name), || self.try_exit())
+    }
+
+    /// Sends what Ctrl-C sends, and waits until it has ended in whatever way.
+    ///
+    /// # Panics
+    /// When it goes on for longer than [`PATIENCE`].
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+        self.wait_exit();
     }
 
     /// Stops it where it stands, as a hung machine would.

@@ -36,6 +36,15 @@ pub fn stored_texts(node: &Node, legacy_id: &str) -> Vec<String> {
     texts.collect::<Result<_, _>>().expect("it can be read")
 }
 
+/// The oldest and the newest entry in the log of a node that runs, stands still or is dead.
+pub fn log_ends(dir: &Path) -> Option<(u64, u64)> {
+    let log = Connection::open_with_flags(dir.join("log.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let ends = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
+    let (oldest, newest) =
+        log.query_row("SELECT (SELECT min(idx) FROM entry), (SELECT max(idx) FROM entry)", [], ends).ok()?;
+    Some((u64::try_from(oldest?).ok()?, u64::try_from(newest?).ok()?))
+}
+
 /// What a client was told about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {

@@ -150,15 +150,24 @@ pub fn start(count: usize) -> (Cluster, Network) {
 /// # Panics
 /// When it does not serve in time.
 pub fn add_node<'a>(cluster: &'a mut Cluster, network: &mut Network, name: &str) -> &'a Node {
-    let mut node = cluster.new_node(name);
-    let address = free_address();
-    node.set_address(address);
-    node.args = vec!["--advertise".into(), network.add_door(address).to_string()];
+    let node = new_node(cluster, network, name);
     let join = cluster.running().next().map(Node::invite);
     // In the list before its start, so that its log is shown if that fails.
     cluster.nodes.push(node);
     let node = cluster.nodes.last().expect("just pushed");
     node.start(join.as_ref());
+    node
+}
+
+/// A node whose peers come through a door; not in the cluster's list and not started.
+///
+/// # Panics
+/// When there are no free ports.
+pub fn new_node(cluster: &Cluster, network: &mut Network, name: &str) -> Node {
+    let mut node = cluster.new_node(name);
+    let address = free_address();
+    node.set_address(address);
+    node.args = vec!["--advertise".into(), network.add_door(address).to_string()];
     node
 }
 

@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::Value;
 use tests::chaos::campaign::{self, Settings};
 use tests::chaos::endurance;
+use tests::chaos::schedule::Schedule;
 
 /// Break a real cluster again and again while people use it, and hold every database against what they were told
 ///
@@ -42,6 +43,9 @@ struct Cli {
     /// Requests until the second measurement, with --check memory; the first is after a tenth of them
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     requests: u64,
+    /// Only faults that have this in their names, with --check faults; any other text lists them
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Write the results to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -90,7 +94,11 @@ fn run(cli: &Cli) -> Result<()> {
 
 fn faults(cli: &Cli, nodes: usize, length: Duration) -> Result<()> {
     let seed = cli.seed.unwrap_or_else(seed_from_clock);
-    let settings = Settings { seed, length, nodes, clients: usize::from(cli.clients), rate: cli.rate as usize };
+    let (clients, rate) = (usize::from(cli.clients), cli.rate as usize);
+    if let Err(names) = Schedule::new(seed, nodes, true, cli.only.as_deref()) {
+        bail!("{names}");
+    }
+    let settings = Settings { seed, length, nodes, clients, rate, only: cli.only.clone() };
     println!("seed {seed}: {nodes} nodes, {} clients, {} s", cli.clients, cli.seconds);
     let outcome = campaign::run(&settings, &|line| println!("{line}"));
     println!("\nseed {seed}\n{}", outcome.report);
@@ -99,8 +107,9 @@ fn faults(cli: &Cli, nodes: usize, length: Duration) -> Result<()> {
     println!("\nthe last events:");
     outcome.last_events.iter().for_each(|event| println!("{event}"));
     println!("\ndatabases and logs: {}", evidence.display());
+    let only = cli.only.as_ref().map(|only| format!(" --only '{only}'")).unwrap_or_default();
     println!(
-        "the same schedule again: cargo xtask chaos --seed {seed} --seconds {} --nodes {nodes} --clients {} --rate {}",
+        "the same schedule again: cargo xtask chaos --seed {seed} --seconds {} --nodes {nodes} --clients {} --rate {}{only}",
         cli.seconds, cli.clients, cli.rate
     );
     bail!("a promise was broken");

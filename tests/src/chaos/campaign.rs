@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::report::Report;
 use super::rng::Rng;
 use super::schedule::{Blow, Cut, Fault, Schedule, Step, Victims};
@@ -21,17 +19,14 @@ use crate::proxy::{self, Network};
 use crate::{now, wait_until};
 
 /// Campaigns at least this long have faults of half a minute.
-const LONG: Duration = Duration::from_secs(120);
-
-/// Entries that have to be logged until a node that is away finds its place in the log purged: what nodes keep, and what
-/// they log between two checkpoints (see the limits of `node`), and some.
-const PURGED_AFTER: u64 = 8192 + 4096 + 1000;
-
-/// A node is not away for longer than this, purged or not.
-const ABSENCE_MAX: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(120);
 
 /// Acknowledgements after a fault that show that writing goes on, for each client.
-const OVERCOME: usize = 3;
+pub(super) const OVERCOME: usize = 3;
+
+/// A majority that is alive and linked takes writes again by itself within seconds. Longer than the slowest election on a
+/// machine with much other work, and longer than a write is held before it is refused.
+const GAP_MAX: Duration = Duration::from_secs(20);
 
 /// Threads that take the processors.
 const HOGS: usize = 4;
@@ -52,6 +47,8 @@ pub struct Settings {
     pub clients: usize,
     /// Messages per second that they send together, if they can.
     pub rate: usize,
+    /// Part of the names of the faults that come; all of them come without it.
+    pub only: Option<String>,
 }
 
 /// What came of it, and where the evidence is, if something is wrong.
@@ -67,11 +64,12 @@ pub struct Outcome {
 /// Runs a campaign. `progress` gets a line per event.
 ///
 /// # Panics
-/// When there is no cluster to begin with.
+/// When there is no cluster to begin with, or no fault has the name that is asked for.
 pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
     let found = Violations::default();
     let mut rng = Rng::new(settings.seed);
-    let schedule = Schedule::new(rng.bits(), settings.nodes, settings.length >= LONG);
+    let schedule = Schedule::new(rng.bits(), settings.nodes, settings.length >= LONG, settings.only.as_deref());
+    let schedule = schedule.unwrap_or_else(|names| panic!("{names}"));
     let (cluster, network) = proxy::start(settings.nodes);
     let addresses = cluster.nodes.iter().map(Node::address).collect();
     let workload = Workload::start(addresses, settings.clients, settings.rate, &mut rng, &found);
@@ -97,13 +95,14 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
     campaign.finish()
 }
 
-struct Campaign<'a> {
-    settings: Settings,
-    found: Violations,
-    cluster: Cluster,
-    network: Network,
-    workload: Workload,
-    watch: Watch,
+/// A campaign under way.
+pub(super) struct Campaign<'a> {
+    pub(super) settings: Settings,
+    pub(super) found: Violations,
+    pub(super) cluster: Cluster,
+    pub(super) network: Network,
+    pub(super) workload: Workload,
+    pub(super) watch: Watch,
     began: Instant,
     progress: &'a dyn Fn(&str),
     events: RefCell<Vec<String>>,
@@ -112,7 +111,7 @@ struct Campaign<'a> {
     recovering: bool,
     entries: u64,
     /// Number in the name of the newest node.
-    newest: usize,
+    pub(super) newest: usize,
 }
 
 /// From when on an interruption counts.
@@ -156,7 +155,9 @@ impl Campaign<'_> {
         let goal = pulse.total() + OVERCOME * self.settings.clients;
         wait_until("writes to be taken again after a fault", || pulse.total() >= goal);
         self.cluster.wait_voters(self.cluster.nodes.len());
-        pulse.longest_gap()
+        let gap = pulse.longest_gap();
+        assert!(gap < GAP_MAX, "nobody could write for {gap:?}, though a majority was alive and linked");
+        gap
     }
 
     /// Everybody pauses until all replicas are equal.
@@ -190,13 +191,29 @@ impl Campaign<'_> {
                 }
                 Since::Fault
             }
-            Fault::Absence => {
-                let victims = self.choose(Victims::Follower, &mut rng);
-                self.absence(victims[0], step);
+            Fault::Absence(away, victims) => {
+                let victims = self.choose(victims, &mut rng);
+                self.absence(away, victims[0], step);
                 Since::Fault
             }
             Fault::Replacement => {
                 self.replace(rng.below(self.cluster.nodes.len()), step);
+                Since::Fault
+            }
+            Fault::KilledJoining => {
+                self.replace_killed_joining(rng.below(self.cluster.nodes.len()), step, &mut rng);
+                Since::Fault
+            }
+            Fault::LostTwice => {
+                self.lose_twice(rng.below(self.cluster.nodes.len()), step);
+                Since::Fault
+            }
+            Fault::Restored => {
+                self.restore(rng.below(self.cluster.nodes.len()), step);
+                Since::Fault
+            }
+            Fault::Cloned => {
+                self.clone_member(rng.below(self.cluster.nodes.len()), step);
                 Since::Fault
             }
             Fault::Network(cut) => {
@@ -238,7 +255,7 @@ impl Campaign<'_> {
         }
     }
 
-    fn names(&self, victims: &[usize]) -> String {
+    pub(super) fn names(&self, victims: &[usize]) -> String {
         let names: Vec<_> = victims.iter().map(|&victim| self.cluster.nodes[victim].name.as_str()).collect();
         names.join(", ")
     }
@@ -271,28 +288,6 @@ impl Campaign<'_> {
         }
     }
 
-    /// Kills a node for good, has the others remove it, and lets a blank one join through one of them.
-    fn replace(&mut self, victim: usize, step: &Step) {
-        self.event(&format_args!("{}: {}", step.fault, self.names(&[victim])));
-        self.end(&[&self.cluster.nodes[victim]], Node::kill);
-        let gone = self.cluster.nodes.remove(victim);
-        self.watch.remove(&gone);
-        self.workload.set_addresses(self.cluster.nodes.iter().map(Node::address).collect());
-        let remove = json!({ "command": "remove-member", "member": gone.name });
-        wait_until("a removal to be committed", || {
-            let other = &self.cluster.nodes[victim % self.cluster.nodes.len()];
-            // An answer may be lost; what counts is who is still listed.
-            other.ask(&remove).is_ok()
-                || other.status().is_some_and(|it| it.members.iter().all(|member| member.name != gone.name))
-        });
-        self.newest += 1;
-        proxy::add_node(&mut self.cluster, &mut self.network, &format!("n{}", self.newest));
-        if let Some(new) = self.cluster.nodes.last() {
-            self.watch.add(new);
-        }
-        self.workload.set_addresses(self.cluster.nodes.iter().map(Node::address).collect());
-    }
-
     fn cut(&self, cut: Cut, victims: &[usize], rng: &mut Rng) {
         let nodes = &self.cluster.nodes;
         let ways = |from: usize, to: usize| self.network.cut(nodes[from].address(), nodes[to].address());
@@ -316,7 +311,7 @@ impl Campaign<'_> {
     }
 
     /// Ends them at the same instant, as nearly as one machine can.
-    fn end(&self, nodes: &[&Node], how: fn(&Node)) {
+    pub(super) fn end(&self, nodes: &[&Node], how: fn(&Node)) {
         for node in nodes {
             self.watch.turns(node);
             self.network.close(node.address());
@@ -331,7 +326,7 @@ impl Campaign<'_> {
         });
     }
 
-    fn start(&self, nodes: &[&Node]) {
+    pub(super) fn start(&self, nodes: &[&Node]) {
         for node in nodes {
             self.watch.turns(node);
             self.network.open(node.address());
@@ -342,27 +337,7 @@ impl Campaign<'_> {
         }
     }
 
-    /// Until what it lacks is purged; then it comes back, dies while it catches up, and comes back again.
-    fn absence(&self, victim: usize, step: &Step) {
-        self.event(&format_args!("{}: {}", step.fault, self.names(&[victim])));
-        let node = &self.cluster.nodes[victim];
-        let from = self.last_log();
-        self.end(&[node], Node::kill);
-        let deadline = now() + ABSENCE_MAX;
-        self.workload.hurry(true);
-        while now() < deadline && self.last_log() < from + PURGED_AFTER && self.found.is_empty() {
-            pass(Duration::from_millis(100));
-        }
-        self.workload.hurry(false);
-        let missed = self.last_log() - from;
-        self.start(&[node]);
-        pass(step.then);
-        self.end(&[node], Node::kill);
-        self.start(&[node]);
-        self.event(&format_args!("  it had missed {missed} entries"));
-    }
-
-    fn event(&self, what: &dyn fmt::Display) {
+    pub(super) fn event(&self, what: &dyn fmt::Display) {
         let event = format!("{:>7.1} s  {what}", self.began.elapsed().as_secs_f64());
         (self.progress)(&event);
         self.events.borrow_mut().push(event);
@@ -385,7 +360,7 @@ impl Campaign<'_> {
             self.workload.stop();
         }
         let elections = self.watch.elections();
-        let ran = self.began.elapsed();
+        let (ran, snapshots) = (self.began.elapsed(), self.snapshots_sent());
         drop(self.watch);
         if found.is_empty() {
             found.guard(|| self.cluster.stop());
@@ -396,8 +371,6 @@ impl Campaign<'_> {
         let shared = &self.workload.shared;
         found.guard(|| shared.ledger.check(&self.cluster.nodes));
         found.guard(|| shared.accounts.check(&self.cluster.nodes));
-        let snapshots =
-            self.cluster.nodes.iter().map(|node| node.printed().matches("sending a snapshot").count()).sum();
         let report = Report {
             seed: self.settings.seed,
             nodes: self.settings.nodes,

@@ -2,15 +2,19 @@
 //!
 //! * [`schedule`]: what goes wrong, to whom, when: a function of the seed alone ([`rng`]).
 //! * [`campaign`]: makes it happen, and measures how long nobody could write.
+//!   Its longer faults have files of their own: `absence`, `members` (blank nodes that join), `copies` (of directories).
 //! * [`workload`], [`pace`]: clients that go on through all of it and write down what they were told.
 //! * [`watch`]: what nodes say of themselves meanwhile must fit together at every moment.
 //! * [`accounts`] and [`crate::oracle`]: what clients were told, held against every database at the end.
 //! * [`report`]: what came of it.
 //! * [`endurance`]: no election without cause; no memory that grows with the number of requests.
 
+mod absence;
 pub mod accounts;
 pub mod campaign;
+mod copies;
 pub mod endurance;
+mod members;
 pub mod pace;
 pub mod report;
 pub mod rng;

@@ -60,6 +60,17 @@ impl Cut {
     }
 }
 
+/// How a node is away until the others have purged the part of the log that it lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// Its process is killed and started again; it dies once more while it catches up.
+    Dead,
+    /// Its process stands still, goes on, and is made leader.
+    Frozen,
+    /// The other nodes are not reached, its clients are. Its process goes on, and is made leader.
+    Cut,
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -67,14 +78,33 @@ pub enum Fault {
     Strike(Blow, Victims),
     /// The leader fails, and each of its successors a moment after its election, the one before just coming back.
     Successors(Blow),
-    /// A node is away until the others have purged what it lacks, and dies once more while it catches up.
-    Absence,
+    /// A node is away until the others have purged what it lacks.
+    Absence(Away, Victims),
     /// A node is gone for good: it is removed, and a blank one takes its place.
     Replacement,
+    /// The same, and the blank one is killed a few times while it takes in what it lacks.
+    KilledJoining,
+    /// A node comes back with an empty disk and under its old name, and once more.
+    LostTwice,
+    /// A node comes back with an older copy of its directory.
+    Restored,
+    /// A copy of a node's directory is started beside the node.
+    Cloned,
     /// Datagrams between nodes are lost. All processes and their clients go on.
     Network(Cut),
     /// Programs beside the cluster take all processors.
     Hogs,
+}
+
+impl Fault {
+    /// Whether it comes in a campaign that was not asked for it by name.
+    fn comes_unasked(self, long: bool) -> bool {
+        match self {
+            Self::Absence(Away::Dead, _) => long,
+            Self::Absence(..) | Self::KilledJoining | Self::LostTwice | Self::Restored | Self::Cloned => false,
+            Self::Strike(..) | Self::Successors(_) | Self::Replacement | Self::Network(_) | Self::Hogs => true,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -100,7 +130,13 @@ impl fmt::Display for Fault {
             Self::Network(Cut::Pair) => f.write_str("cut a follower from the leader"),
             Self::Successors(how) => write!(f, "{} leaders in a row", blow(how)),
             Self::Replacement => f.write_str("replace a node by a blank one"),
-            Self::Absence => f.write_str("long absence, killed catching up"),
+            Self::KilledJoining => f.write_str("replace a node, killed while joining"),
+            Self::LostTwice => f.write_str("lose the disk of a node twice"),
+            Self::Restored => f.write_str("put an older copy of a node back"),
+            Self::Cloned => f.write_str("start a copy beside a node"),
+            Self::Absence(Away::Dead, _) => f.write_str("long absence, killed catching up"),
+            Self::Absence(Away::Frozen, victims) => write!(f, "long freeze of {}, then it leads", name(victims)),
+            Self::Absence(Away::Cut, victims) => write!(f, "long cut of {}, then it leads", name(victims)),
             Self::Hogs => f.write_str("no processor to spare"),
         }
     }
@@ -135,45 +171,68 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// For a cluster of `nodes`. `long` allows faults that last, up to half a minute.
-    pub fn new(seed: u64, nodes: usize, long: bool) -> Self {
-        use {Blow::*, Cut::*, Fault::*, Victims::*};
-        let mut kinds = vec![
-            Strike(Kill, Leader),
-            Strike(Kill, Follower),
-            Strike(Freeze, Leader),
-            Strike(Freeze, Follower),
-            Strike(FreezeThenKill, Leader),
-            Strike(FreezeThenKill, Follower),
-            Strike(Stop, Leader),
-            Strike(Stop, Follower),
-            Strike(Stop, All),
-            Strike(Kill, Majority),
-            Strike(Kill, All),
-            Strike(Freeze, Majority),
-            Strike(Freeze, All),
-            Successors(Kill),
-            Successors(Freeze),
-            Network(Off(Leader)),
-            Network(Off(Follower)),
-            Network(Deaf(Leader)),
-            Network(Deaf(Follower)),
-            Network(Mute(Leader)),
-            Network(Mute(Follower)),
-            Network(Pair),
-            Network(Off(All)),
-            Replacement,
-            Hogs,
-        ];
-        if nodes >= 5 {
-            kinds.extend([Kill, Stop, Freeze, FreezeThenKill].map(|blow| Strike(blow, Minority)));
-            kinds.push(Network(Off(Minority)));
+    /// For a cluster of `nodes`. `long` allows faults that last, up to a minute and a half. With `only`, the schedule has the
+    /// kinds whose names contain that text, the long ones too.
+    ///
+    /// # Errors
+    /// There is no such kind; the names of all.
+    pub fn new(seed: u64, nodes: usize, long: bool, only: Option<&str>) -> Result<Self, String> {
+        let all = kinds(nodes);
+        let kinds: Vec<_> = match only {
+            Some(text) => all.iter().copied().filter(|kind| kind.to_string().contains(text)).collect(),
+            None => all.iter().copied().filter(|kind| kind.comes_unasked(long)).collect(),
+        };
+        if kinds.is_empty() {
+            let names: Vec<_> = all.iter().map(Fault::to_string).collect();
+            return Err(format!("no fault has that in its name; there are: {}", names.join("; ")));
         }
-        if long {
-            kinds.push(Absence);
-        }
-        Self { rng: Rng::new(seed), long, kinds, deck: Vec::new() }
+        Ok(Self { rng: Rng::new(seed), long, kinds, deck: Vec::new() })
     }
+}
+
+/// All that goes wrong in a cluster of `nodes`.
+fn kinds(nodes: usize) -> Vec<Fault> {
+    use {Blow::*, Fault::*, Victims::*};
+    let mut kinds = vec![
+        Strike(Kill, Leader),
+        Strike(Kill, Follower),
+        Strike(Freeze, Leader),
+        Strike(Freeze, Follower),
+        Strike(FreezeThenKill, Leader),
+        Strike(FreezeThenKill, Follower),
+        Strike(Stop, Leader),
+        Strike(Stop, Follower),
+        Strike(Stop, All),
+        Strike(Kill, Majority),
+        Strike(Kill, All),
+        Strike(Freeze, Majority),
+        Strike(Freeze, All),
+        Successors(Kill),
+        Successors(Freeze),
+        Network(Cut::Off(Leader)),
+        Network(Cut::Off(Follower)),
+        Network(Cut::Deaf(Leader)),
+        Network(Cut::Deaf(Follower)),
+        Network(Cut::Mute(Leader)),
+        Network(Cut::Mute(Follower)),
+        Network(Cut::Pair),
+        Network(Cut::Off(All)),
+        Replacement,
+        KilledJoining,
+        LostTwice,
+        Restored,
+        Cloned,
+        Hogs,
+    ];
+    if nodes >= 5 {
+        kinds.extend([Kill, Stop, Freeze, FreezeThenKill].map(|blow| Strike(blow, Minority)));
+        kinds.push(Network(Cut::Off(Minority)));
+    }
+    kinds.push(Absence(Away::Dead, Follower));
+    for away in [Away::Frozen, Away::Cut] {
+        kinds.extend([Leader, Follower].map(|victims| Absence(away, victims)));
+    }
+    kinds
 }
 
 impl Iterator for Schedule {
@@ -215,7 +274,7 @@ mod tests {
     use super::*;
 
     fn steps(seed: u64, nodes: usize, long: bool) -> Vec<Step> {
-        Schedule::new(seed, nodes, long).take(100).collect()
+        Schedule::new(seed, nodes, long, None).unwrap().take(100).collect()
     }
 
     #[test]
@@ -227,7 +286,7 @@ mod tests {
     #[test]
     fn each_kind_comes_once_before_any_comes_again() {
         for (nodes, long) in [(3, false), (3, true), (5, true)] {
-            let kinds = Schedule::new(0, nodes, long).kinds;
+            let kinds = Schedule::new(0, nodes, long, None).unwrap().kinds;
             let names: BTreeSet<_> = kinds.iter().map(Fault::to_string).collect();
             assert_eq!(names.len(), kinds.len(), "reports tell kinds apart by their names");
             for deal in steps(3, nodes, long).chunks_exact(kinds.len()) {
@@ -239,7 +298,8 @@ mod tests {
 
     #[test]
     fn short_campaigns_have_no_long_absences() {
-        assert!(steps(5, 3, false).iter().all(|step| step.fault != Fault::Absence));
-        assert!(steps(5, 3, true).iter().any(|step| step.fault == Fault::Absence));
+        let absent = |step: &Step| matches!(step.fault, Fault::Absence(..));
+        assert!(!steps(5, 3, false).iter().any(absent));
+        assert!(steps(5, 3, true).iter().any(absent));
     }
 }

@@ -128,6 +128,8 @@ pub struct Watch {
     record: Arc<Mutex<Record>>,
     violations: Violations,
     pollers: BTreeMap<String, Poller>,
+    /// Nodes watched so far.
+    added: usize,
 }
 
 struct Poller {
@@ -141,20 +143,22 @@ struct Poller {
 impl Watch {
     /// Watches nobody yet; finds go to `violations`.
     pub fn new(violations: Violations) -> Self {
-        Self { record: Arc::default(), violations, pollers: BTreeMap::new() }
+        Self { record: Arc::default(), violations, pollers: BTreeMap::new(), added: 0 }
     }
 
-    /// Watches a node from now on, over all its lives.
+    /// Watches a node from now on, over all its lives. A blank one that has the name of one before is another node.
     pub fn add(&mut self, node: &Node) {
+        self.added += 1;
+        let label = format!("{} ({})", node.name, self.added);
         let (name, dir, life) = (node.name.clone(), node.dir.clone(), Arc::new(AtomicU64::new(0)));
         let (record, violations) = (self.record.clone(), self.violations.clone());
         let (stop, stopped) = channel::<()>();
         let thread = {
-            let (name, life) = (name.clone(), life.clone());
+            let life = life.clone();
             thread::spawn(move || {
                 use std::sync::mpsc::RecvTimeoutError::Timeout;
                 while stopped.recv_timeout(POLL_PAUSE) == Err(Timeout) {
-                    let Some(poll) = poll(&name, &dir, &life) else { continue };
+                    let Some(poll) = poll(&label, &dir, &life) else { continue };
                     let taken = record.lock().unwrap_or_else(PoisonError::into_inner).take(poll);
                     if let Err(what) = taken {
                         violations.report(what);
@@ -199,7 +203,7 @@ impl Drop for Poller {
     }
 }
 
-fn poll(name: &str, dir: &Path, life: &AtomicU64) -> Option<Poll> {
+fn poll(label: &str, dir: &Path, life: &AtomicU64) -> Option<Poll> {
     let (before, began) = (life.load(SeqCst), now());
     let answer = ask(dir, &serde_json::json!({ "command": "status" })).ok()?;
     let ended = now();
@@ -208,7 +212,7 @@ fn poll(name: &str, dir: &Path, life: &AtomicU64) -> Option<Poll> {
         return None;
     }
     let said = serde_json::from_value(answer).ok()?;
-    Some(Poll { node: name.into(), life: before, began, ended, said })
+    Some(Poll { node: label.into(), life: before, began, ended, said })
 }
 
 #[cfg(test)]
