@@ -82,8 +82,11 @@ pub struct Status {
     pub cluster_id: String,
     /// Where it keeps everything.
     pub data_dir: PathBuf,
-    /// What is missing, while there is no leader.
+    /// What is missing, while there is no leader, or what has to be confirmed before this node votes.
     pub waiting_for: Option<String>,
+    /// The newest rule level that all voters know.
+    #[serde(default)]
+    pub rule_level: u16,
 }
 
 /// One member as this node sees it.
@@ -99,13 +102,16 @@ pub struct MemberStatus {
     pub voter: bool,
     /// Whether this node has a link to it (its own: always).
     pub connected: bool,
+    /// Why it is not listened to, or cannot be relied on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl MemberStatus {
     /// From the cluster's list.
     pub fn new(member: Member, voter: bool, connected: bool) -> Self {
         let id = format!("{:016x}", member.id);
-        MemberStatus { id, name: member.name, address: member.address, voter, connected }
+        MemberStatus { id, name: member.name, address: member.address, voter, connected, trouble: None }
     }
 }
 

@@ -19,6 +19,39 @@ pub const LOG_JOBS_MAX: usize = 256;
 /// from the log, and only where the state was lost with the machine.
 pub const FLUSHES_PER_COMMITTED: u32 = 64;
 
+/// What the others have promised, and how far the log is committed, is written down at least this often while it changes: a
+/// crash forgets no more of it than that.
+pub const HINTS_PAUSE: Duration = Duration::from_secs(1);
+
+/// A server that has just started votes for nobody before it has heard from every other voter what they remember of it, or
+/// for this long. Voters that run are connected within a fraction of it; those that do not must not hold up an election.
+pub const INTRODUCTION_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an earlier process of a server may take to show that it still runs, when another process introduces itself
+/// under the same identity. On slow links three round trips, if that is longer.
+pub const PROBE_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Pause between two looks at whether it has answered.
+pub const PROBE_PAUSE: Duration = Duration::from_millis(5);
+
+/// A server that learns that it must end still answers its introductions for this long, so that the others learn why.
+pub const FAREWELL: Duration = Duration::from_millis(150);
+
+/// Entries between two at which every replica keeps the hash of its state.
+pub const STATE_COMPARED_ENTRIES: u64 = 256;
+
+/// How many of these hashes are kept: replicas that lag by some thousands of entries still find one in common.
+pub const STATE_HASHES_KEPT: usize = 16;
+
+/// Replicas are compared this often: they tell each other less than a kilobyte.
+pub const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
+
+/// A replica in which nothing changes repeats its hashes after this, for those that have come meanwhile.
+pub const COMPARISON_REPEAT: Duration = Duration::from_secs(5);
+
+/// While two replicas differ and no majority says which is right, the others have this long to tell theirs.
+pub const COMPARISON_PATIENCE: Duration = Duration::from_secs(7);
+
 /// How much the thread that applies makes way for those that make entries durable and answer other nodes. Little: clients
 /// wait for it too, and on a machine with other work it must go on.
 pub const APPLY_NICE: i32 = 2;

@@ -53,6 +53,7 @@ where
 
 fn serve(config: Config) -> ExitCode {
     telemetry::start(config.log);
+    tell_defects();
     // One thread for everything asynchronous: the heavy work has threads of its own, and more of these only wake
     // each other up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
@@ -64,11 +65,32 @@ fn serve(config: Config) -> ExitCode {
     let code = match runtime.block_on(async { tokio::spawn(run::run(config)).await }) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&error, if error.is_removal() { 3 } else { 1 }),
-        Err(panicked) => fail(&panicked, 1),
+        Err(panicked) => fail(&run::RunError::Defect(panicked.to_string()), 1),
     };
     // Nothing is tidied up after a failure: that would wait for a disk that hangs, and flush what nobody vouches for.
     std::mem::forget(runtime);
     code
+}
+
+/// Threads of which each alone owns a database: without one of them nothing is answered any more.
+const STORAGE_THREADS: [&str; 4] = ["log", "apply", "log-checkpoint", "state-checkpoint"];
+
+/// Says of every panic what it is, and ends the process where nobody else would notice.
+fn tell_defects() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        let thread = std::thread::current();
+        // Closed or full, standard error must not make a second panic of it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "node: the lines above are a defect in this program, in its thread {}. Its data directory is left as it is",
+            thread.name().unwrap_or("without a name")
+        );
+        if thread.name().is_some_and(|name| STORAGE_THREADS.contains(&name)) {
+            std::process::exit(1);
+        }
+    }));
 }
 
 fn print(text: &str) -> ExitCode {

@@ -71,6 +71,9 @@ fn member_rows(text: &mut String, members: &[MemberStatus], mark: impl Fn(&Membe
         let link = if member.connected { "" } else { ", not reached" };
         let mark = mark(member);
         writeln!(text, "  {:<width$}  {:<21}  {votes}{link}{mark}", member.name, member.address).expect("text grows");
+        if let Some(trouble) = &member.trouble {
+            writeln!(text, "    WARNING: {trouble}").expect("text grows");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use wire::replication::command::{Command, Outcome};
 
 use crate::admin::{self, Administration, FormerMember, MemberRemoved, MemberStatus, Members, NewCode, Status};
 use crate::bridge::CallReplies;
+use crate::chat::apply;
 use crate::cluster::begin::{BeginError, RemovedError, begin, interfaces};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
@@ -27,7 +28,7 @@ use crate::limits::{
 use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
 use crate::raft::removal::RemovedMember;
-use crate::raft::{self, Consensus, Ground};
+use crate::raft::{self, Consensus, Failure, Ground};
 use crate::storage::Queries;
 use crate::storage::state::OpenError;
 use crate::storage::trouble::Alarm;
@@ -79,6 +80,16 @@ pub enum RunError {
     /// An operator removed this node from its cluster.
     #[error(transparent)]
     Removed(#[from] RemovedError),
+    /// What this server has promised is not all here, or is kept by another one.
+    #[error("this server stops: {0}")]
+    Fallen(String),
+    /// A panic, or what comes of one.
+    #[error(
+        "this server stops, because a part of it has failed for a reason that nobody foresaw; that is a defect in this program. \
+         Its data directory is left as it is: keep it. Start the server again; if it fails again, leave it down and report the \
+         lines above: {0}"
+    )]
+    Defect(String),
     /// A replica unsure of its state must not go on.
     #[error("this server stops, because it cannot vouch for its data any more; nothing it has promised is lost: {0}")]
     Failed(String),
@@ -96,6 +107,8 @@ enum End {
     Told,
     Removed(String),
     Failed(String),
+    Fallen(String),
+    Defect(String),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -113,6 +126,9 @@ fn hint(error: &io::Error) -> &'static str {
 /// See [`RunError`].
 pub async fn run(config: Config) -> Result<(), RunError> {
     let clock = Clock;
+    if let Some(level) = config.test_rule_level {
+        apply::set_rule_level(level);
+    }
     let data = Arc::new(DataDir::open(&config.data_dir)?);
     let (listener, socket, listen) = bind(config.listen)?;
     let identity = Arc::new(begin(&config, &data, listen, |line| println!("{line}")).await?);
@@ -128,6 +144,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         clock,
         alarm: alarm.clone(),
         listener: Some(told),
+        trust_data: config.trust_data,
     };
     let consensus = Consensus::start(ground, completed, whispered).await.map_err(|error| match alarm.reason() {
         // What openraft makes of it says less.
@@ -186,7 +203,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let end = tokio::select! {
         biased;
         reason = alarm.raised() => End::Failed(reason.to_string()),
-        reason = consensus.failed() => End::Failed(alarm.reason().map_or(reason, |reason| reason.to_string())),
+        reason = consensus.introductions.fallen() => End::Fallen(reason),
+        failure = consensus.failed() => match (consensus.introductions.verdict().reason(), alarm.reason(), failure) {
+            (Some(reason), ..) => End::Fallen(reason),
+            (_, Some(reason), _) => End::Failed(reason.to_string()),
+            (_, _, Failure::Storage(reason)) => End::Failed(reason),
+            (_, _, Failure::Defect(reason)) => End::Defect(reason),
+        },
         by = consensus.removed() => End::Removed(by),
         _ = terminate.recv() => End::Told,
         _ = interrupt.recv() => End::Told,
@@ -197,6 +220,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             // At once, and with everything in it: the end of the process is what tells the others that a leader is gone.
             let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
             return Err(RunError::Failed(reason));
+        }
+        End::Defect(reason) => {
+            let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
+            return Err(RunError::Defect(reason));
+        }
+        End::Fallen(reason) => {
+            let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
+            return Err(RunError::Fallen(reason));
         }
         End::Removed(by) => {
             // The next start need not ask.
@@ -285,7 +316,12 @@ impl Administration for Desk {
             cluster: self.identity.cluster_name.clone(),
             cluster_id: self.identity.cluster_id.clone(),
             data_dir: self.data.path().to_owned(),
-            waiting_for: leader.is_none().then(|| leadership.missing()),
+            waiting_for: self
+                .consensus
+                .introductions
+                .waits_for()
+                .or_else(|| leader.is_none().then(|| leadership.missing())),
+            rule_level: leadership.rule_level(),
         })
     }
 
@@ -342,7 +378,8 @@ impl Desk {
         members
             .map(|(member, voter)| {
                 let connected = leadership.reaches(member.id);
-                MemberStatus::new(member, voter, connected)
+                let trouble = self.consensus.introductions.trouble(member.id);
+                MemberStatus { trouble, ..MemberStatus::new(member, voter, connected) }
             })
             .collect()
     }

@@ -18,7 +18,7 @@ use tests::{PATIENCE, wait_for, wait_until};
 use wire::replication::encode;
 use wire::replication::entry::Member;
 use wire::replication::join::JoinRequest;
-use wire::replication::rpc::Hello;
+use wire::replication::rpc::{Hello, Life};
 
 #[test]
 fn a_code_whose_time_is_over_lets_nobody_in() {
@@ -276,7 +276,10 @@ fn an_impostor_hears_nothing_and_changes_nothing() {
     cluster.settle();
     let before = node.status().unwrap();
     // Names as the cluster's own certificates have them, of a stranger and of the node itself.
-    let hello = |id: u64| frame(&encode(&Hello { node: id, rule_level: 1 }));
+    let hello = |id: u64| {
+        let life = Life { incarnation: 9, id: [9; 16] };
+        frame(&encode(&Hello { node: id, rule_level: 1, life, end: None, remembered: None, trusted: true }))
+    };
     let victim = u64::from_str_radix(node_id, 16).unwrap();
     for id in [7, victim] {
         let names = [format!("{cluster_id}.samira"), format!("n{id:016x}.{cluster_id}.samira")];

@@ -1,6 +1,7 @@
 //! One log entry applied: runs of commands in, outcomes out, every changed row into the chained hash.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use sha2::{Digest, Sha256};
 use wire::DecodeError;
@@ -15,6 +16,20 @@ use super::state::{
     Change, Conversation, Device, JoinCode, KeptRun, Lookup, NextIds, Position, Standing, State, Token, User,
 };
 
+/// The newest rule level this process applies. One number for the whole process, set before anything is applied: tests run
+/// servers that stand for older releases.
+static LEVEL: AtomicU16 = AtomicU16::new(RULE_LEVEL);
+
+/// The newest rule level this process can apply: [`RULE_LEVEL`], or less in tests.
+pub fn rule_level() -> u16 {
+    LEVEL.load(Ordering::Relaxed)
+}
+
+/// Makes this process one of an older release, as far as rules go. For tests only, at the start.
+pub fn set_rule_level(level: u16) {
+    LEVEL.store(level.min(RULE_LEVEL), Ordering::Relaxed);
+}
+
 /// What became of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedEntry {
@@ -28,7 +43,11 @@ pub struct AppliedEntry {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError<E> {
     /// The entry follows rules that this build does not know.
-    #[error("rule level {got} is not known to this build (it knows up to {RULE_LEVEL})")]
+    #[error(
+        "it follows rules of level {got}, and this release knows them up to level {}: start this server with the release that \
+         the others run. Its data is complete up to there; nothing has to be removed",
+        rule_level()
+    )]
     RuleLevel {
         /// The entry's rule level.
         got: u16,
@@ -73,7 +92,7 @@ pub fn apply_entry<S: State>(
 
 fn apply_batch<S: State>(state: &mut Recorded<'_, S>, bytes: &[u8]) -> Result<Vec<Vec<Outcome>>, EntryError<S::Error>> {
     let batch: Batch<'_> = wire::replication::decode(bytes).map_err(EntryError::Batch)?;
-    if batch.rule_level > RULE_LEVEL {
+    if batch.rule_level > rule_level() {
         return Err(EntryError::RuleLevel { got: batch.rule_level });
     }
     let mut outcomes = Vec::with_capacity(batch.runs.len());

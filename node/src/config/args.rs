@@ -159,6 +159,13 @@ pub struct RunArgs {
     /// Client connections served at once [default: 10000]
     #[arg(long, env = "SAMIRA_MAX_CLIENTS", value_name = "N")]
     pub max_clients: Option<usize>,
+    /// Start although the data directory looks like an older copy, and give up what it lacks of what this server has
+    /// acknowledged. Only when nothing newer is left
+    #[arg(long)]
+    pub trust_data: bool,
+    /// Stands for an older release in tests: the newest rule level this server may know.
+    #[arg(long, env = "SAMIRA_TEST_RULE_LEVEL", value_name = "LEVEL", hide = true)]
+    pub test_rule_level: Option<u16>,
     /// How to log [default: pretty]
     #[arg(long, env = "SAMIRA_LOG", value_enum)]
     pub log: Option<LogFormat>,

@@ -38,6 +38,10 @@ pub struct Config {
     pub legacy_grpc: LegacyGrpc,
     /// Client connections at once.
     pub max_clients: usize,
+    /// Start from data that looks like an older copy.
+    pub trust_data: bool,
+    /// Stands for an older release in tests.
+    pub test_rule_level: Option<u16>,
     /// How to log.
     pub log: LogFormat,
 }
@@ -136,6 +140,8 @@ impl Config {
             signup: args.signup.or(file.signup).unwrap_or(Signup::Open),
             legacy_grpc: args.legacy_grpc.or(file.legacy_grpc).unwrap_or(LegacyGrpc::Address),
             max_clients,
+            trust_data: args.trust_data,
+            test_rule_level: args.test_rule_level,
             log: args.log.or(file.log).unwrap_or(LogFormat::Pretty),
         })
     }

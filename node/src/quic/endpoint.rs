@@ -13,17 +13,17 @@ use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
-use wire::replication::command::RULE_LEVEL;
 use wire::replication::decode;
 use wire::replication::join::{JoinReply, JoinRequest};
 use wire::replication::rpc::{Hello, PeerReply};
 
 use super::frame::{encode_frame, read_frame, write_frame};
+use super::lives::{Acquaintance, Introduced, Lives, Unwelcome};
 use super::peer::Peer;
 use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
 use crate::cluster::valid_name;
 use crate::limits::{
-    DIAL_TIMEOUT, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE,
+    DIAL_TIMEOUT, FAREWELL, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE,
     PEER_STREAMS_MAX, STRANGER_WINDOW_BYTES,
 };
 
@@ -33,6 +33,10 @@ mod close {
     pub(super) const REFUSED: u32 = 1;
     /// The other node was removed from the cluster; the reason is the name of the server where that was asked for.
     pub(super) const REMOVED: u32 = 2;
+    /// Another process of the other node answers; the reason is its address.
+    pub(super) const CLONE: u32 = 3;
+    /// One side has less than it promised.
+    pub(super) const FALLEN: u32 = 4;
 }
 
 /// What a node with a valid certificate is told.
@@ -98,6 +102,8 @@ pub struct Dialler {
     node: u64,
     cluster_id: String,
     removed: watch::Sender<Option<String>>,
+    acquaintance: Arc<dyn Acquaintance>,
+    lives: Arc<Lives>,
 }
 
 impl Dialler {
@@ -113,14 +119,46 @@ impl Dialler {
         connecting.await.map_err(io::Error::other)
     }
 
-    /// Looks at why a dialled connection has ended: the other side, a proven member, may have told us that we are none
-    /// any more.
-    pub(super) fn ended(&self, reason: &ConnectionError) {
-        if let ConnectionError::ApplicationClosed(closed) = reason
-            && closed.error_code == VarInt::from_u32(close::REMOVED)
-        {
+    /// What to say first to a member.
+    pub(super) fn hello(&self, to: u64) -> Hello {
+        self.acquaintance.hello(to)
+    }
+
+    /// Holds what the other side of a dialled connection says of itself against what is remembered.
+    pub(super) async fn introduce(&self, hello: &Hello, connection: &Connection) -> io::Result<Introduced> {
+        let introduced = self.lives.introduce(&*self.acquaintance, hello, connection).await;
+        introduced.map_err(|unwelcome| {
+            unwelcome.close(connection);
+            io::Error::other("it is not what it was")
+        })
+    }
+
+    /// Looks at why a dialled connection to `id` has ended: the other side, a proven member, may have told us that we are
+    /// none any more, or that another process of this node answers it.
+    pub(super) fn ended(&self, id: u64, reason: &ConnectionError) {
+        let ConnectionError::ApplicationClosed(closed) = reason else { return };
+        if closed.error_code == VarInt::from_u32(close::CLONE) {
+            let first = std::str::from_utf8(&closed.reason).ok().and_then(|address| address.parse().ok());
+            if let Some(first) = first {
+                self.acquaintance.is_clone(id, first);
+            }
+        } else if closed.error_code == VarInt::from_u32(close::REMOVED) {
             let by = std::str::from_utf8(&closed.reason).ok().filter(|by| valid_name(by)).unwrap_or("another server");
             self.removed.send_replace(Some(by.to_owned()));
+        }
+    }
+}
+
+impl Unwelcome {
+    /// Tells the other side.
+    fn close(self, connection: &Connection) {
+        match self {
+            Unwelcome::Fallen => {
+                connection.close(VarInt::from_u32(close::FALLEN), b"one of us has less than it promised");
+            }
+            Unwelcome::Clone(first) => {
+                connection.close(VarInt::from_u32(close::CLONE), first.to_string().as_bytes());
+            }
         }
     }
 }
@@ -209,6 +247,7 @@ pub fn start<H: Handler>(
     credentials: &Credentials,
     node: u64,
     handler: Arc<H>,
+    acquaintance: Arc<dyn Acquaintance>,
 ) -> Result<Arc<Peers>, EndpointError> {
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(credentials)?));
     let mut strangers = transport();
@@ -220,12 +259,24 @@ pub fn start<H: Handler>(
     socket.set_nonblocking(true)?;
     let endpoint = endpoint(socket, credentials.key.secret_der(), Some(server))?;
     let cluster_id = credentials.cluster_id.clone();
-    tokio::spawn(accept(endpoint.clone(), node, cluster_id.clone(), handler));
-    let dialler = Dialler { endpoint, client, node, cluster_id, removed: watch::Sender::new(None) };
+    let lives = Arc::new(Lives::default());
+    let us =
+        Arc::new(Us { node, cluster_id: cluster_id.clone(), acquaintance: acquaintance.clone(), lives: lives.clone() });
+    tokio::spawn(accept(endpoint.clone(), us, handler));
+    let removed = watch::Sender::new(None);
+    let dialler = Dialler { endpoint, client, node, cluster_id, removed, acquaintance, lives };
     Ok(Arc::new(Peers { dialler: Arc::new(dialler), peers: Mutex::default() }))
 }
 
-async fn accept<H: Handler>(endpoint: quinn::Endpoint, node: u64, cluster_id: String, handler: Arc<H>) {
+/// This node, as it answers.
+struct Us {
+    node: u64,
+    cluster_id: String,
+    acquaintance: Arc<dyn Acquaintance>,
+    lives: Arc<Lives>,
+}
+
+async fn accept<H: Handler>(endpoint: quinn::Endpoint, us: Arc<Us>, handler: Arc<H>) {
     let newcomers = Arc::new(Semaphore::new(JOIN_CONNECTIONS_MAX));
     let strangers = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(incoming) = endpoint.accept().await {
@@ -238,10 +289,10 @@ async fn accept<H: Handler>(endpoint: quinn::Endpoint, node: u64, cluster_id: St
             incoming.refuse();
             continue;
         };
-        let (handler, cluster_id, newcomers) = (handler.clone(), cluster_id.clone(), newcomers.clone());
+        let (handler, us, newcomers) = (handler.clone(), us.clone(), newcomers.clone());
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            if let Err(reason) = serve(incoming, seat, node, &cluster_id, handler, &newcomers).await {
+            if let Err(reason) = serve(incoming, seat, &us, handler, &newcomers).await {
                 tracing::debug!(%remote, %reason, "link ended");
             }
         });
@@ -252,8 +303,7 @@ async fn accept<H: Handler>(endpoint: quinn::Endpoint, node: u64, cluster_id: St
 async fn serve<H: Handler>(
     incoming: Incoming,
     seat: OwnedSemaphorePermit,
-    node: u64,
-    cluster_id: &str,
+    us: &Us,
     handler: Arc<H>,
     newcomers: &Semaphore,
 ) -> io::Result<()> {
@@ -282,7 +332,7 @@ async fn serve<H: Handler>(
         return Ok(());
     };
     let (mut send, hello) = tokio::time::timeout(DIAL_TIMEOUT, greeted(&connection)).await??;
-    if !tls::is_node(&certificate, hello.node, cluster_id) || hello.node == node {
+    if !tls::is_node(&certificate, hello.node, &us.cluster_id) || hello.node == us.node {
         refuse();
         return Ok(());
     }
@@ -301,7 +351,21 @@ async fn serve<H: Handler>(
     drop(seat);
     connection.set_max_concurrent_bi_streams(VarInt::from_u32(PEER_STREAMS_MAX));
     connection.set_receive_window(VarInt::MAX);
-    write_frame(&mut send, &encode_frame(&Hello { node, rule_level: RULE_LEVEL })).await?;
+    // As it stands before this process of the other is noted.
+    let answer = encode_frame(&us.acquaintance.hello(hello.node));
+    let _introduced = match us.lives.introduce(&*us.acquaintance, &hello, &connection).await {
+        Ok(introduced) => introduced,
+        Err(unwelcome) => {
+            if unwelcome == Unwelcome::Fallen {
+                // The other may be the one to stop, and learns it from this.
+                write_frame(&mut send, &answer).await?;
+                let _ = tokio::time::timeout(FAREWELL, connection.closed()).await;
+            }
+            unwelcome.close(&connection);
+            return Ok(());
+        }
+    };
+    write_frame(&mut send, &answer).await?;
     handler.arrived(hello.node);
     let mut removed = std::pin::pin!(handler.removed(hello.node));
     loop {

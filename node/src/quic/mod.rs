@@ -5,11 +5,13 @@
 //! * [`peer`]: one outgoing connection per peer, redialled in the background, with a few long-lived streams by purpose,
 //!   so that a snapshot never delays a heartbeat.
 //! * [`endpoint`]: the UDP socket, incoming connections and their streams.
+//! * [`lives`]: which process of a member speaks, before anything else is said.
 //! * [`frame`]: a `u32` length and that many bytes.
 //!
 //! What the messages mean is not known here.
 
 pub mod endpoint;
 pub mod frame;
+pub mod lives;
 pub mod peer;
 pub mod tls;

@@ -13,11 +13,12 @@ use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use wire::limits::PEER_FRAME_BYTES_MAX;
+use wire::replication::decode;
 use wire::replication::rpc::{Hello, PeerReply, PeerRequest};
-use wire::replication::{command::RULE_LEVEL, decode};
 
 use super::endpoint::Dialler;
 use super::frame::{encode_frame, read_frame, write_frame};
+use super::lives::Introduced;
 use crate::limits::{DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_TIMEOUT};
 
 /// What a stream is used for. Lanes never wait for each other.
@@ -233,12 +234,13 @@ async fn keep_connected(
             () = arrived.notified() => continue,
         };
         match dialled {
-            Ok(Ok(connection)) => {
+            Ok(Ok((connection, introduced))) => {
                 tracing::info!(peer = format_args!("{id:016x}"), address, "connected");
                 (pause, last_error) = (DIAL_PAUSE_MIN, String::new());
                 connected.send_replace(Some(connection.clone()));
                 let reason = connection.closed().await;
-                dialler.ended(&reason);
+                drop(introduced);
+                dialler.ended(id, &reason);
                 connected.send_replace(None);
                 tracing::info!(peer = format_args!("{id:016x}"), address, %reason, "disconnected");
             }
@@ -261,24 +263,24 @@ async fn keep_connected(
     }
 }
 
-async fn dial(dialler: &Dialler, id: u64, address: &str) -> io::Result<Connection> {
+async fn dial(dialler: &Dialler, id: u64, address: &str) -> io::Result<(Connection, Introduced)> {
     let connection = dialler.connect_peer(id, address).await?;
     let greeted = greet(dialler, id, &connection).await;
     if let (Err(_), Some(reason)) = (&greeted, connection.close_reason()) {
-        dialler.ended(&reason);
+        dialler.ended(id, &reason);
     }
-    greeted.map(|()| connection)
+    greeted.map(|introduced| (connection, introduced))
 }
 
 /// Says who we are, and checks who answers.
-async fn greet(dialler: &Dialler, id: u64, connection: &Connection) -> io::Result<()> {
+async fn greet(dialler: &Dialler, id: u64, connection: &Connection) -> io::Result<Introduced> {
     let (mut send, mut recv) = connection.open_bi().await?;
-    write_frame(&mut send, &encode_frame(&Hello { node: dialler.node(), rule_level: RULE_LEVEL })).await?;
+    write_frame(&mut send, &encode_frame(&dialler.hello(id))).await?;
     let mut buffer = Vec::new();
     let answer = read_frame(&mut recv, &mut buffer, wire::limits::JOIN_FRAME_BYTES_MAX).await?;
     let answer: Hello = decode(answer.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
     if answer.node != id {
         return Err(io::Error::other(format!("node {:016x} answered", answer.node)));
     }
-    Ok(())
+    dialler.introduce(&answer, connection).await
 }

@@ -107,7 +107,7 @@ impl Candidate {
                     && !self.heard.leader_within(ELECTION_TIMEOUT_MAX)
             }
         };
-        free && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
+        free && self.leadership.may_vote() && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
     }
 
     /// Whether it has given its vote to somebody who may be about to win.
@@ -145,8 +145,11 @@ impl Candidate {
         true
     }
 
-    /// Stands for election. False when consensus has ended.
+    /// Stands for election, if this node may vote at all. False when consensus has ended.
     pub(super) async fn elect(&self) -> bool {
+        if !self.leadership.may_vote() {
+            return true;
+        }
         self.heard.standing();
         tracing::info!("standing for election");
         match self.raft.trigger().elect().await {

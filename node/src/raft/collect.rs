@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use wire::limits::BATCH_BYTES_MAX;
-use wire::replication::command::{Batch, Outcome, RULE_LEVEL, Run, Writer};
+use wire::replication::command::{Batch, Outcome, Run, Writer};
 use wire::replication::encode;
 
+use super::leader::Leadership;
 use super::types::{Proposal, Raft};
 use crate::env::Clock;
 use crate::limits::COLLECTED_RUNS_MAX;
@@ -51,9 +52,9 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn start(raft: Raft, clock: Clock) -> Self {
+    pub(super) fn start(raft: Raft, clock: Clock, leadership: Leadership) -> Self {
         let (runs, queue) = mpsc::channel(COLLECTED_RUNS_MAX);
-        tokio::spawn(collect(raft, clock, queue));
+        tokio::spawn(collect(raft, clock, leadership, queue));
         Collector { runs }
     }
 
@@ -66,7 +67,7 @@ impl Collector {
     }
 }
 
-async fn collect(raft: Raft, clock: Clock, mut queue: mpsc::Receiver<Collected>) {
+async fn collect(raft: Raft, clock: Clock, leadership: Leadership, mut queue: mpsc::Receiver<Collected>) {
     let mut held = None;
     loop {
         let next = match held.take() {
@@ -89,7 +90,8 @@ async fn collect(raft: Raft, clock: Clock, mut queue: mpsc::Receiver<Collected>)
             batch.push(next);
         }
         let encoded = encode(&Batch {
-            rule_level: RULE_LEVEL,
+            // A voter that does not know an entry's rules stops at it.
+            rule_level: leadership.rule_level(),
             time_ms: clock.unix_ms(),
             runs: batch.iter().map(|collected| collected.run.as_wire()).collect(),
         });

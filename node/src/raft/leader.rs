@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use wire::replication::entry::Member;
 
 use super::candidacy::Heard;
+use super::introductions::Introductions;
 use super::types::{Peer, Raft};
 use crate::limits::LEADER_SILENCE;
 use crate::quic::endpoint::Peers;
@@ -19,11 +20,32 @@ pub struct Leadership {
     metrics: watch::Receiver<RaftServerMetrics<u64, Peer>>,
     peers: Arc<Peers>,
     heard: Heard,
+    introductions: Introductions,
 }
 
 impl Leadership {
-    pub(super) fn new(node: u64, raft: &Raft, peers: Arc<Peers>, heard: Heard) -> Self {
-        Leadership { node, metrics: raft.server_metrics(), peers, heard }
+    pub(super) fn new(node: u64, raft: &Raft, peers: Arc<Peers>, heard: Heard, introductions: Introductions) -> Self {
+        Leadership { node, metrics: raft.server_metrics(), peers, heard, introductions }
+    }
+
+    /// What this node and the others remember of each other.
+    pub fn introductions(&self) -> &Introductions {
+        &self.introductions
+    }
+
+    /// Whether this node has heard enough from the other voters to vote.
+    pub(super) fn may_vote(&self) -> bool {
+        self.introductions.may_vote(self.voters())
+    }
+
+    /// The newest rule level that every voter can apply.
+    pub fn rule_level(&self) -> u16 {
+        self.introductions.rule_level(self.voters())
+    }
+
+    /// All voters, of both sets during a change.
+    fn voters(&self) -> Vec<u64> {
+        self.metrics.borrow().membership_config.membership().voter_ids().collect()
     }
 
     /// This node.
@@ -106,6 +128,9 @@ impl Leadership {
 
     /// For a person: what keeps this cluster from deciding.
     pub fn missing(&self) -> String {
+        if let Some(confirmation) = self.introductions.waits_for() {
+            return confirmation;
+        }
         let members = self.members();
         let voters: Vec<&Member> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member).collect();
         let away: Vec<String> = voters

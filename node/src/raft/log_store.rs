@@ -18,9 +18,11 @@ use openraft::{
     AnyError, Entry, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader, StorageError, StorageIOError,
 };
 use tokio::sync::oneshot;
+use wire::replication::entry::LogId as WireLogId;
 use wire::replication::{decode, encode};
 
 use super::flushes::Flushes;
+use super::introductions::Verdict;
 use super::types::{LogId, TypeConfig, Vote, entry_in, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{APPEND_BYTES_MAX, LOG_CACHE_BYTES};
 use crate::storage::entry::LogEntry;
@@ -34,6 +36,7 @@ pub struct RaftLog {
     flushes: Flushes,
     /// Whose votes are stored here.
     node: u64,
+    verdict: Verdict,
 }
 
 /// The newest entries, consecutive.
@@ -45,6 +48,10 @@ struct Tail {
     flushed: u64,
     last: Option<LogId>,
     purged: Option<LogId>,
+    /// See [`Value::Cut`].
+    cut: Option<WireLogId>,
+    committed: Option<LogId>,
+    vote: Option<Vote>,
 }
 
 impl Tail {
@@ -99,9 +106,55 @@ impl RaftLog {
             .transpose()
             .map_err(io::Error::other)?;
         let last = store.last()?.map(|entry| log_id_in(entry.log_id)).or(purged);
+        let cut = store.get(Value::Cut)?.map(|bytes| decode(&bytes)).transpose().map_err(io::Error::other)?;
         let flushed = last.map_or(0, |last| last.index + 1);
-        let tail = Tail { last, purged, flushed, ..Tail::default() };
-        Ok(RaftLog { store, tail: Arc::new(Mutex::new(tail)), flushes: Flushes::new(flushed), node })
+        let tail = Arc::new(Mutex::new(Tail { last, purged, flushed, cut, ..Tail::default() }));
+        Ok(RaftLog { store, tail, flushes: Flushes::new(flushed), node, verdict: Verdict::default() })
+    }
+
+    /// Writes down what is remembered of the other members. If that fails, the next life remembers a second less.
+    pub async fn write_promises(&self) {
+        if let Some(bytes) = self.store.promises().take_changed() {
+            let _ = self.stored(|done| self.store.put(Value::Promises, bytes, done)).await;
+        }
+    }
+
+    /// Raised when a leader wants committed entries to be dropped.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Entries up to there are committed, as the state knows.
+    pub fn set_committed(&self, committed: Option<WireLogId>) {
+        let mut tail = self.tail();
+        tail.committed = tail.committed.max(committed.map(log_id_in));
+    }
+
+    /// Index up to which entries are committed, as far as this node knows.
+    pub(super) fn committed_index(&self) -> Option<u64> {
+        self.tail().committed.map(|committed| committed.index)
+    }
+
+    /// Whether a leader's log, which has entry `claim`, lacks what is committed here. Then the [`Verdict`] is passed. Within a
+    /// log the ids of leaders only rise, so an entry before ours cannot be of a later leader, nor one behind it of an
+    /// earlier.
+    pub(super) fn is_contradicted(&self, leader: u64, claim: Option<WireLogId>) -> bool {
+        let committed = self.tail().committed.as_ref().map(log_id_out);
+        let (Some(claim), Some(committed)) = (claim, committed) else { return false };
+        let (theirs, ours) = ((claim.term, claim.node), (committed.term, committed.node));
+        let contradicted = (claim.index <= committed.index && theirs > ours)
+            || (claim.index >= committed.index && theirs < ours)
+            || (claim.index == committed.index && theirs != ours);
+        if contradicted {
+            self.verdict.pass(another_history(claim.index.min(committed.index), leader));
+        }
+        contradicted
+    }
+
+    /// The end of this log: it never goes back, whatever leaders replace. See [`Value::Cut`].
+    pub fn end(&self) -> Option<WireLogId> {
+        let tail = self.tail();
+        tail.last.as_ref().map(log_id_out).max(tail.cut)
     }
 
     /// What of it is on disk.
@@ -166,6 +219,17 @@ impl RaftLog {
     }
 }
 
+/// Committed entries are never replaced, unless some member has forgotten that it had them.
+fn another_history(index: u64, leader: u64) -> String {
+    format!(
+        "the leader {leader:016x} has another history than this server: entry {index}, which was committed here, is not in \
+         its log. A server was started from an older copy of its data directory, and messages that people were told are \
+         stored are missing on the servers that follow that leader. This server keeps what it has and stops. Keep its data \
+         directory: it may be the only one that holds these messages. To go back to them, stop all servers and start each \
+         one from the newest data directory there is of it"
+    )
+}
+
 fn failed(verb: ErrorVerb, subject: ErrorSubject<u64>) -> impl FnOnce(io::Error) -> StorageError<u64> {
     move |error| StorageError::from(StorageIOError::new(subject, verb, AnyError::new(&error)))
 }
@@ -210,6 +274,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError<u64>> {
+        self.tail().vote = Some(*vote);
         let bytes = encode(&vote_out(vote));
         self.stored(|done| self.store.put(Value::Vote, bytes, done))
             .await
@@ -224,14 +289,20 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             .get(Value::Vote)
             .and_then(|bytes| bytes.map(|bytes| decode(&bytes).map(vote_in)).transpose().map_err(io::Error::other))
             .map_err(failed(ErrorVerb::Read, ErrorSubject::Vote))?;
-        Ok(vote.map(|mut vote: Vote| {
+        let vote = vote.map(|mut vote: Vote| {
             vote.committed &= vote.leader_id.node_id != self.node;
             vote
-        }))
+        });
+        self.tail().vote = vote;
+        Ok(vote)
     }
 
     /// Not awaited: openraft's core loop waits here, and a lost hint only costs applying again from the log.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError<u64>> {
+        {
+            let mut tail = self.tail();
+            tail.committed = tail.committed.max(committed);
+        }
         self.store.remember_committed(encode(&committed.as_ref().map(log_id_out)));
         Ok(())
     }
@@ -282,7 +353,22 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError<u64>> {
-        self.stored(|done| self.store.truncate(log_id.index, done))
+        let cut = {
+            let tail = self.tail();
+            if tail.committed.is_some_and(|committed| log_id.index <= committed.index) {
+                let leader = tail.vote.map_or(0, |vote| vote.leader_id.node_id);
+                let reason = another_history(log_id.index, leader);
+                let refused = failed(ErrorVerb::Delete, ErrorSubject::Logs)(io::Error::other(reason.clone()));
+                self.verdict.pass(reason);
+                return Err(refused);
+            }
+            tail.vote.map(|Vote { leader_id, .. }| WireLogId {
+                term: leader_id.term,
+                node: leader_id.node_id,
+                index: log_id.index.saturating_sub(1),
+            })
+        };
+        self.stored(|done| self.store.truncate(log_id.index, cut, done))
             .await
             .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))?;
         let previous = match log_id.index.checked_sub(1) {
@@ -296,6 +382,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         };
         let mut tail = self.tail();
         tail.cut(log_id.index);
+        tail.cut = tail.cut.max(cut);
         tail.last = previous.or(tail.purged);
         Ok(())
     }

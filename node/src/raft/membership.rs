@@ -137,12 +137,14 @@ pub(super) async fn tend(
         let me = leadership.node();
         let is_member = |id| members.iter().any(|(member, _)| member.id == id);
         leadership.peers().retain(is_member);
+        leadership.introductions().set_members(&members);
         watch.retain(is_member);
         for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
             leadership.peers().get(member.id, &member.address);
             watch.keep(member.id, &member.address);
         }
         let written: BTreeSet<u64> = removals.borrow_and_update().nodes.keys().copied().collect();
+        leadership.introductions().promises().retain(|id| !written.contains(&id));
         let next = if leadership.leader() == Some(me) { next_change(&raft, &members, &written) } else { None };
         match next {
             None => tokio::select! {

@@ -6,8 +6,10 @@
 
 mod candidacy;
 mod collect;
+mod comparison;
 pub mod flushes;
 mod incoming;
+pub mod introductions;
 pub mod leader;
 pub mod log_store;
 mod membership;
@@ -29,12 +31,15 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 
+use openraft::error::Fatal;
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use wire::replication::entry::Member;
 
 use self::candidacy::{Candidate, Heard};
 use self::collect::Collector;
+use self::comparison::Told;
+use self::introductions::Introductions;
 use self::leader::Leadership;
 use self::log_store::RaftLog;
 use self::membership::Doorkeeper;
@@ -103,6 +108,8 @@ pub struct Ground {
     pub alarm: Alarm,
     /// Told what is applied, from the first entry on.
     pub listener: Option<Listener>,
+    /// The operator says that this data directory counts, although it may be older than its promises.
+    pub trust_data: bool,
 }
 
 /// Running consensus.
@@ -115,6 +122,8 @@ pub struct Consensus {
     pub leadership: Leadership,
     /// What is told to the other nodes and never stored.
     pub whispers: Whispers,
+    /// What the others remember of this node, and it of them.
+    pub introductions: Introductions,
     raft: Raft,
     log: RaftLog,
     peers: Arc<Peers>,
@@ -125,6 +134,15 @@ impl std::fmt::Debug for Consensus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Consensus").field("leadership", &self.leadership).finish_non_exhaustive()
     }
+}
+
+/// Why consensus has stopped by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// A disk that failed, an entry that cannot be applied.
+    Storage(String),
+    /// The program is wrong somewhere.
+    Defect(String),
 }
 
 /// Positions in the log, for people.
@@ -166,16 +184,25 @@ impl Consensus {
         completions: mpsc::Sender<Vec<Completion>>,
         whispered: mpsc::Sender<whisper::Heard>,
     ) -> Result<Self, StartError> {
-        let Ground { data, identity, socket, clock, alarm, listener } = ground;
+        let Ground { data, identity, socket, clock, alarm, listener, trust_data } = ground;
         let credentials = data.credentials(&identity)?;
         // Read here, so that a broken key is told before anything is served.
         let keeps_ca_key = data.authority()?.is_some();
         let (log_path, state_path) = (data.file("log.db"), data.file("state.db"));
         storage::check_files(&log_path, &state_path)?;
-        let store = LogStore::open(&log_path, alarm.clone())?;
+        let store = LogStore::open_as(&log_path, alarm.clone(), trust_data)?;
         let log = RaftLog::open(store.clone(), identity.node)?;
         let mut state = StateDb::open(&state_path)?;
         storage::check_positions(&state_path, state.applied(), log.purged_index())?;
+        log.set_committed(state.applied());
+        let introductions = Introductions::new(
+            identity.node,
+            identity.name.clone(),
+            store.clone(),
+            log.clone(),
+            state.membership().1.nodes,
+            trust_data,
+        );
         let (removals_changed, removals) = watch::channel(Removals::default());
         state.observe_removals(move |removals| drop(removals_changed.send_replace(removals.clone())));
         if let Some(listener) = listener {
@@ -184,12 +211,15 @@ impl Consensus {
         let files = Arc::new(StateFiles::open(&state_path, alarm.clone())?);
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
+        let (hashes, told) = (state.hashes().clone(), Told::default());
         let apply = ApplyThread::start(state, alarm)?;
         let machine = ChatStateMachine::new(apply, builder, applied.clone(), log.flushes().clone());
 
         let server = Arc::new(PeerServer::default());
-        let peers = endpoint::start(socket, &credentials, identity.node, server.clone())?;
-        let network = Network::new(peers.clone(), identity.node, log.flushes().clone());
+        let peers =
+            endpoint::start(socket, &credentials, identity.node, server.clone(), Arc::new(introductions.clone()))?;
+        let network =
+            Network::new(peers.clone(), identity.node, log.flushes().clone(), introductions.promises().clone());
         let raft_error = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
         let config = Arc::new(config().validate().map_err(|error| raft_error(&error))?);
         let raft = Raft::new(identity.node, config, network, log.clone(), machine)
@@ -204,8 +234,8 @@ impl Consensus {
         data.begun(&identity)?;
 
         let heard = Heard::new();
-        let leadership = Leadership::new(identity.node, &raft, peers.clone(), heard.clone());
-        let collector = Collector::start(raft.clone(), clock);
+        let leadership = Leadership::new(identity.node, &raft, peers.clone(), heard.clone(), introductions.clone());
+        let collector = Collector::start(raft.clone(), clock, leadership.clone());
         let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions).await?;
         let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe());
         let doorkeeper = Doorkeeper { data: data.clone(), identity, proposer: proposer.clone() };
@@ -233,9 +263,11 @@ impl Consensus {
             candidate,
             files,
             whispered,
+            told: told.clone(),
         });
+        tokio::spawn(comparison::keep_comparing(leadership.clone(), hashes, told));
         let whispers = Whispers::start(leadership.clone());
-        Ok(Consensus { proposer, reads, leadership, whispers, raft, log, peers, remover })
+        Ok(Consensus { proposer, reads, leadership, whispers, introductions, raft, log, peers, remover })
     }
 
     /// Removes a member for good: the one called `who`, a name or an id in hexadecimal. `by` is the name of this server.
@@ -264,27 +296,28 @@ impl Consensus {
         Indexes { last_log: self.log.last_index(), committed: committed.map(index) }
     }
 
-    /// Returns when consensus has stopped by itself, with the reason: a disk that failed, an entry that cannot be
-    /// applied. The process must end.
-    pub async fn failed(&self) -> String {
+    /// Returns when consensus has stopped by itself, with the reason. The process must end.
+    pub async fn failed(&self) -> Failure {
         let mut ends = self.raft.server_metrics();
         let raft = async {
             // Everything else that openraft tells changes with every entry.
             while ends.changed().await.is_ok() {}
             match &self.raft.metrics().borrow().running_state {
-                Err(fatal) => fatal.to_string(),
-                Ok(()) => "consensus has ended".into(),
+                Err(Fatal::StorageError(error)) => Failure::Storage(error.to_string()),
+                Err(fatal) => Failure::Defect(fatal.to_string()),
+                Ok(()) => Failure::Defect("consensus has ended".into()),
             }
         };
         tokio::select! {
             reason = raft => reason,
             // openraft learns of it only with its next append.
-            reason = self.log.flushes().failed() => reason,
+            reason = self.log.flushes().failed() => Failure::Storage(reason),
         }
     }
 
     /// Stops voting and leading, then closes the links.
     pub async fn stop(&self) {
+        self.log.write_promises().await;
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "consensus did not end cleanly");
         }

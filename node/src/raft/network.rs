@@ -20,6 +20,7 @@ use crate::limits::{RAFT_BACKOFF, SNAPSHOT_TIMEOUT};
 use crate::quic::endpoint::Peers;
 use crate::quic::peer::{CallError, Lane, Peer};
 use crate::storage::entry::LogEntry;
+use crate::storage::promises::Promises;
 
 type RpcError<E = openraft::error::Infallible> = RPCError<u64, Node, RaftError<u64, E>>;
 
@@ -29,12 +30,13 @@ pub struct Network {
     peers: Arc<Peers>,
     node: u64,
     flushes: Flushes,
+    promises: Promises,
 }
 
 impl Network {
     /// For this node, over its peers.
-    pub fn new(peers: Arc<Peers>, node: u64, flushes: Flushes) -> Self {
-        Network { peers, node, flushes }
+    pub fn new(peers: Arc<Peers>, node: u64, flushes: Flushes, promises: Promises) -> Self {
+        Network { peers, node, flushes, promises }
     }
 }
 
@@ -42,7 +44,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &Node) -> Link {
-        Link { peer: self.peers.get(target, &node.address), node: self.node, flushes: self.flushes.clone() }
+        let (flushes, promises) = (self.flushes.clone(), self.promises.clone());
+        Link { peer: self.peers.get(target, &node.address), node: self.node, flushes, promises }
     }
 }
 
@@ -52,6 +55,7 @@ pub struct Link {
     peer: Arc<Peer>,
     node: u64,
     flushes: Flushes,
+    promises: Promises,
 }
 
 impl Link {
@@ -94,7 +98,14 @@ impl RaftNetwork<TypeConfig> for Link {
         };
         match self.peer.call(Lane::Append, &request, option.hard_ttl()).await {
             Ok(PeerReply::Append(outcome)) => Ok(match outcome {
-                AppendOutcome::Success => AppendEntriesResponse::Success,
+                AppendOutcome::Success => {
+                    if let Some(upto) =
+                        entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id.map(|id| log_id_out(&id)))
+                    {
+                        self.promises.promised(self.peer.id(), upto);
+                    }
+                    AppendEntriesResponse::Success
+                }
                 AppendOutcome::Partial(upto) => AppendEntriesResponse::PartialSuccess(upto.map(log_id_in)),
                 AppendOutcome::Conflict => AppendEntriesResponse::Conflict,
                 AppendOutcome::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote_in(vote)),

@@ -19,7 +19,9 @@ use wire::limits::{RUN_BYTES_MAX, RUN_COMMANDS_MAX};
 use wire::replication::command::{Command, Outcome, Refusal, Run, Writer};
 
 use super::collect::{Collector, NotCollected, OwnedRun};
+use super::introductions::Introductions;
 use super::leader::Leadership;
+use crate::env::Clock;
 use crate::limits::{PROPOSALS_MAX, PROPOSED_RUNS_MAX, RETRY_PAUSE, WRITE_HOLD};
 use crate::quic::peer::{CallError, Lane};
 use crate::storage::log::{LogStore, Value};
@@ -89,15 +91,21 @@ struct Packed {
 pub struct Proposer {
     queue: Arc<Mutex<Queue>>,
     filled: Arc<Notify>,
+    introductions: Introductions,
 }
 
 impl Proposer {
     /// Queues one write.
     ///
     /// # Errors
-    /// [`ProposeError::Overloaded`] when the queue is full, [`ProposeError::Stopping`] at the end; the ticket is then
-    /// dropped unanswered.
+    /// [`ProposeError::Overloaded`] when the queue is full, [`ProposeError::Stopping`] at the end,
+    /// [`ProposeError::NotStored`] where a voter does not know the command; the ticket is then dropped unanswered.
     pub fn submit(&self, command: &Command<'_>, ticket: Ticket) -> Result<(), ProposeError> {
+        if command.rule_level() > self.introductions.rules_in_force() {
+            let missing = "not every server of this cluster knows this kind of write yet; start all of them with the newest \
+                           release that one of them runs";
+            return Err(ProposeError::NotStored { missing: missing.to_owned() });
+        }
         {
             let mut queue = self.lock();
             if queue.closed {
@@ -146,6 +154,28 @@ pub(super) struct ProposerTask {
     completions: mpsc::Sender<Vec<Completion>>,
     writer: Writer,
     next_seq: u64,
+    /// How far the next epoch leaps, while the cluster knows a higher one than this node.
+    leap: u64,
+}
+
+/// Why a run was not settled.
+#[derive(Debug)]
+enum Unsettled {
+    /// The cluster knows a higher epoch of this node; nothing of the run is applied.
+    Behind,
+    Failed(ProposeError),
+}
+
+/// Bits of an epoch that are drawn at random: two lives that count from the same place still differ.
+const EPOCH_RANDOM_BITS: u32 = 31;
+
+/// An epoch above `last` that no other life of this node has used, although `last` may be older than the newest: its upper
+/// part is the time in seconds where that is later, its lower part is drawn.
+fn next_epoch(last: u64, leap: u64, unix_s: u64, random: u32) -> u64 {
+    let most = u64::from(u32::MAX);
+    let counted = (last >> EPOCH_RANDOM_BITS).saturating_add(1 + leap);
+    let upper = if unix_s < most { counted.max(unix_s) } else { counted };
+    upper.min(most) << EPOCH_RANDOM_BITS | u64::from(random >> (32 - EPOCH_RANDOM_BITS))
 }
 
 impl ProposerTask {
@@ -156,21 +186,33 @@ impl ProposerTask {
         store: LogStore,
         completions: mpsc::Sender<Vec<Completion>>,
     ) -> std::io::Result<Proposer> {
-        let proposer = Proposer { queue: Arc::default(), filled: Arc::default() };
+        let introductions = leadership.introductions().clone();
+        let proposer = Proposer { queue: Arc::default(), filled: Arc::default(), introductions };
         let epoch = match store.get(Value::Epoch)? {
             Some(bytes) => decode::<u64>(&bytes).map_err(std::io::Error::other)?,
             None => 0,
         };
         let writer = Writer { device: leadership.node(), epoch };
-        let mut task =
-            ProposerTask { proposer: proposer.clone(), leadership, collector, store, completions, writer, next_seq: 1 };
+        let mut task = ProposerTask {
+            proposer: proposer.clone(),
+            leadership,
+            collector,
+            store,
+            completions,
+            writer,
+            next_seq: 1,
+            leap: 0,
+        };
         task.begin_epoch().await?;
         tokio::spawn(task.run());
         Ok(proposer)
     }
 
     async fn begin_epoch(&mut self) -> std::io::Result<()> {
-        self.writer.epoch += 1;
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).map_err(std::io::Error::from)?;
+        let unix_s = Clock.unix_ms() / 1000;
+        self.writer.epoch = next_epoch(self.writer.epoch, self.leap, unix_s, u32::from_be_bytes(random));
         self.next_seq = 1;
         let (done, flushed) = oneshot::channel();
         let tell = Box::new(move |result| {
@@ -185,9 +227,32 @@ impl ProposerTask {
             self.proposer.filled.notified().await;
             while let Some(Packed { tickets, commands, since }) = self.next_run() {
                 let count = u32::try_from(tickets.len()).expect("a run's length is bounded");
+                let deadline = since + WRITE_HOLD;
                 let run = OwnedRun { writer: self.writer, first_seq: self.next_seq, count, commands };
-                let result = self.settle(run, since + WRITE_HOLD).await;
+                let mut run = Arc::new(run);
+                let result = loop {
+                    let result = self.settle(&run, deadline).await;
+                    if !matches!(result, Err(Unsettled::Behind)) || Instant::now() >= deadline {
+                        break result;
+                    }
+                    // Started from an older directory, with a clock that is behind as well.
+                    self.leap = self.leap.saturating_mul(2).max(1);
+                    if let Err(error) = self.begin_epoch().await {
+                        tracing::error!(%error, "cannot begin a new epoch of writes");
+                        break result;
+                    }
+                    let again = Arc::make_mut(&mut run);
+                    (again.writer, again.first_seq) = (self.writer, self.next_seq);
+                };
+                let result = result.map_err(|unsettled| match unsettled {
+                    Unsettled::Failed(error) => error,
+                    Unsettled::Behind => {
+                        let missing = "the cluster knows newer writes of this server; try again".to_owned();
+                        ProposeError::NotStored { missing }
+                    }
+                });
                 if result.is_ok() {
+                    self.leap = 0;
                     self.next_seq += u64::from(count);
                 } else if let Err(error) = self.begin_epoch().await {
                     tracing::error!(%error, "cannot begin a new epoch of writes; no write is taken any more");
@@ -207,17 +272,21 @@ impl ProposerTask {
     }
 
     /// Hands a run to leaders until one answers, at most until `deadline`.
-    async fn settle(&self, run: OwnedRun, deadline: Instant) -> Result<Vec<Outcome>, ProposeError> {
-        let run = Arc::new(run);
+    async fn settle(&self, run: &Arc<OwnedRun>, deadline: Instant) -> Result<Vec<Outcome>, Unsettled> {
         let mut handed_over = false;
         loop {
-            let attempt = tokio::time::timeout_at(deadline, self.attempt(&run, &mut handed_over));
+            let handed_over_before = handed_over;
+            let attempt = tokio::time::timeout_at(deadline, self.attempt(run, &mut handed_over));
             match attempt.await {
                 Ok(Some(outcomes)) if outcomes.len() == run.count as usize => {
                     if matches!(outcomes.first(), Some(Outcome::Refused(Refusal::SequenceGap | Refusal::StaleEpoch))) {
-                        // Never while one process runs on this directory; a restored older copy could come here.
-                        let missing = "the cluster knows newer writes of this server; try again".to_owned();
-                        return Err(ProposeError::NotStored { missing });
+                        // Not while one process runs on this directory. What was handed over before may have been
+                        // applied, and then followed by writes of another process.
+                        return Err(if handed_over_before {
+                            Unsettled::Failed(ProposeError::Unknown { missing: self.leadership.missing() })
+                        } else {
+                            Unsettled::Behind
+                        });
                     }
                     return Ok(outcomes);
                 }
@@ -227,11 +296,11 @@ impl ProposerTask {
                 }
                 _ => {
                     let missing = self.leadership.missing();
-                    return Err(if handed_over {
+                    return Err(Unsettled::Failed(if handed_over {
                         ProposeError::Unknown { missing }
                     } else {
                         ProposeError::NotStored { missing }
-                    });
+                    }));
                 }
             }
         }
@@ -314,4 +383,30 @@ pub(super) async fn forwarded(collector: &Collector, runs: Vec<Run<'_>>) -> Resu
         }
     }
     Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_never_used_twice_although_the_last_one_was_forgotten() {
+        let now = 1_700_000_000;
+        // From releases that counted by one, and from a node that never wrote.
+        for old in [0, 1, 77] {
+            assert!(next_epoch(old, 0, now, 0) > old);
+            assert!(next_epoch(old, 0, 0, 0) > old, "with a clock at 1970");
+        }
+        let first = next_epoch(0, 0, now, 7);
+        let mut last = first;
+        for random in [u32::MAX, 0, 5] {
+            let next = next_epoch(last, 0, now, random);
+            assert!(next > last);
+            last = next;
+        }
+        // Rolled back with a clock that stands still: drawn differently, or above by what is leapt.
+        assert_ne!(next_epoch(0, 0, now, 1 << 5), first);
+        assert!(next_epoch(first, 1 << 20, 0, 0) > last);
+        assert!(next_epoch(u64::MAX, u64::MAX - 1, u64::MAX, u32::MAX) <= i64::MAX as u64);
+    }
 }

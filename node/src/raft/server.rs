@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
-use wire::replication::rpc::{PeerReply, PeerRequest};
+use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest};
 use wire::replication::{decode, encode};
 
 use super::candidacy::Candidate;
 use super::collect::{Collector, NotCollected};
+use super::comparison::Told;
 use super::flushes::Flushes;
 use super::incoming;
 use super::leader::Leadership;
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     pub(super) candidate: Candidate,
     pub(super) files: Arc<StateFiles>,
     pub(super) whispered: mpsc::Sender<whisper::Heard>,
+    pub(super) told: Told,
 }
 
 /// Answers peers. The endpoint needs it before the engine exists, so it is filled in after.
@@ -72,6 +74,10 @@ impl Handler for PeerServer {
 
     async fn handle(&self, from: u64, request: &[u8], content: Content<'_>) -> Option<PeerReply> {
         let parts = self.parts.get()?;
+        if parts.leadership.introductions().verdict().is_passed() {
+            // It has forgotten promises and is about to end: it makes no new ones.
+            return None;
+        }
         Some(match decode(request) {
             Ok(request) => parts.answer(from, request, content).await,
             Err(error) => PeerReply::Failed { reason: format!("the request makes no sense: {error}") },
@@ -107,6 +113,9 @@ impl Handler for PeerServer {
 impl Parts {
     async fn answer(&self, from: u64, request: PeerRequest<'_>, content: Content<'_>) -> PeerReply {
         match request {
+            PeerRequest::Vote { .. } if !self.leadership.may_vote() => {
+                PeerReply::Failed { reason: "it has not heard from every voter since its start".into() }
+            }
             PeerRequest::Vote { vote, last_log_id } => {
                 let reply = incoming::vote(&self.raft, vote, last_log_id).await;
                 if matches!(reply, PeerReply::Vote { granted: true, .. }) {
@@ -122,7 +131,20 @@ impl Parts {
                 if vote.term >= self.leadership.role().1 {
                     self.candidate.heard().leader();
                 }
-                incoming::append(&self.raft, &self.flushes, vote, prev_log_id, leader_commit, entries).await
+                let introductions = self.leadership.introductions();
+                if introductions.is_contradicted(vote.node, prev_log_id, leader_commit) {
+                    return PeerReply::Failed { reason: "the entries contradict what is committed here".into() };
+                }
+                let reply =
+                    incoming::append(&self.raft, &self.flushes, vote, prev_log_id, leader_commit, entries).await;
+                if matches!(reply, PeerReply::Append(AppendOutcome::Success)) {
+                    introductions.caught_up(vote.term, leader_commit);
+                    if let Some(commit) = leader_commit.filter(|_| vote.node == from) {
+                        // It has this on disk itself, or it would not call it committed.
+                        introductions.promises().promised(from, commit);
+                    }
+                }
+                reply
             }
             PeerRequest::Snapshot { vote, header } => {
                 incoming::snapshot(&self.raft, &self.files, vote, header, content).await
@@ -170,6 +192,10 @@ impl Parts {
                     Ok(request) => PeerReply::Join { reply: encode(&self.doorkeeper.admit(&self.raft, request).await) },
                     Err(_) => PeerReply::Join { reply: encode(&JoinReply::Refused(JoinRefusal::BadRequest)) },
                 }
+            }
+            PeerRequest::States { places } => {
+                self.told.note(from, places);
+                PeerReply::Done
             }
             PeerRequest::Whispers { whispers } => {
                 // Where the service does not keep up nothing is lost that matters.

@@ -14,20 +14,27 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use wire::replication::entry::LogId;
+use wire::replication::rpc::Life;
+use wire::replication::{decode, encode};
 
 use super::checkpoints::Checkpoints;
 use super::entry::LogEntry;
+use super::mark::{FileId, Mark};
+use super::promises::Promises;
 use super::schema;
 use super::state_copy::wal_path;
 use super::transaction::Transaction;
 use super::trouble::{Alarm, DAMAGED, Damage};
 use super::wal;
-use crate::limits::{FLUSHES_PER_COMMITTED, LOG_JOBS_MAX};
+use crate::env::Clock;
+use crate::limits::{FLUSHES_PER_COMMITTED, HINTS_PAUSE, LOG_JOBS_MAX};
 
 /// Called once the job's effects are on disk, or with the reason why they are not.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -43,6 +50,14 @@ pub enum Value {
     Purged,
     /// This node's epoch as a writer.
     Epoch,
+    /// The process that writes here.
+    Life,
+    /// Which file `log.db` is; see [`super::mark`].
+    File,
+    /// How far a leader's log has replaced this one's: the leader's id, and the last index before the cut.
+    Cut,
+    /// What is remembered of the other members.
+    Promises,
 }
 
 impl Value {
@@ -52,6 +67,10 @@ impl Value {
             Value::Committed => "committed",
             Value::Purged => "purged",
             Value::Epoch => "epoch",
+            Value::Life => "life",
+            Value::File => "file",
+            Value::Cut => "cut",
+            Value::Promises => "promises",
         }
     }
 }
@@ -94,9 +113,34 @@ pub enum OpenError {
         /// The newest format known here.
         known: i64,
     },
+    /// Something of it is gone.
+    #[error(
+        "the log {path} ends at {}, though this server had it on disk up to entry {}: a file here was replaced by an \
+         older one, or log.db-wal was removed. Messages may be missing that people were told are stored. Nothing was \
+         changed. Put the newest files back; if there are none, {LOST}",
+        place(.end), .was.index
+    )]
+    Older {
+        /// Which file.
+        path: PathBuf,
+        /// Where it ends.
+        end: Option<LogId>,
+        /// Where it ended.
+        was: LogId,
+    },
     /// No thread could be started.
     #[error("cannot start the log thread: {0}")]
     Thread(io::Error),
+}
+
+/// What is left to do for a server whose newest data is gone.
+pub const LOST: &str = "and a majority of the other servers runs, remove this one there with `node members remove` and let \
+                        this machine join as a new one with an empty data directory. Keep the old directory until the \
+                        cluster serves again. `--trust-data` starts from it all the same and gives up what it lacks";
+
+/// The end of a log, for people.
+pub fn place(end: &Option<LogId>) -> String {
+    end.map_or_else(|| "its beginning".to_owned(), |end| format!("entry {}", end.index))
 }
 
 impl OpenError {
@@ -112,7 +156,7 @@ impl OpenError {
 enum Job {
     Append { entries: Vec<LogEntry>, done: Done },
     Put { value: Value, bytes: Vec<u8>, done: Done },
-    Truncate { from: u64, done: Done },
+    Truncate { from: u64, cut: Option<LogId>, done: Done },
     Purge { upto: u64, purged: Vec<u8>, done: Done },
 }
 
@@ -122,6 +166,10 @@ pub struct LogStore {
     jobs: SyncSender<Job>,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
     reader: Arc<Mutex<Connection>>,
+    promises: Promises,
+    life: Life,
+    is_copy: bool,
+    path: PathBuf,
     alarm: Alarm,
 }
 
@@ -143,8 +191,16 @@ impl LogStore {
     /// Opens or makes `log.db` and starts its thread. Failures are told to `alarm`, and those of others end its work.
     ///
     /// # Errors
-    /// The file cannot be opened, is damaged, or was written by a newer release.
+    /// The file cannot be opened, is damaged, lacks what was on disk, or was written by a newer release.
     pub fn open(path: &Path, alarm: Alarm) -> Result<Self, OpenError> {
+        Self::open_as(path, alarm, false)
+    }
+
+    /// As [`LogStore::open`]. With `trusted` a log that lacks something is taken as it is.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn open_as(path: &Path, alarm: Alarm, trusted: bool) -> Result<Self, OpenError> {
         let sqlite = |source| OpenError::from_sqlite(path, source);
         let file = |source| OpenError::File { path: path.to_owned(), source };
         if let Some(detail) = wal::damage(&wal_path(path)).map_err(file)? {
@@ -168,6 +224,14 @@ impl LogStore {
             FORMAT => check_records(path, &writer)?,
             found => return Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
         }
+        let Begun { life, is_copy, promises, end } = begin(path, &mut writer)?;
+        let (mut mark, was) = Mark::open(path);
+        match was.filter(|was| end < Some(*was)) {
+            Some(was) if !trusted => return Err(OpenError::Older { path: path.to_owned(), end, was }),
+            // What it says is not true any more.
+            Some(_) => mark.set(end.unwrap_or(LogId { term: 0, node: 0, index: 0 })),
+            None => {}
+        }
         let reader = Connection::open(path).map_err(sqlite)?;
         configure(&reader).map_err(sqlite)?;
         let checkpointer = Connection::open(path).map_err(sqlite)?;
@@ -179,10 +243,43 @@ impl LogStore {
         let checkpoints = Checkpoints::start("log-checkpoint", "log.db", &mut writer, checkpointer, alarm.clone());
         let checkpoints = checkpoints.map_err(OpenError::Thread)?;
         // Detached: they end with the last handle, and whatever was answered by then is on disk.
-        let writer =
-            Writer { connection: writer, committed: committed.clone(), unhinted: 0, checkpoints, alarm: alarm.clone() };
+        let writer = Writer {
+            connection: writer,
+            committed: committed.clone(),
+            promises: promises.clone(),
+            unhinted: 0,
+            hinted: Clock.monotonic(),
+            mark,
+            end,
+            checkpoints,
+            alarm: alarm.clone(),
+        };
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue)).map_err(OpenError::Thread)?;
-        Ok(LogStore { jobs, committed, reader: Arc::new(Mutex::new(reader)), alarm })
+        let (reader, path) = (Arc::new(Mutex::new(reader)), path.to_owned());
+        Ok(LogStore { jobs, committed, reader, promises, life, is_copy, path, alarm })
+    }
+
+    /// What is remembered of the other members.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
+    /// The process that has this log open.
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Whether `log.db` is another file than the one that was last known to hold all promises: moved, or a copy.
+    pub fn is_copy(&self) -> bool {
+        self.is_copy
+    }
+
+    /// The file that is open holds all promises.
+    pub fn settle(&self, done: Done) {
+        match FileId::of(&self.path) {
+            Ok(file) => self.put(Value::File, encode(&file), done),
+            Err(error) => done(Err(error)),
+        }
     }
 
     /// Appends entries; an entry at an index that exists replaces it.
@@ -201,9 +298,10 @@ impl LogStore {
         *self.committed.lock().expect("nobody panics while holding this lock") = Some(bytes);
     }
 
-    /// Drops the entries from `from` on.
-    pub fn truncate(&self, from: u64, done: Done) {
-        self.send(Job::Truncate { from, done });
+    /// Drops the entries from `from` on. `cut` is the id of the leader that wants it, with the index of the last entry left:
+    /// with it the end of this log does not go back.
+    pub fn truncate(&self, from: u64, cut: Option<LogId>, done: Done) {
+        self.send(Job::Truncate { from, cut, done });
     }
 
     /// Drops the entries up to and including `upto` and stores `purged` as [`Value::Purged`].
@@ -324,6 +422,57 @@ fn checked(index: i64, crc: u32, record: &[u8]) -> io::Result<LogEntry> {
     Ok(entry)
 }
 
+/// What a start finds and writes down before anything else.
+struct Begun {
+    life: Life,
+    is_copy: bool,
+    promises: Promises,
+    end: Option<LogId>,
+}
+
+/// Begins a new life of this log, on disk when this returns, and reads how far it goes.
+fn begin(path: &Path, connection: &mut Connection) -> Result<Begun, OpenError> {
+    let sqlite = |source| OpenError::from_sqlite(path, source);
+    let damaged = |error: &dyn std::fmt::Display| OpenError::from(Damage::new(path, error.to_string()));
+    let file = FileId::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let transaction = connection.transaction().map_err(sqlite)?;
+    let get = |value: Value| {
+        let row: Option<(u32, Vec<u8>)> = transaction
+            .query_row("SELECT crc, bytes FROM value WHERE key = ?1", [value.key()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(sqlite)?;
+        row.map(|(crc, bytes)| checked_value(value.key(), crc, bytes)).transpose().map_err(|error| damaged(&error))
+    };
+    let log_id = |value| match get(value)? {
+        Some(bytes) => decode::<LogId>(&bytes).map(Some).map_err(|error| damaged(&error)),
+        None => Ok(None),
+    };
+    let last = transaction
+        .query_row("SELECT idx, crc, record FROM entry ORDER BY idx DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()
+        .map_err(sqlite)?;
+    let last = last.map(|(index, crc, record): (i64, u32, Vec<u8>)| checked(index, crc, &record)).transpose();
+    let last = last.map_err(|error| damaged(&error))?.map(|entry| entry.log_id);
+    let end = last.max(log_id(Value::Purged)?).max(log_id(Value::Cut)?);
+    let life = get(Value::Life)?.map(|bytes| decode::<Life>(&bytes)).transpose().map_err(|error| damaged(&error))?;
+    let known = get(Value::File)?.map(|bytes| decode::<FileId>(&bytes)).transpose().map_err(|error| damaged(&error))?;
+    let promises = get(Value::Promises)?.map(|bytes| Promises::from_bytes(&bytes)).transpose();
+    let promises = promises.map_err(|error| damaged(&error))?.unwrap_or_default();
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| OpenError::File { path: path.to_owned(), source: error.into() })?;
+    let life = Life { incarnation: life.map_or(0, |life| life.incarnation).saturating_add(1), id };
+    put(&transaction, Value::Life, &encode(&life)).map_err(sqlite)?;
+    if known.is_none() {
+        put(&transaction, Value::File, &encode(&file)).map_err(sqlite)?;
+    }
+    transaction.commit().map_err(sqlite)?;
+    Ok(Begun { life, is_copy: known.is_some_and(|known| !known.is_same(&file)), promises, end })
+}
+
 /// From format 1, whose values had no checksums.
 fn add_checksums(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
@@ -393,8 +542,13 @@ impl Job {
 struct Writer {
     connection: Connection,
     committed: Arc<Mutex<Option<Vec<u8>>>>,
-    /// Flushes since that was written.
+    promises: Promises,
+    /// Flushes since these two were written, and when that was.
     unhinted: u32,
+    hinted: Instant,
+    mark: Mark,
+    /// The end of the log on disk.
+    end: Option<LogId>,
     checkpoints: Checkpoints,
     alarm: Alarm,
 }
@@ -402,8 +556,16 @@ struct Writer {
 impl Writer {
     fn run(mut self, queue: &Receiver<Job>) {
         let mut jobs = Vec::new();
-        while let Ok(first) = queue.recv() {
-            jobs.push(first);
+        loop {
+            match queue.recv_timeout(HINTS_PAUSE) {
+                Ok(first) => jobs.push(first),
+                // Nothing is under way: what is known of the others may be written down now.
+                Err(RecvTimeoutError::Timeout) => match self.promises.take_changed() {
+                    Some(bytes) => jobs.push(Job::Put { value: Value::Promises, bytes, done: Box::new(drop) }),
+                    None => continue,
+                },
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
             jobs.extend(queue.try_iter().take(LOG_JOBS_MAX));
             if self.alarm.reason().is_none()
                 && let Err(error) = self.flush(&jobs)
@@ -425,6 +587,7 @@ impl Writer {
 
     fn flush(&mut self, jobs: &[Job]) -> rusqlite::Result<()> {
         let transaction = Transaction::begin(&mut self.connection)?;
+        let mut end = self.end;
         for job in jobs {
             match job {
                 Job::Append { entries, .. } => {
@@ -434,26 +597,43 @@ impl Writer {
                         let record = entry.to_record();
                         insert.execute(params![sql(entry.log_id.index), crc32fast::hash(&record), record])?;
                     }
+                    end = end.max(entries.last().map(|entry| entry.log_id));
                 }
                 Job::Put { value, bytes, .. } => put(&transaction, *value, bytes)?,
-                Job::Truncate { from, .. } => {
+                Job::Truncate { from, cut, .. } => {
                     transaction.prepare_cached("DELETE FROM entry WHERE idx >= ?1")?.execute([sql(*from)])?;
+                    if let Some(cut) = cut {
+                        put(&transaction, Value::Cut, &encode(cut))?;
+                        end = end.max(Some(*cut));
+                    }
                 }
                 Job::Purge { upto, purged, .. } => {
                     transaction.prepare_cached("DELETE FROM entry WHERE idx <= ?1")?.execute([sql(*upto)])?;
                     put(&transaction, Value::Purged, purged)?;
+                    end = end.max(decode(purged).ok());
                 }
             }
         }
         self.unhinted += 1;
-        if self.unhinted >= FLUSHES_PER_COMMITTED {
+        let now = Clock.monotonic();
+        if self.unhinted >= FLUSHES_PER_COMMITTED || now.duration_since(self.hinted) >= HINTS_PAUSE {
             let committed = self.committed.lock().expect("nobody panics while holding this lock").take();
             if let Some(bytes) = committed {
                 put(&transaction, Value::Committed, &bytes)?;
             }
-            self.unhinted = 0;
+            if let Some(bytes) = self.promises.take_changed() {
+                put(&transaction, Value::Promises, &bytes)?;
+            }
+            (self.unhinted, self.hinted) = (0, now);
         }
-        transaction.commit()
+        transaction.commit()?;
+        if end != self.end
+            && let Some(end) = end
+        {
+            self.mark.set(end);
+        }
+        self.end = end;
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use wire::replication::entry::{Entry, LogId, Membership, Payload};
 
 use super::checkpoints::Checkpoints;
+use super::hashes::{Hashes, Place};
 use super::removals::{Observer, Removals};
 use super::schema;
 use super::state_copy;
@@ -59,6 +60,7 @@ pub struct StateDb {
     observer: Option<Observer>,
     listener: Option<Listener>,
     checkpoints: Option<Checkpoints>,
+    hashes: Hashes,
 }
 
 impl StateDb {
@@ -76,7 +78,9 @@ impl StateDb {
     fn around(connection: Connection, path: PathBuf) -> rusqlite::Result<StateDb> {
         let progress = Progress::load_or_begin(&connection)?;
         let removals = Removals::load(&connection, &progress.membership)?;
-        Ok(StateDb { connection, path, progress, removals, observer: None, listener: None, checkpoints: None })
+        let hashes = Hashes::default();
+        hashes.replaced(place(&progress));
+        Ok(StateDb { connection, path, progress, removals, observer: None, listener: None, checkpoints: None, hashes })
     }
 
     /// Keeps the write-ahead log short from now on, with a thread of its own. Its failures are told to `alarm`.
@@ -114,6 +118,11 @@ impl StateDb {
         self.progress.state_hash
     }
 
+    /// Hashes to compare with those of other replicas, from now on.
+    pub fn hashes(&self) -> &Hashes {
+        &self.hashes
+    }
+
     /// Who was shut out of the cluster.
     pub fn removals(&self) -> &Removals {
         &self.removals
@@ -140,15 +149,17 @@ impl StateDb {
         let mut effects = Effects::new(present.clone());
         let transaction = Transaction::begin(&mut self.connection)?;
         let mut tx = Tx::new(&transaction, self.progress.clone());
-        let mut applied = Vec::new();
+        let (mut applied, mut kept) = (Vec::new(), Vec::new());
         for entry in entries {
             applied.push(apply_one(&mut tx, &entry, &mut effects)?);
+            kept.extend(place(&tx.progress).filter(|(index, _)| Hashes::is_kept(*index)));
         }
         let removals = tx.removals;
         let progress = tx.finish()?;
         transaction.commit()?;
         let members = progress.membership_log_id != self.progress.membership_log_id;
         self.progress = progress;
+        self.hashes.applied(kept, place(&self.progress));
         if removals || members {
             self.reload_removals()?;
         }
@@ -195,6 +206,7 @@ impl StateDb {
     pub fn install(&mut self, copy: &Path) -> Result<(), CopyError> {
         state_copy::install(&mut self.connection, &self.path, copy)?;
         self.progress = Progress::load_or_begin(&self.connection).map_err(CopyError::Sqlite)?;
+        self.hashes.replaced(place(&self.progress));
         self.reload_removals().map_err(CopyError::Sqlite)?;
         if let Some(listener) = &self.listener {
             (listener.tell)(Applied::Replaced);
@@ -209,6 +221,10 @@ impl StateDb {
         }
         Ok(())
     }
+}
+
+fn place(progress: &Progress) -> Option<Place> {
+    progress.applied.map(|applied| (applied.index, progress.state_hash))
 }
 
 fn apply_one(tx: &mut Tx<'_>, entry: &Entry<'_>, effects: &mut Effects) -> Result<AppliedEntry, ApplyError> {

@@ -6,7 +6,7 @@ use wire::dump;
 use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
-use wire::replication::rpc::{AppendOutcome, Hello, PeerReply, PeerRequest, SnapshotHeader, Vote};
+use wire::replication::rpc::{AppendOutcome, Hello, Life, PeerReply, PeerRequest, Remembered, SnapshotHeader, Vote};
 use wire::replication::{decode, encode};
 
 /// Compares what `value` is on a link or a disk with its golden, and reads it again.
@@ -140,7 +140,17 @@ fn entries() {
 
 #[test]
 fn hello_between_peers() {
-    owned("peer_hello", &Hello { node: 0x1122_3344_5566_7788, rule_level: 1 });
+    let hello = Hello {
+        node: 0x1122_3344_5566_7788,
+        rule_level: 1,
+        life: Life { incarnation: 7, id: [0xab; 16] },
+        end: Some(LOG_ID),
+        remembered: None,
+        trusted: false,
+    };
+    owned("peer_hello", &hello);
+    let remembered = Some(Remembered { life: Life { incarnation: 3, id: [0xcd; 16] }, promised: Some(LOG_ID) });
+    owned("peer_hello_to_a_known_node", &Hello { remembered, ..hello });
 }
 
 #[test]
@@ -166,6 +176,7 @@ fn peer_requests() {
         ),
         ("peer_request_snapshot", PeerRequest::Snapshot { vote: VOTE, header }),
         ("peer_request_forward", PeerRequest::Forward { runs: vec![run] }),
+        ("peer_request_states", PeerRequest::States { places: vec![(256, HASH), (300, HASH)] }),
         ("peer_request_read_index", PeerRequest::ReadIndex),
         ("peer_request_ca_key", PeerRequest::CaKey),
         ("peer_request_announce", PeerRequest::Announce { member: member() }),

@@ -27,6 +27,33 @@ pub struct Hello {
     pub node: u64,
     /// The newest rule level the speaker can apply.
     pub rule_level: u16,
+    /// The speaker's process.
+    pub life: Life,
+    /// End of the speaker's log on disk. Where a leader has cut the log off and appended nothing since: that leader's id
+    /// with the index of the entry before the cut, so that this never goes back.
+    pub end: Option<LogId>,
+    /// What the speaker remembers of the listener, from earlier lives of both.
+    pub remembered: Option<Remembered>,
+    /// The speaker's operator has said that its data directory counts, although it may be older than its promises.
+    pub trusted: bool,
+}
+
+/// One process of a server, from its start to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// Raised at each start, on disk before the process speaks to anybody.
+    pub incarnation: u64,
+    /// Drawn at each start. Two processes of one incarnation tell that a data directory was copied.
+    pub id: [u8; 16],
+}
+
+/// What a node remembers of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Its latest process.
+    pub life: Life,
+    /// The last entry that it has promised to have on disk.
+    pub promised: Option<LogId>,
 }
 
 /// What one node asks another.
@@ -97,6 +124,11 @@ pub enum PeerRequest<'a> {
     Whispers {
         /// In order.
         whispers: Vec<Whisper>,
+    },
+    /// Hashes of the speaker's state, to be compared. Answered with [`PeerReply::Done`].
+    States {
+        /// Applied entries, each with the hash of the state behind it.
+        places: Vec<(u64, [u8; 32])>,
     },
 }
 
