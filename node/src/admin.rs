@@ -87,6 +87,9 @@ pub struct Status {
     /// The newest rule level that all voters know.
     #[serde(default)]
     pub rule_level: u16,
+    /// What an operator should know although it works.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// One member as this node sees it.

@@ -70,8 +70,42 @@ pub const STATE_CHECK_BYTES_MAX: u64 = 64 << 20;
 /// 40 MB a node may occupy.
 pub const LOG_CACHE_BYTES: usize = 6 << 20;
 
-/// Bytes of entries in one append to a follower, so that it travels within a heartbeat.
+/// Bytes of entries that wait for the apply thread with their content; others are read again from the log when their turn comes.
+pub const APPLY_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of entries handed to the log thread and not on disk at which consensus waits for it: one append of the largest size is
+/// never held up.
+pub const LOG_QUEUE_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of entries in one append to a follower over the widest line: what is read from the log at a time.
 pub const APPEND_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes of entries in the first append over a line of which nothing is known: a second on a line of one megabit.
+pub const APPEND_BYTES_START: usize = 128 << 10;
+
+/// Bytes of entries that an append may have over the narrowest line.
+pub const APPEND_BYTES_MIN: usize = 4 << 10;
+
+/// Time that an append may take beside the round trip; the next one is so large that it does. Long enough to use a line, short
+/// enough that an entry waits for little before it.
+pub const APPEND_TIME: Duration = Duration::from_millis(250);
+
+/// An append of which nothing has moved for this long, beside three round trips, is given up and sent again, smaller.
+pub const APPEND_STALL: Duration = Duration::from_secs(3);
+
+/// The longest time that openraft waits for a peer: the link ends its waits before, this is for what nobody has thought of.
+pub const CALL_BACKSTOP: Duration = Duration::from_secs(120);
+
+/// The longest round trip at which writes work as they should; above it operators are told. A write takes one at the leader, two
+/// elsewhere, and one more while a link recovers from a loss, of the time that it is held.
+pub const ROUND_TRIP_MAX: Duration = Duration::from_millis(1500);
+
+/// A round trip from which on a heartbeat is not waited for, if the last one was answered: what it costs to wait for is then a
+/// multiple of what a disk costs.
+pub const LONG_ROUND_TRIP: Duration = Duration::from_millis(25);
+
+/// Bytes of datagrams that may wait on a link in each direction: dozens of heartbeats. The oldest make way.
+pub const DATAGRAMS_BYTES_MAX: usize = 4 << 10;
 
 const _: () = assert!(
     APPEND_BYTES_MAX + wire::limits::BATCH_BYTES_MAX + wire::limits::RUN_BYTES_MAX < wire::limits::PEER_FRAME_BYTES_MAX,
@@ -85,8 +119,15 @@ pub const LINK_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Idle links say something this often, so that [`LINK_IDLE_TIMEOUT`] means the peer is gone.
 pub const LINK_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
-/// One attempt to connect to a peer.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// One attempt to connect to a peer: some round trips of a second each.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Pause before another attempt begins beside one that has no answer yet: its packets are repeated ever more slowly, and a peer
+/// that has come back shall not have to wait for the next.
+pub const DIAL_AGAIN: Duration = Duration::from_secs(2);
+
+/// Attempts to connect to one peer at the same time: one for each [`DIAL_AGAIN`] of a [`DIAL_TIMEOUT`].
+pub const DIALS_MAX: usize = 4;
 
 /// Pause after the first failed attempt; doubled up to [`DIAL_PAUSE_MAX`].
 pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -115,8 +156,12 @@ pub const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause of openraft after a peer was unreachable. The peer is redialled in the background meanwhile.
 pub const RAFT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Longest transfer of a snapshot, install included: a gigabyte over a slow LAN.
-pub const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+/// A snapshot of which nothing has moved for this long is given up. The other side says nothing while it checks and installs
+/// what it has received, which takes seconds for a gigabyte.
+pub const SNAPSHOT_STALL: Duration = Duration::from_secs(60);
+
+/// Longest transfer of a snapshot: ten gigabytes over a line of one megabit.
+pub const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Tokens of a device that may stand beside each other before one of them is used: as many replies as may get lost in a
 /// row. The one that was made first then counts as used. Part of the rules: another number is another rule level.
@@ -161,8 +206,7 @@ pub const SUCCESSION_ROUNDS: u32 = 3;
 /// Who has voted for another helps nobody else to stand for this long: the other may be about to win.
 pub const VOTE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Interval of heartbeats. openraft cancels an append after it, so it is also the time one batch may take to a
-/// follower's disk and back.
+/// Interval of heartbeats, whatever the line and whatever is sent over it.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// A follower that hears nothing stands for election after max plus a random part of the difference between min and max.
@@ -190,8 +234,8 @@ pub const MEMBERSHIP_PAUSE: Duration = Duration::from_millis(250);
 /// How long an operator who removes a member waits for it: an election and two changes of the members.
 pub const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// One small question to a peer.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// One small question to a peer, some of which have to be committed first: five round trips of a second, and room.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Bytes of an advertised address.
 pub const ADDRESS_BYTES_MAX: usize = 256;

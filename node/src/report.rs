@@ -42,6 +42,9 @@ pub fn status(status: &Status) -> String {
     if let Some(missing) = &status.waiting_for {
         fact("waiting", missing.clone());
     }
+    for warning in &status.warnings {
+        fact("WARNING", warning.clone());
+    }
     fact(
         "log",
         format!(

@@ -322,6 +322,7 @@ impl Administration for Desk {
                 .waits_for()
                 .or_else(|| leader.is_none().then(|| leadership.missing())),
             rule_level: leadership.rule_level(),
+            warnings: leadership.slow_links(),
         })
     }
 

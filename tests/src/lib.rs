@@ -14,6 +14,7 @@
 //! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
 //! * [`proxy`]: a network between nodes whose ways can be cut.
+//! * [`switch`]: long, slow and lossy lines between them.
 //!
 //! The scenarios are in `tests/tests/`, one file per kind of trouble. Nothing there sleeps: everything waits for a
 //! condition with a deadline.
@@ -33,6 +34,7 @@ pub mod netns;
 pub mod oracle;
 pub mod proxy;
 pub mod python;
+pub mod switch;
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Node};
+use crate::switch::{Shape, Switch};
 use crate::wait_for;
 
 /// How often a thread that waits for the network looks whether the network still exists.
@@ -37,11 +38,18 @@ pub struct Network {
     doors: HashMap<SocketAddr, Door>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ways {
     /// From, to; the nodes' own addresses.
     cut: RwLock<HashSet<(SocketAddr, SocketAddr)>>,
+    switch: Arc<Switch>,
     ended: AtomicBool,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self { cut: RwLock::default(), switch: Switch::start(), ended: AtomicBool::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -78,6 +86,11 @@ impl Network {
         self.ways.cut.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Datagrams between nodes go over such lines from now on; connections, which say nothing, do not.
+    pub fn shape(&self, shape: Shape) {
+        self.ways.switch.set(shape);
+    }
+
     /// New connections to this node are refused, as those to a dead process are.
     pub fn close(&self, node: SocketAddr) {
         if let Some(door) = self.doors.get(&node) {
@@ -100,6 +113,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.ways.ended.store(true, Relaxed);
+        self.ways.switch.end();
     }
 }
 
@@ -193,8 +207,7 @@ fn pass_datagrams(door: &UdpSocket, node: SocketAddr, ways: &Arc<Ways>) {
             }
         };
         if ways.is_open(peer, node) {
-            // Lost, as a datagram may be.
-            let _ = socket.send(&datagram[..bytes]);
+            ways.switch.carry(peer, socket, None, &datagram[..bytes]);
         }
     }
 }
@@ -206,12 +219,12 @@ fn socket_towards(node: SocketAddr) -> io::Result<Arc<UdpSocket>> {
     Ok(Arc::new(socket))
 }
 
-fn pass_answers(back: &UdpSocket, door: &UdpSocket, node: SocketAddr, peer: SocketAddr, ways: &Ways) {
+fn pass_answers(back: &UdpSocket, door: &Arc<UdpSocket>, node: SocketAddr, peer: SocketAddr, ways: &Ways) {
     let mut datagram = vec![0; DATAGRAM_BYTES];
     while !ways.ended() {
         let Some((bytes, _)) = receive(back, &mut datagram) else { continue };
         if ways.is_open(node, peer) {
-            let _ = door.send_to(&datagram[..bytes], peer);
+            ways.switch.carry(node, door, Some(peer), &datagram[..bytes]);
         }
     }
 }

@@ -13,18 +13,19 @@ use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
-use wire::replication::decode;
 use wire::replication::join::{JoinReply, JoinRequest};
-use wire::replication::rpc::{Hello, PeerReply};
+use wire::replication::rpc::{Datagram, Hello, PeerReply};
+use wire::replication::{decode, encode};
 
+use super::congestion::Bounded;
 use super::frame::{encode_frame, read_frame, write_frame};
 use super::lives::{Acquaintance, Introduced, Lives, Unwelcome};
 use super::peer::Peer;
 use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
 use crate::cluster::valid_name;
 use crate::limits::{
-    DIAL_TIMEOUT, FAREWELL, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT, LINK_KEEP_ALIVE,
-    PEER_STREAMS_MAX, STRANGER_WINDOW_BYTES,
+    DATAGRAMS_BYTES_MAX, DIAL_TIMEOUT, FAREWELL, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT,
+    LINK_KEEP_ALIVE, PEER_STREAMS_MAX, STRANGER_WINDOW_BYTES,
 };
 
 /// Close codes seen by the other side, with a reason beside them.
@@ -64,6 +65,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request of an admitted node; `None` ends the stream.
     fn handle(&self, from: u64, request: &[u8], content: Content<'_>)
     -> impl Future<Output = Option<PeerReply>> + Send;
+
+    /// Answers a datagram of an admitted node, if it is one that has an answer.
+    fn datagram(&self, from: u64, datagram: Datagram) -> impl Future<Output = Option<Datagram>> + Send;
 
     /// Answers a newcomer.
     fn join(&self, from: SocketAddr, request: JoinRequest) -> impl Future<Output = JoinReply> + Send;
@@ -218,6 +222,9 @@ fn transport() -> TransportConfig {
         .keep_alive_interval(Some(LINK_KEEP_ALIVE))
         // Nodes share a LAN: assume its round trip until one is measured, or a lost first packet costs a second.
         .initial_rtt(std::time::Duration::from_millis(20))
+        .congestion_controller_factory(Arc::new(Bounded))
+        .datagram_receive_buffer_size(Some(DATAGRAMS_BYTES_MAX))
+        .datagram_send_buffer_size(DATAGRAMS_BYTES_MAX)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .max_concurrent_bidi_streams(VarInt::from_u32(PEER_STREAMS_MAX));
     transport
@@ -367,6 +374,7 @@ async fn serve<H: Handler>(
     };
     write_frame(&mut send, &answer).await?;
     handler.arrived(hello.node);
+    tokio::spawn(answer_datagrams(handler.clone(), connection.clone(), hello.node));
     let mut removed = std::pin::pin!(handler.removed(hello.node));
     loop {
         let (send, recv) = tokio::select! {
@@ -382,6 +390,17 @@ async fn serve<H: Handler>(
             // An error here is the other side's cancelled call or lost connection; it knows.
             let _ = serve_stream(send, recv, hello.node, &*handler).await;
         });
+    }
+}
+
+/// Answers datagrams one after the other until the connection ends; those that come too fast push out the oldest.
+async fn answer_datagrams<H: Handler>(handler: Arc<H>, connection: Connection, from: u64) {
+    while let Ok(bytes) = connection.read_datagram().await {
+        let Ok(datagram) = decode(&bytes) else { continue };
+        if let Some(answer) = handler.datagram(from, datagram).await {
+            // Fails only on a connection that is ending.
+            let _ = connection.send_datagram(encode(&answer).into());
+        }
     }
 }
 

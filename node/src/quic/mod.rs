@@ -5,13 +5,16 @@
 //! * [`peer`]: one outgoing connection per peer, redialled in the background, with a few long-lived streams by purpose,
 //!   so that a snapshot never delays a heartbeat.
 //! * [`endpoint`]: the UDP socket, incoming connections and their streams.
+//! * [`line`]: what is known of the line to a peer; [`congestion`]: how many bytes may be under way on it.
 //! * [`lives`]: which process of a member speaks, before anything else is said.
 //! * [`frame`]: a `u32` length and that many bytes.
 //!
 //! What the messages mean is not known here.
 
+mod congestion;
 pub mod endpoint;
 pub mod frame;
+pub mod line;
 pub mod lives;
 pub mod peer;
 pub mod tls;

@@ -1,7 +1,6 @@
 //! One peer as this node dials it.
 //!
-//! Dialling happens in a task of its own, so that a cancelled call (openraft cancels an append after one heartbeat)
-//! never kills a connection attempt. Streams are long-lived; a call takes one out of its lane and puts it back when
+//! Dialling happens in a task of its own, so that a cancelled call never kills a connection attempt. Streams are long-lived; a call takes one out of its lane and puts it back when
 //! the answer has come. A call that is cancelled in between drops its stream, which resets it: the lane stays clean.
 
 use std::collections::HashMap;
@@ -9,24 +8,28 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use wire::limits::PEER_FRAME_BYTES_MAX;
 use wire::replication::decode;
-use wire::replication::rpc::{Hello, PeerReply, PeerRequest};
+use wire::replication::encode;
+use wire::replication::rpc::{Datagram, Hello, PeerReply, PeerRequest};
 
 use super::endpoint::Dialler;
 use super::frame::{encode_frame, read_frame, write_frame};
+use super::line::Line;
 use super::lives::Introduced;
-use crate::limits::{DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_TIMEOUT};
+use crate::limits::{DIAL_AGAIN, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_TIMEOUT, DIALS_MAX};
 
 /// What a stream is used for. Lanes never wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Votes: rare, urgent.
     Vote,
-    /// Appends and heartbeats.
+    /// Appends without entries: heartbeats, and what a leader asks before it answers a read.
+    Heartbeat,
+    /// Appends with entries.
     Append,
     /// Snapshot transfer: long, never urgent.
     Snapshot,
@@ -44,7 +47,8 @@ impl Lane {
     /// Larger goes first when both have data to send.
     fn priority(self) -> i32 {
         match self {
-            Lane::Vote | Lane::Append => 2,
+            Lane::Vote | Lane::Heartbeat => 3,
+            Lane::Append => 2,
             Lane::Forward | Lane::Read | Lane::Control => 1,
             Lane::Snapshot | Lane::Whisper => 0,
         }
@@ -71,6 +75,7 @@ pub struct Peer {
     id: u64,
     address: watch::Sender<String>,
     connection: watch::Receiver<Option<Connection>>,
+    line: Arc<Line>,
     arrived: Arc<Notify>,
     streams: Mutex<HashMap<Lane, Stream>>,
     dialling: AbortHandle,
@@ -95,9 +100,10 @@ impl Peer {
     pub(super) fn new(dialler: Arc<Dialler>, id: u64, address: String) -> Self {
         let (address, addresses) = watch::channel(address);
         let (connected, connection) = watch::channel(None);
-        let arrived = Arc::new(Notify::new());
-        let dialling = tokio::spawn(keep_connected(dialler, id, addresses, arrived.clone(), connected)).abort_handle();
-        Peer { id, address, connection, arrived, streams: Mutex::default(), dialling }
+        let (arrived, line) = (Arc::new(Notify::new()), Arc::new(Line::default()));
+        let keep = keep_connected(dialler, id, addresses, arrived.clone(), connected, line.clone());
+        let dialling = tokio::spawn(keep).abort_handle();
+        Peer { id, address, connection, line, arrived, streams: Mutex::default(), dialling }
     }
 
     /// Its node id.
@@ -108,6 +114,33 @@ impl Peer {
     /// Whether a connection stands.
     pub fn is_connected(&self) -> bool {
         self.connection.borrow().is_some()
+    }
+
+    /// What is known of the line to it.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// How long a packet takes to it and its acknowledgement back; as last measured where there is no connection.
+    pub fn round_trip(&self) -> Duration {
+        if let Some(connection) = &*self.connection.borrow() {
+            self.line.measured(connection.rtt());
+        }
+        self.line.round_trip()
+    }
+
+    /// Packets with parts of streams sent so far on the present connection, those that were sent again included. It grows as
+    /// long as the other side acknowledges.
+    pub fn moved(&self) -> u64 {
+        self.connection.borrow().as_ref().map_or(0, |connection| connection.stats().frame_tx.stream)
+    }
+
+    /// Sends a datagram: before anything that waits on a stream, and as lost as a datagram may get.
+    pub fn send_datagram(&self, datagram: &Datagram) {
+        if let Some(connection) = &*self.connection.borrow() {
+            // Fails only on a connection that is ending.
+            let _ = connection.send_datagram(encode(datagram).into());
+        }
     }
 
     /// Returns once a connection stands.
@@ -223,32 +256,27 @@ async fn keep_connected(
     mut addresses: watch::Receiver<String>,
     arrived: Arc<Notify>,
     connected: watch::Sender<Option<Connection>>,
+    line: Arc<Line>,
 ) {
     let mut pause = DIAL_PAUSE_MIN;
     let mut last_error = String::new();
     loop {
         let address = addresses.borrow_and_update().clone();
-        let dialled = tokio::select! {
-            dialled = tokio::time::timeout(DIAL_TIMEOUT, dial(&dialler, id, &address)) => dialled,
-            // Packets to a dead port are repeated ever more slowly: a new attempt gets through at once.
-            () = arrived.notified() => continue,
-        };
+        let dialled = dial_again_and_again(&dialler, id, &address, &arrived).await;
         match dialled {
-            Ok(Ok((connection, introduced))) => {
+            Ok((connection, introduced)) => {
+                line.measured(connection.rtt());
                 tracing::info!(peer = format_args!("{id:016x}"), address, "connected");
                 (pause, last_error) = (DIAL_PAUSE_MIN, String::new());
                 connected.send_replace(Some(connection.clone()));
-                let reason = connection.closed().await;
+                let reason = hear_datagrams(&connection, &line).await;
                 drop(introduced);
                 dialler.ended(id, &reason);
                 connected.send_replace(None);
                 tracing::info!(peer = format_args!("{id:016x}"), address, %reason, "disconnected");
             }
-            outcome => {
-                let error = match outcome {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "no answer".to_owned(),
-                };
+            Err(error) => {
+                let error = error.to_string();
                 if error != last_error {
                     tracing::info!(peer = format_args!("{id:016x}"), address, error, "cannot connect, trying on");
                     last_error = error;
@@ -261,6 +289,48 @@ async fn keep_connected(
             changed = addresses.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// Takes what the other side sends in datagrams until the connection ends; returns why.
+async fn hear_datagrams(connection: &Connection, line: &Line) -> ConnectionError {
+    loop {
+        match connection.read_datagram().await {
+            Ok(bytes) => {
+                if let Ok(Datagram::Heard { vote }) = decode(&bytes) {
+                    line.measured(connection.rtt());
+                    line.heard(vote);
+                }
+            }
+            Err(reason) => return reason,
+        }
+    }
+}
+
+/// Dials until one attempt succeeds or fails, or none has for [`DIAL_TIMEOUT`]. Over a long line an attempt takes seconds; but
+/// packets to a dead port are repeated ever more slowly, and a new attempt gets through at once. So another one begins beside
+/// it every [`DIAL_AGAIN`], and when the peer has shown that it is there. None is given up for it: two nodes that dial each
+/// other over a long line would do so for ever.
+async fn dial_again_and_again(
+    dialler: &Arc<Dialler>,
+    id: u64,
+    address: &str,
+    arrived: &Notify,
+) -> io::Result<(Connection, Introduced)> {
+    let mut attempts = JoinSet::new();
+    let many = async {
+        loop {
+            if attempts.len() < DIALS_MAX {
+                let (dialler, address) = (dialler.clone(), address.to_owned());
+                attempts.spawn(async move { dial(&dialler, id, &address).await });
+            }
+            tokio::select! {
+                Some(outcome) = attempts.join_next() => return outcome.map_err(io::Error::other)?,
+                () = tokio::time::sleep(DIAL_AGAIN) => {}
+                () = arrived.notified() => {}
+            }
+        }
+    };
+    tokio::time::timeout(DIAL_TIMEOUT, many).await.unwrap_or_else(|_| Err(io::Error::other("no answer")))
 }
 
 async fn dial(dialler: &Dialler, id: u64, address: &str) -> io::Result<(Connection, Introduced)> {

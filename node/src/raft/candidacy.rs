@@ -25,37 +25,37 @@ pub(super) struct Heard(Arc<Mutex<Times>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Times {
+    began: Instant,
     leader: Option<Instant>,
     voted: Option<Instant>,
-    quiet_since: Instant,
+    stood: Option<Instant>,
 }
 
 impl Heard {
     pub(super) fn new() -> Self {
-        Heard(Arc::new(Mutex::new(Times { leader: None, voted: None, quiet_since: Instant::now() })))
+        Heard(Arc::new(Mutex::new(Times { began: Instant::now(), leader: None, voted: None, stood: None })))
     }
 
     /// A leader has spoken.
     pub(super) fn leader(&self) {
-        let now = Instant::now();
-        let mut times = self.lock();
-        (times.leader, times.quiet_since) = (Some(now), now);
+        self.lock().leader = Some(Instant::now());
     }
 
     /// This node has voted for another.
     pub(super) fn voted(&self) {
-        let now = Instant::now();
-        let mut times = self.lock();
-        (times.voted, times.quiet_since) = (Some(now), now);
+        self.lock().voted = Some(Instant::now());
     }
 
     /// This node stands for election.
     fn standing(&self) {
-        self.lock().quiet_since = Instant::now();
+        self.lock().stood = Some(Instant::now());
     }
 
-    fn quiet_since(&self) -> Instant {
-        self.lock().quiet_since
+    /// Since when silence counts. Votes travel there and back before anybody has won, so the silence after one begins later.
+    fn quiet_since(&self, round_trip: Duration) -> Instant {
+        let times = *self.lock();
+        let later = |time: Option<Instant>| time.map(|time| time + 2 * round_trip);
+        [times.leader, later(times.voted), later(times.stood)].into_iter().flatten().fold(times.began, Instant::max)
     }
 
     /// Whether a leader has spoken within the last `time`.
@@ -101,9 +101,7 @@ impl Candidate {
         let free = match dead {
             Some(dead) => self.leadership.leader().is_none_or(|leader| leader == dead) && !self.has_just_voted(),
             None => {
-                // Only known to a leader.
-                let acknowledged = metrics.millis_since_quorum_ack.map(Duration::from_millis);
-                acknowledged.is_none_or(|ago| ago >= ELECTION_TIMEOUT_MAX)
+                !self.leadership.is_followed_within(ELECTION_TIMEOUT_MAX)
                     && !self.heard.leader_within(ELECTION_TIMEOUT_MAX)
             }
         };
@@ -112,7 +110,7 @@ impl Candidate {
 
     /// Whether it has given its vote to somebody who may be about to win.
     pub(super) fn has_just_voted(&self) -> bool {
-        self.heard.voted_within(VOTE_PATIENCE)
+        self.heard.voted_within(VOTE_PATIENCE + self.leadership.round_trip())
     }
 
     /// Asks the other voters; see [`Candidate::would_vote`]. Two majorities may be needed during a change of the members; the
@@ -131,7 +129,8 @@ impl Candidate {
             let Some(peer) = peer.filter(|_| voter != self.leadership.node()) else { continue };
             answers.spawn(async move {
                 let request = PeerRequest::PreVote { last_log_id, dead };
-                let answer = peer.call(Lane::Vote, &request, ELECTION_TIMEOUT_MIN).await;
+                let timeout = ELECTION_TIMEOUT_MIN + 2 * peer.round_trip();
+                let answer = peer.call(Lane::Vote, &request, timeout).await;
                 matches!(answer, Ok(PeerReply::PreVote { granted: true }))
             });
         }
@@ -173,13 +172,19 @@ impl Candidate {
                 leadership.changed().await;
                 continue;
             }
-            let due = self.heard.quiet_since() + patience;
+            let due = |heard: &Heard| heard.quiet_since(leadership.round_trip()) + patience;
+            let due_at = due(&self.heard);
             // Alone there is nobody to wait for.
-            if voters > 1 && Instant::now() < due {
-                tokio::time::sleep_until(due).await;
+            if voters > 1 && Instant::now() < due_at {
+                tokio::time::sleep_until(due_at).await;
                 continue;
             }
-            if self.would_win(None).await {
+            let would_win = self.would_win(None).await;
+            if voters > 1 && due(&self.heard) > due_at {
+                // Somebody leads or is about to: the answers were long under way.
+                continue;
+            }
+            if would_win {
                 patience = self::patience();
                 if !self.elect().await {
                     return;

@@ -13,13 +13,19 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::watch;
+
+use crate::limits::LOG_QUEUE_BYTES_MAX;
 
 /// Handle to the state of flushing; clones share it.
 #[derive(Debug, Clone)]
 pub struct Flushes {
     state: Arc<watch::Sender<State>>,
+    /// Bytes of entries that were handed to the log thread and are not on disk.
+    queued: Arc<AtomicUsize>,
     /// Why nothing will be flushed any more. By itself, so that who waits for that is not woken by each flush.
     failed: Arc<watch::Sender<Option<String>>>,
 }
@@ -40,7 +46,7 @@ impl Flushes {
     /// With the entries below `end` on disk.
     pub fn new(end: u64) -> Self {
         let state = Arc::new(watch::Sender::new(State { end, ..State::default() }));
-        Flushes { state, failed: Arc::new(watch::Sender::new(None)) }
+        Flushes { state, queued: Arc::default(), failed: Arc::new(watch::Sender::new(None)) }
     }
 
     /// An append of entries from `first` on is handed to the log thread; returns its number.
@@ -55,6 +61,21 @@ impl Flushes {
             false
         });
         number
+    }
+
+    /// So many bytes of entries are handed to the log thread.
+    pub(super) fn queue(&self, bytes: usize) {
+        self.queued.fetch_add(bytes, Relaxed);
+    }
+
+    /// They are on disk, or will never be. Told before [`Flushes::finish`], which wakes whoever waits for room.
+    pub(super) fn unqueue(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Returns when the log thread has taken enough of what it was handed, or has failed: the next append then says so.
+    pub(super) async fn room(&self) {
+        let _ = self.wait(|_| self.queued.load(Relaxed) <= LOG_QUEUE_BYTES_MAX).await;
     }
 
     /// Append `number` is done; with it the entries below `end` are on disk, or will never be.
@@ -141,6 +162,20 @@ mod tests {
         flushes.finish(append, Ok(6));
         assert!(now(flushes.upto(5)).is_some());
         assert!(now(flushes.upto(6)).is_none(), "cut off, although it was there once");
+    }
+
+    #[test]
+    fn more_is_handed_over_when_enough_of_it_is_on_disk() {
+        let flushes = Flushes::new(0);
+        assert!(now(flushes.room()).is_some());
+        let append = flushes.begin(0);
+        flushes.queue(LOG_QUEUE_BYTES_MAX + 1);
+        let mut waits = pin!(flushes.room());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        flushes.unqueue(LOG_QUEUE_BYTES_MAX + 1);
+        flushes.finish(append, Ok(1));
+        assert!(waits.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use openraft::Snapshot;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use wire::limits::SNAPSHOT_CHUNK_BYTES;
 use wire::replication::entry::{Entry, LogId};
-use wire::replication::rpc::{AppendOutcome, PeerReply, SnapshotHeader, Vote as WireVote};
+use wire::replication::rpc::{AppendOutcome, Datagram, PeerReply, SnapshotHeader, Vote as WireVote};
 
 use super::flushes::Flushes;
 use super::snapshot::{SnapshotContent, meta_in};
@@ -21,6 +21,25 @@ pub(super) async fn vote(raft: &Raft, vote: WireVote, last_log_id: Option<LogId>
             last_log_id: reply.last_log_id.as_ref().map(log_id_out),
         },
         Err(error) => PeerReply::Failed { reason: error.to_string() },
+    }
+}
+
+/// Takes a heartbeat that came past the data. Its answer counts as no copy, so it waits for no disk.
+///
+/// openraft commits no entry that it has not matched with this leader's, so what the leader has committed can be told
+/// without an entry to match first.
+pub(super) async fn heartbeat(raft: &Raft, vote: WireVote, leader_commit: Option<LogId>) -> Option<Datagram> {
+    let request = AppendEntriesRequest {
+        vote: vote_in(vote),
+        prev_log_id: None,
+        leader_commit: leader_commit.map(log_id_in),
+        entries: Vec::new(),
+    };
+    match raft.append_entries(request).await {
+        Ok(AppendEntriesResponse::HigherVote(newer)) => Some(Datagram::Heard { vote: vote_out(&newer) }),
+        Ok(_) => Some(Datagram::Heard { vote }),
+        // openraft has ended; so will this process.
+        Err(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who leads, and what is missing when nobody does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::StoredMembership;
 use openraft::metrics::RaftServerMetrics;
@@ -9,8 +10,8 @@ use wire::replication::entry::Member;
 
 use super::candidacy::Heard;
 use super::introductions::Introductions;
-use super::types::{Peer, Raft};
-use crate::limits::LEADER_SILENCE;
+use super::types::{Peer, Raft, vote_out};
+use crate::limits::{LEADER_SILENCE, ROUND_TRIP_MAX};
 use crate::quic::endpoint::Peers;
 
 /// A view of the cluster from this node. Cheap to clone.
@@ -116,9 +117,45 @@ impl Leadership {
 
     /// Whether this node has links to enough voters to decide anything with them.
     pub fn reaches_majority(&self) -> bool {
-        let members = self.members();
-        let voters: Vec<u64> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id).collect();
+        let voters = self.deciding();
         voters.iter().filter(|&&voter| self.reaches(voter)).count() > voters.len() / 2
+    }
+
+    /// Whether this node leads, and a majority of the voters has said within this time that it follows.
+    pub fn is_followed_within(&self, time: Duration) -> bool {
+        let (vote, leads) = {
+            let metrics = self.metrics.borrow();
+            (vote_out(&metrics.vote), metrics.state == openraft::ServerState::Leader)
+        };
+        let follows = |voter: u64| {
+            let heard = self.peers.find(voter).and_then(|peer| peer.line().last_heard());
+            voter == self.node || heard.is_some_and(|heard| heard.vote == vote && heard.at.elapsed() < time)
+        };
+        let voters = self.deciding();
+        leads && voters.iter().filter(|voter| follows(**voter)).count() > voters.len() / 2
+    }
+
+    /// The round trip to the nearest majority of the voters: how long they need at least to decide something.
+    pub fn round_trip(&self) -> Duration {
+        let time = |voter: &u64| self.peers.find(*voter).map_or(Duration::ZERO, |peer| peer.round_trip());
+        let mut times: Vec<Duration> = self.deciding().iter().map(time).collect();
+        times.sort_unstable();
+        // This node is among them, and nearest.
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// For a person: the links that take longer than everything else is made for.
+    pub fn slow_links(&self) -> Vec<String> {
+        let slow = |member: Member| {
+            let time = self.peers.find(member.id).filter(|peer| peer.is_connected())?.round_trip();
+            (time > ROUND_TRIP_MAX).then(|| slow_link(&member.name, time))
+        };
+        self.members().into_iter().filter_map(|(member, _)| slow(member)).collect()
+    }
+
+    /// The voters that count now: during a change those before it.
+    fn deciding(&self) -> Vec<u64> {
+        self.members().iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id).collect()
     }
 
     /// Members in order of their ids, each with whether it votes.
@@ -152,10 +189,27 @@ impl Leadership {
     }
 }
 
+/// For a person: what a long round trip means.
+fn slow_link(name: &str, time: Duration) -> String {
+    let (works, takes) = (ROUND_TRIP_MAX.as_secs_f64(), time.as_secs_f64());
+    format!("the link to {name} takes {takes:.1} s for a round trip; above {works:.1} s writes may fail that need it")
+}
+
 pub(super) fn members(stored: &StoredMembership<u64, Peer>) -> Vec<(Member, bool)> {
     let membership = stored.membership();
     // During a change the first set is the one before it. Whoever is only in the second does not count on his own yet: if
     // the old leader died now, the others could not go on with him in its place.
     let voters = membership.get_joint_config().first().cloned().unwrap_or_default();
     membership.nodes().map(|(id, peer)| (peer.clone().into_member(*id), voters.contains(id))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_link_is_named_with_its_time_and_what_it_means() {
+        let said = slow_link("n2", Duration::from_millis(1840));
+        assert_eq!(said, "the link to n2 takes 1.8 s for a round trip; above 1.5 s writes may fail that need it");
+    }
 }

@@ -6,6 +6,10 @@
 //!
 //! openraft is told that entries are appended when they are handed over, not when they are flushed;
 //! [`Flushes`] guards what must wait.
+//!
+//! openraft reads everything between applied and committed at once, and queues what it has read for the apply thread. After a
+//! long absence that is everything that was missed. So only as much is handed out with its content as [`APPLY_BYTES_MAX`]
+//! allows; the rest is read again when its turn comes ([`super::state_machine`]).
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -23,8 +27,10 @@ use wire::replication::{decode, encode};
 
 use super::flushes::Flushes;
 use super::introductions::Verdict;
-use super::types::{LogId, TypeConfig, Vote, entry_in, entry_out, log_id_in, log_id_out, vote_in, vote_out};
-use crate::limits::{APPEND_BYTES_MAX, LOG_CACHE_BYTES};
+use super::types::{
+    LogId, TypeConfig, Vote, content_bytes, entry_in, entry_out, leave_in_log, log_id_in, log_id_out, vote_in, vote_out,
+};
+use crate::limits::{APPEND_BYTES_MAX, APPLY_BYTES_MAX, LOG_CACHE_BYTES};
 use crate::storage::entry::LogEntry;
 use crate::storage::log::{LogStore, Value};
 
@@ -34,9 +40,19 @@ pub struct RaftLog {
     store: LogStore,
     tail: Arc<Mutex<Tail>>,
     flushes: Flushes,
+    to_apply: Arc<Mutex<Vec<HandedOut>>>,
     /// Whose votes are stored here.
     node: u64,
     verdict: Verdict,
+}
+
+/// Entries that openraft has read, to be applied.
+#[derive(Debug)]
+struct HandedOut {
+    /// The index behind the last one.
+    end: u64,
+    /// Bytes of their content.
+    bytes: usize,
 }
 
 /// The newest entries, consecutive.
@@ -109,7 +125,14 @@ impl RaftLog {
         let cut = store.get(Value::Cut)?.map(|bytes| decode(&bytes)).transpose().map_err(io::Error::other)?;
         let flushed = last.map_or(0, |last| last.index + 1);
         let tail = Arc::new(Mutex::new(Tail { last, purged, flushed, cut, ..Tail::default() }));
-        Ok(RaftLog { store, tail, flushes: Flushes::new(flushed), node, verdict: Verdict::default() })
+        Ok(RaftLog {
+            store,
+            tail,
+            flushes: Flushes::new(flushed),
+            to_apply: Arc::default(),
+            node,
+            verdict: Verdict::default(),
+        })
     }
 
     /// Writes down what is remembered of the other members. If that fails, the next life remembers a second less.
@@ -210,6 +233,54 @@ impl RaftLog {
         Ok(entries.into_iter().map(entry_in).collect())
     }
 
+    fn to_apply(&self) -> std::sync::MutexGuard<'_, Vec<HandedOut>> {
+        self.to_apply.lock().expect("nobody panics while holding this lock")
+    }
+
+    /// Entries to apply: those that there is room for, and the others without their content.
+    async fn entries_to_apply(&self, start: u64, end: u64) -> io::Result<Vec<Entry<TypeConfig>>> {
+        let handed_out: usize = self.to_apply().iter().map(|range| range.bytes).sum();
+        let mut room = APPLY_BYTES_MAX.saturating_sub(handed_out);
+        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, start);
+        while next < end {
+            let read = self.entries(next, end, APPEND_BYTES_MAX).await?;
+            let Some(last) = read.last() else { break };
+            next = last.log_id.index + 1;
+            for mut entry in read {
+                let content = content_bytes(&entry);
+                if content <= room {
+                    (room, bytes) = (room - content, bytes + content);
+                } else {
+                    // What follows would be applied behind it anyway.
+                    room = 0;
+                    leave_in_log(&mut entry);
+                }
+                entries.push(entry);
+            }
+        }
+        if bytes > 0 {
+            self.to_apply().push(HandedOut { end: next, bytes });
+        }
+        Ok(entries)
+    }
+
+    /// Entries from `start` on to apply now, with their content; at least one, and not many megabytes.
+    ///
+    /// # Errors
+    /// They cannot be read, or are not there.
+    pub async fn content_of(&self, start: u64, end: u64) -> io::Result<Vec<Entry<TypeConfig>>> {
+        let entries = self.entries(start, end, APPEND_BYTES_MAX).await?;
+        match entries.first() {
+            Some(first) if first.log_id.index == start => Ok(entries),
+            _ => Err(io::Error::other(format!("entry {start}, which is to be applied, is not in the log"))),
+        }
+    }
+
+    /// Everything up to this index is applied: there is room again for what it took.
+    pub fn applied(&self, index: u64) {
+        self.to_apply().retain(|range| range.end > index + 1);
+    }
+
     async fn stored(&self, start: impl FnOnce(crate::storage::log::Done)) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         start(Box::new(move |result| {
@@ -249,7 +320,7 @@ impl RaftLogReader<TypeConfig> for RaftLog {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => u64::MAX,
         };
-        self.entries(start, end, usize::MAX).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
+        self.entries_to_apply(start, end).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
     }
 
     async fn limited_get_log_entries(
@@ -330,12 +401,15 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             return Ok(());
         };
         let (first, end) = (first.log_id.index, last.log_id.index + 1);
+        let bytes = entries.iter().map(LogEntry::weight).sum();
+        self.flushes.room().await;
         {
             let mut tail = self.tail();
             entries.iter().cloned().for_each(|entry| tail.push(entry));
         }
         let (tail, flushes) = (self.tail.clone(), self.flushes.clone());
         let number = flushes.begin(first);
+        flushes.queue(bytes);
         self.store.append(
             entries,
             Box::new(move |result| {
@@ -345,6 +419,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
                     tail.trim();
                     tail.flushed
                 });
+                flushes.unqueue(bytes);
                 flushes.finish(number, flushed);
             }),
         );
@@ -403,5 +478,65 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         self.stored(|done| self.store.purge(log_id.index, purged, done))
             .await
             .map_err(failed(ErrorVerb::Delete, ErrorSubject::Logs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+
+    use super::super::types::{Proposal, is_left_in_log};
+    use super::*;
+    use crate::storage::trouble::Alarm;
+
+    const ENTRIES: u64 = 400;
+
+    fn entry(index: u64) -> Entry<TypeConfig> {
+        let bytes = vec![u8::try_from(index % 251).unwrap(); 64 << 10];
+        let log_id = LogId::new(openraft::CommittedLeaderId::new(1, 7), index);
+        Entry { log_id, payload: EntryPayload::Normal(Proposal(bytes.into())) }
+    }
+
+    /// As openraft's append, whose callback only openraft can make.
+    async fn append(log: &RaftLog, entry: Entry<TypeConfig>) {
+        let entry = entry_out(&entry);
+        let index = entry.log_id.index;
+        log.tail().push(entry.clone());
+        let number = log.flushes().begin(index);
+        log.stored(|done| log.store.append(vec![entry], done)).await.unwrap();
+        log.tail().flushed = index + 1;
+        log.tail().trim();
+        log.flushes().finish(number, Ok(index + 1));
+    }
+
+    fn held(entries: &[Entry<TypeConfig>]) -> usize {
+        entries.iter().map(content_bytes).sum()
+    }
+
+    #[tokio::test]
+    async fn what_was_missed_is_handed_out_as_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LogStore::open(&directory.path().join("log.db"), Alarm::default()).unwrap();
+        let mut log = RaftLog::open(store, 7).unwrap();
+        for index in 0..ENTRIES {
+            append(&log, entry(index)).await;
+        }
+        log.flushes().all().await.unwrap();
+        // 25 MiB, of which the memory of the log keeps a part as well.
+        let entries = log.try_get_log_entries(0..ENTRIES).await.unwrap();
+        assert!(entries.iter().map(|entry| entry.log_id.index).eq(0..ENTRIES));
+        assert!((APPLY_BYTES_MAX / 2..=APPLY_BYTES_MAX).contains(&held(&entries)), "{}", held(&entries));
+        let first_left = entries.iter().find(|entry| is_left_in_log(entry)).unwrap().log_id.index;
+        assert!(entries.iter().skip(usize::try_from(first_left).unwrap()).all(is_left_in_log));
+        // Nothing is applied yet: there is no room for more.
+        let again = log.try_get_log_entries(0..ENTRIES).await.unwrap();
+        assert!(held(&again) < 64 << 10, "{}", held(&again));
+        // Its turn has come.
+        let content = log.content_of(first_left, ENTRIES).await.unwrap();
+        assert!(held(&content) <= APPEND_BYTES_MAX && content[0] == entry(first_left));
+        log.applied(ENTRIES - 1);
+        let entries = log.try_get_log_entries(0..10).await.unwrap();
+        assert!(entries.iter().enumerate().all(|(index, read)| *read == entry(index as u64)));
+        assert!(log.content_of(ENTRIES, ENTRIES + 5).await.is_err());
     }
 }

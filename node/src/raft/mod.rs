@@ -17,6 +17,7 @@ pub mod network;
 pub mod propose;
 pub mod read;
 pub mod removal;
+pub mod runtime;
 mod server;
 pub mod snapshot;
 pub mod state_machine;
@@ -55,9 +56,7 @@ use self::whisper::Whispers;
 use crate::chat::effect::Listener;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::env::Clock;
-use crate::limits::{
-    ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT, LOG_KEPT_ENTRIES, SNAPSHOT_ENTRIES, SNAPSHOT_TIMEOUT,
-};
+use crate::limits::{ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT, LOG_KEPT_ENTRIES, SNAPSHOT_ENTRIES};
 use crate::quic::endpoint::{self, EndpointError, Peers};
 use crate::storage;
 use crate::storage::apply::ApplyThread;
@@ -161,7 +160,6 @@ fn config() -> Config {
         heartbeat_interval: ms(HEARTBEAT),
         election_timeout_min: ms(ELECTION_TIMEOUT_MIN),
         election_timeout_max: ms(ELECTION_TIMEOUT_MAX),
-        install_snapshot_timeout: ms(SNAPSHOT_TIMEOUT),
         max_payload_entries: 128,
         replication_lag_threshold: LOG_KEPT_ENTRIES,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
@@ -213,7 +211,7 @@ impl Consensus {
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
         let (hashes, told) = (state.hashes().clone(), Told::default());
         let apply = ApplyThread::start(state, alarm)?;
-        let machine = ChatStateMachine::new(apply, builder, applied.clone(), log.flushes().clone());
+        let machine = ChatStateMachine::new(apply, builder, applied.clone(), log.flushes().clone(), log.clone());
 
         let server = Arc::new(PeerServer::default());
         let peers =
@@ -222,9 +220,10 @@ impl Consensus {
             Network::new(peers.clone(), identity.node, log.flushes().clone(), introductions.promises().clone());
         let raft_error = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
         let config = Arc::new(config().validate().map_err(|error| raft_error(&error))?);
-        let raft = Raft::new(identity.node, config, network, log.clone(), machine)
+        let raft = Raft::new(identity.node, config, network.clone(), log.clone(), machine)
             .await
             .map_err(|error| raft_error(&error))?;
+        network.know(raft.server_metrics());
 
         let me = Member { id: identity.node, address: identity.address.clone(), name: identity.name.clone() };
         if identity.founder && !identity.begun && !raft.is_initialized().await.map_err(|error| raft_error(&error))? {

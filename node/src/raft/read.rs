@@ -59,7 +59,9 @@ async fn serve(reads: Reads, raft: Raft, leadership: Leadership, applied: watch:
         reads.arrived.notified().await;
         let readers = std::mem::take(&mut *reads.waiting.lock().expect("nobody panics while holding this lock"));
         // All of them arrived before the question is asked, so one answer serves all; the most patient one decides.
-        let Some(deadline) = readers.iter().map(|(_, since)| *since + patience).max() else { continue };
+        // Two questions travel, one behind the other: to the leader, and from it to a quorum.
+        let travel = 4 * leadership.round_trip();
+        let Some(deadline) = readers.iter().map(|(_, since)| *since + patience + travel).max() else { continue };
         let index = tokio::time::timeout_at(deadline, ask_until_answered(&raft, leadership.clone())).await;
         patience = if index.is_ok() { STALE_AFTER } else { STALE_AGAIN_AFTER };
         match index {
@@ -103,7 +105,7 @@ async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> u64 {
             Some(leader) => {
                 if let Some(peer) = leadership.peers().find(leader) {
                     let answer = tokio::select! {
-                        answer = peer.call(Lane::Read, &PeerRequest::ReadIndex, STALE_AFTER) => answer,
+                        answer = peer.call(Lane::Read, &PeerRequest::ReadIndex, STALE_AFTER + 4 * peer.round_trip()) => answer,
                         () = leadership.not_any_more(leader) => continue,
                     };
                     if let Ok(PeerReply::ReadIndex { index }) = answer {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
-use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest};
+use wire::replication::rpc::{AppendOutcome, Datagram, PeerReply, PeerRequest, Vote};
 use wire::replication::{decode, encode};
 
 use super::candidacy::Candidate;
@@ -84,6 +84,20 @@ impl Handler for PeerServer {
         })
     }
 
+    async fn datagram(&self, from: u64, datagram: Datagram) -> Option<Datagram> {
+        let parts = self.parts.get()?;
+        match datagram {
+            Datagram::Heartbeat { vote, leader_commit } if vote.node == from => {
+                parts.hear(vote);
+                if parts.leadership.introductions().is_contradicted(vote.node, None, leader_commit) {
+                    return None;
+                }
+                incoming::heartbeat(&parts.raft, vote, leader_commit).await
+            }
+            Datagram::Heartbeat { .. } | Datagram::Heard { .. } => None,
+        }
+    }
+
     async fn join(&self, from: SocketAddr, mut request: JoinRequest) -> JoinReply {
         let Some(parts) = self.parts.get() else {
             return JoinReply::Refused(JoinRefusal::Busy { reason: "the server is starting".into() });
@@ -128,9 +142,7 @@ impl Parts {
             }
             PeerRequest::Append { vote, prev_log_id, leader_commit, entries } => {
                 // At its arrival: the answer waits for the disk, which may be slow.
-                if vote.term >= self.leadership.role().1 {
-                    self.candidate.heard().leader();
-                }
+                self.hear(vote);
                 let introductions = self.leadership.introductions();
                 if introductions.is_contradicted(vote.node, prev_log_id, leader_commit) {
                     return PeerReply::Failed { reason: "the entries contradict what is committed here".into() };
@@ -212,6 +224,13 @@ impl Parts {
                     None => self.not_leader(),
                 }
             }
+        }
+    }
+
+    /// A leader has spoken, if it is none of a term that is over.
+    fn hear(&self, vote: Vote) {
+        if vote.term >= self.leadership.role().1 {
+            self.candidate.heard().leader();
         }
     }
 

@@ -1,5 +1,6 @@
 //! openraft's state machine over the apply thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use openraft::storage::RaftStateMachine;
@@ -7,8 +8,11 @@ use openraft::{AnyError, Entry, ErrorSubject, ErrorVerb, OptionalSend, Snapshot,
 use tokio::sync::{oneshot, watch};
 
 use super::flushes::Flushes;
+use super::log_store::RaftLog;
 use super::snapshot::{Meta, SnapshotBuilder, SnapshotContent, snapshot_error};
-use super::types::{Applied, LogId, StoredMembership, TypeConfig, entry_out, log_id_in, stored_membership_in};
+use super::types::{
+    Applied, LogId, StoredMembership, TypeConfig, entry_out, is_left_in_log, log_id_in, stored_membership_in,
+};
 use crate::storage::apply::ApplyThread;
 use crate::storage::entry::LogEntry;
 
@@ -19,18 +23,37 @@ pub struct ChatStateMachine {
     builder: SnapshotBuilder,
     applied: Arc<watch::Sender<Option<u64>>>,
     flushes: Flushes,
+    log: RaftLog,
 }
 
 impl ChatStateMachine {
-    /// Around a running apply thread. `applied` is told the index of every applied entry, for readers that wait for it;
+    /// Around a running apply thread. `log` has the content of entries that came without. `applied` is told the index of every applied entry, for readers that wait for it;
     /// `flushes` says when the entries to apply are on disk.
     pub fn new(
         apply: ApplyThread,
         builder: SnapshotBuilder,
         applied: Arc<watch::Sender<Option<u64>>>,
         flushes: Flushes,
+        log: RaftLog,
     ) -> Self {
-        ChatStateMachine { apply, builder, applied, flushes }
+        ChatStateMachine { apply, builder, applied, flushes, log }
+    }
+
+    /// The next entries to apply in one transaction: those that came with their content up to the first without, or the content
+    /// of those that came without.
+    async fn next(&self, entries: &mut VecDeque<Entry<TypeConfig>>) -> Result<Vec<LogEntry>, StorageError<u64>> {
+        let mut here = Vec::new();
+        while let Some(entry) = entries.pop_front_if(|entry| !is_left_in_log(entry)) {
+            here.push(entry_out(&entry));
+        }
+        let (true, Some(first)) = (here.is_empty(), entries.front()) else { return Ok(here) };
+        let start = first.log_id.index;
+        let left = entries.iter().take_while(|entry| is_left_in_log(entry)).count();
+        let read = self.log.content_of(start, start + left as u64).await;
+        let read =
+            read.map_err(|error| StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Read, AnyError::new(&error)))?;
+        entries.drain(..read.len().min(left));
+        Ok(read.iter().map(entry_out).collect())
     }
 }
 
@@ -48,17 +71,23 @@ impl RaftStateMachine<TypeConfig> for ChatStateMachine {
         I: IntoIterator<Item = Entry<TypeConfig>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries: Vec<LogEntry> = entries.into_iter().map(|entry| entry_out(&entry)).collect();
-        let last = entries.last().map(|entry| entry.log_id.index);
+        let mut entries: VecDeque<Entry<TypeConfig>> = entries.into_iter().collect();
+        let last = entries.back().map(|entry| entry.log_id.index);
         if let Some(last) = last {
             // The state never runs ahead of the log, and nobody is answered before this node's copy is on disk.
             let flushed = self.flushes.upto(last).await;
             flushed
                 .map_err(|error| StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Write, AnyError::new(&error)))?;
         }
-        let outcomes = ask(|done| self.apply.apply(entries, done)).await?;
-        if last.is_some() {
-            self.applied.send_replace(last);
+        let mut outcomes = Vec::with_capacity(entries.len());
+        while !entries.is_empty() {
+            let part = self.next(&mut entries).await?;
+            let upto = part.last().map(|entry| entry.log_id.index);
+            outcomes.extend(ask(|done| self.apply.apply(part, done)).await?);
+            if let Some(upto) = upto {
+                self.log.applied(upto);
+                self.applied.send_replace(Some(upto));
+            }
         }
         Ok(outcomes.into_iter().map(Applied).collect())
     }

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,7 @@ use wire::limits::WATCH_PREFACE;
 use super::candidacy::Candidate;
 use super::leader::Leadership;
 use crate::limits::{SUCCESSION_ROUNDS, SUCCESSION_STEP, WATCH_CONNECT_TIMEOUT, WATCH_PAUSE};
+use crate::quic::peer::Peer;
 
 /// The watch over all other members.
 pub(super) struct Watch {
@@ -68,7 +70,7 @@ async fn watch(candidate: Candidate, peer: u64, address: String) {
     // A connection has broken and it is not known yet why.
     let mut broken = false;
     loop {
-        match connect(&address).await {
+        match connect(&address, leadership.peers().find(peer)).await {
             Ok(held) => {
                 let since = Instant::now();
                 end_of(held).await;
@@ -116,13 +118,14 @@ async fn end_of(mut held: TcpStream) {
     while held.read(&mut nothing).await.is_ok_and(|count| count > 0) {}
 }
 
-async fn connect(address: &str) -> io::Result<TcpStream> {
+async fn connect(address: &str, link: Option<Arc<Peer>>) -> io::Result<TcpStream> {
     let open = async {
         let mut connection = TcpStream::connect(address).await?;
         connection.write_all(&[WATCH_PREFACE]).await?;
         Ok(connection)
     };
-    tokio::time::timeout(WATCH_CONNECT_TIMEOUT, open).await?
+    let round_trip = link.map(|link| link.round_trip()).unwrap_or_default();
+    tokio::time::timeout(WATCH_CONNECT_TIMEOUT + 2 * round_trip, open).await?
 }
 
 /// Stands for election until somebody leads.
@@ -142,7 +145,8 @@ async fn succeed(candidate: &Candidate, dead: u64) {
     let steps = u32::try_from(survivors.len() + turn).unwrap_or(u32::MAX);
     for round in 0..SUCCESSION_ROUNDS {
         // Each round waits twice as long as the one before: on a busy machine an election takes its time.
-        if led_by_another(leadership, dead, SUCCESSION_STEP * steps * (1 << round)).await {
+        if led_by_another(leadership, dead, SUCCESSION_STEP * steps * (1 << round) + 2 * leadership.round_trip()).await
+        {
             return;
         }
         if candidate.would_win(Some(dead)).await && !candidate.elect().await {

@@ -34,7 +34,8 @@ impl StoreBuilder<TypeConfig, RaftLog, ChatStateMachine, tempfile::TempDir> for 
         // The suite applies entries that it never appended.
         let flushes = Flushes::new(u64::MAX);
         let applied = Arc::new(watch::Sender::new(None));
-        let machine = ChatStateMachine::new(ApplyThread::start(state, alarm).unwrap(), builder, applied, flushes);
+        let machine =
+            ChatStateMachine::new(ApplyThread::start(state, alarm).unwrap(), builder, applied, flushes, log.clone());
         Ok((directory, log, machine))
     }
 }

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use openraft::{CommittedLeaderId, Entry, EntryPayload, TokioRuntime};
+use openraft::{CommittedLeaderId, Entry, EntryPayload};
 use wire::replication::command::Outcome;
 use wire::replication::entry::{LogId as WireLogId, Member, Membership as WireMembership};
 use wire::replication::rpc::Vote as WireVote;
 
+use super::runtime::Runtime;
 use super::snapshot::SnapshotContent;
 use crate::storage::entry::{LogEntry, LogPayload};
 
@@ -20,7 +21,7 @@ openraft::declare_raft_types!(
         Node = Peer,
         Entry = Entry<TypeConfig>,
         SnapshotData = SnapshotContent,
-        AsyncRuntime = TokioRuntime,
+        AsyncRuntime = Runtime,
 );
 
 /// The consensus engine of this node.
@@ -32,9 +33,30 @@ pub type Vote = openraft::Vote<u64>;
 /// Members and where they were logged, as openraft has it.
 pub type StoredMembership = openraft::StoredMembership<u64, Peer>;
 
-/// An encoded [`wire::replication::command::Batch`], shared by log, links and apply.
+/// An encoded [`wire::replication::command::Batch`], shared by log, links and apply. Empty where an entry is to be applied and
+/// its content was left in the log, because there is no room for it: an encoded batch has bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal(pub Arc<[u8]>);
+
+/// Whether the content of an entry was left in the log; see [`Proposal`].
+pub fn is_left_in_log(entry: &Entry<TypeConfig>) -> bool {
+    matches!(&entry.payload, EntryPayload::Normal(Proposal(bytes)) if bytes.is_empty())
+}
+
+/// Leaves the content of an entry in the log; returns how many bytes it has.
+pub fn leave_in_log(entry: &mut Entry<TypeConfig>) {
+    if let EntryPayload::Normal(Proposal(bytes)) = &mut entry.payload {
+        *bytes = Arc::default();
+    }
+}
+
+/// Bytes that the content of an entry occupies; those of members are few.
+pub fn content_bytes(entry: &Entry<TypeConfig>) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(Proposal(bytes)) => bytes.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
 
 /// What applying an entry gave: one list of outcomes per run of the batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -47,7 +47,8 @@ async fn tell(leadership: Leadership, mut batches: mpsc::Receiver<Vec<Whisper>>)
             if let Some(peer) = reached {
                 let request = request.clone();
                 calls.spawn(async move {
-                    if let Err(error) = peer.call(Lane::Whisper, &request, WHISPER_TIMEOUT).await {
+                    let timeout = WHISPER_TIMEOUT + 2 * peer.round_trip();
+                    if let Err(error) = peer.call(Lane::Whisper, &request, timeout).await {
                         tracing::debug!(peer = format_args!("{:016x}", peer.id()), %error, "whispers were not heard");
                     }
                 });

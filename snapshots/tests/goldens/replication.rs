@@ -6,7 +6,9 @@ use wire::dump;
 use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
-use wire::replication::rpc::{AppendOutcome, Hello, Life, PeerReply, PeerRequest, Remembered, SnapshotHeader, Vote};
+use wire::replication::rpc::{
+    AppendOutcome, Datagram, Hello, Life, PeerReply, PeerRequest, Remembered, SnapshotHeader, Vote,
+};
 use wire::replication::{decode, encode};
 
 /// Compares what `value` is on a link or a disk with its golden, and reads it again.
@@ -140,6 +142,8 @@ fn entries() {
 
 #[test]
 fn hello_between_peers() {
+    owned("peer_datagram_heartbeat", &Datagram::Heartbeat { vote: VOTE, leader_commit: Some(LOG_ID) });
+    owned("peer_datagram_heard", &Datagram::Heard { vote: VOTE });
     let hello = Hello {
         node: 0x1122_3344_5566_7788,
         rule_level: 1,

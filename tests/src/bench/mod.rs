@@ -6,6 +6,7 @@
 //! * [`failover`]: how long no write is acknowledged when the leader dies or hangs.
 //! * [`codec`]: sizes of the original's benchmark messages, and the time to write and read them.
 //! * [`latency`]: from one client over the cluster to another.
+//! * [`links`]: a cluster over long, narrow and lossy lines.
 //! * [`usage`]: who used the processors meanwhile, and how often the disk was flushed.
 //!
 //! The method for clusters is that of the comparisons in `docs/performance.md`: client and servers share the machine, the client is
@@ -17,6 +18,7 @@ pub mod codec;
 pub mod failover;
 mod grpc_loop;
 pub mod latency;
+pub mod links;
 mod speaker;
 pub mod usage;
 

@@ -14,13 +14,14 @@ use tests::bench::closed_loop::{self, Plan, Row};
 use tests::bench::codec::{self, Effort};
 use tests::bench::failover::{self, Fault};
 use tests::bench::latency;
+use tests::bench::links;
 use tests::bench::{Protocol, TEXT_BYTES};
 use tests::cluster::Cluster;
 
 #[derive(Parser)]
 #[command(
     name = "cargo xtask bench",
-    about = "Measure the codecs, a cluster on this machine, or the desktop client. TMPDIR chooses the disk.",
+    about = "Measure the codecs, a cluster on this machine, the lines between its nodes, or the desktop client. TMPDIR chooses the disk.",
     disable_help_subcommand = true
 )]
 struct Cli {
@@ -38,6 +39,8 @@ enum Bench {
     Failover(FailoverArgs),
     /// From one client over the cluster to another, in our own dialect
     Latency(LatencyArgs),
+    /// Writes, and a follower that catches up, over long, narrow and lossy lines between the nodes
+    Links(LinksArgs),
     /// How soon the desktop client is there, what it takes, and whether a very long conversation can be looked through
     Client(ClientArgs),
 }
@@ -47,6 +50,16 @@ struct ClientArgs {
     /// How long it is watched doing nothing, in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
+    /// Write the results to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct LinksArgs {
+    /// Length of each measurement in seconds
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
     /// Write the results to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -171,6 +184,7 @@ fn main() -> ExitCode {
         Bench::Failover(args) => failover(&args.common, args.trials)
             .and_then(|failover| report("failover", &args.common, Vec::new(), failover)),
         Bench::Latency(args) => latency(&args),
+        Bench::Links(args) => links(&args),
         Bench::Client(args) => client(&args),
     };
     match result {
@@ -212,6 +226,36 @@ struct LatencyReport {
     protocol: &'static str,
     #[serde(flatten)]
     found: latency::Latency,
+}
+
+fn links(args: &LinksArgs) -> Result<()> {
+    println!("3 nodes, lines as given between all of them; a message is acknowledged when it is on disk at a majority");
+    println!("round trip ms  Mbit/s  loss %  message B  writes/s    p50 ms  4 MiB caught up s  elections");
+    let mut rows = Vec::new();
+    for case in links::CASES {
+        let row = links::run(case, Duration::from_secs(args.seconds))?;
+        println!(
+            "{:>13}  {:>6}  {:>6}  {:>9}  {:>8.1}  {:>8.1}  {:>17.1}  {:>9}",
+            case.round_trip_ms,
+            case.megabits.map_or_else(|| "-".into(), |megabits| megabits.to_string()),
+            case.loss_percent,
+            case.message_bytes,
+            row.writes_per_s,
+            row.p50_ms,
+            row.catch_up_s,
+            row.elections,
+        );
+        rows.push(row);
+    }
+    let Some(path) = &args.json else { return Ok(()) };
+    write(path, &LinksReport { bench: "links", rows }).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The file of `links --json`; scripts rely on these names.
+#[derive(Serialize)]
+struct LinksReport {
+    bench: &'static str,
+    rows: Vec<links::Row>,
 }
 
 fn client(args: &ClientArgs) -> Result<()> {

@@ -257,3 +257,21 @@ pub struct SnapshotHeader {
     /// SHA-256 of the content.
     pub sha256: [u8; 32],
 }
+
+/// One datagram between admitted nodes: a heartbeat, or the answer to one. Datagrams overtake what the link's streams still
+/// have to send, and nothing waits for one that is lost: the next follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Datagram {
+    /// A leader leads, while an append of its takes long.
+    Heartbeat {
+        /// The leader's vote.
+        vote: Vote,
+        /// Up to where a quorum has the log.
+        leader_commit: Option<LogId>,
+    },
+    /// The answer of the node that was sent a heartbeat.
+    Heard {
+        /// The vote it holds now: the leader's, or a newer one.
+        vote: Vote,
+    },
+}
