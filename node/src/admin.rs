@@ -18,8 +18,10 @@ use tokio::sync::Semaphore;
 use wire::replication::entry::Member;
 
 use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, ADMIN_FAREWELL, ADMIN_IDLE_TIMEOUT, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT,
+    ADMIN_CONNECTIONS_MAX, ADMIN_FAREWELL, ADMIN_IDLE_TIMEOUT, ADMIN_REQUEST_BYTES_MAX, ADMIN_TIMEOUT, GONE_AFTER,
 };
+use crate::raft::clocks::is_skewed;
+use crate::raft::leader::Quorum;
 
 /// Name of the socket in the data directory.
 pub const SOCKET: &str = "admin.sock";
@@ -90,6 +92,33 @@ pub struct Status {
     /// What an operator should know although it works.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Id of the leader, hexadecimal: names may repeat.
+    #[serde(default)]
+    pub leader_id: Option<String>,
+    /// What the cluster can lose.
+    #[serde(flatten)]
+    pub quorum: QuorumStatus,
+}
+
+/// How many servers are there, and how many are needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QuorumStatus {
+    /// Servers that vote.
+    pub voters: usize,
+    /// Servers that have to be there to decide anything.
+    pub needed: usize,
+    /// Servers that vote and are reached from the answering one, itself included.
+    pub reached: usize,
+    /// That the next failure stops everything, or that nothing goes now.
+    pub warning: Option<String>,
+}
+
+impl From<Quorum> for QuorumStatus {
+    fn from(quorum: Quorum) -> Self {
+        let warning = quorum.warning();
+        QuorumStatus { voters: quorum.voters, needed: quorum.needed, reached: quorum.reached, warning }
+    }
 }
 
 /// One member as this node sees it.
@@ -108,13 +137,35 @@ pub struct MemberStatus {
     /// Why it is not listened to, or cannot be relied on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Milliseconds by which its clock is ahead of the answering node's, when it was last asked.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
+    /// What is wrong with it, and what to do.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 impl MemberStatus {
-    /// From the cluster's list.
-    pub fn new(member: Member, voter: bool, connected: bool) -> Self {
+    /// From the cluster's list. `unreached_for` is how long this node has had no link to it, if it has none.
+    pub fn new(member: Member, voter: bool, unreached_for: Option<Duration>, ahead_ms: Option<i64>) -> Self {
         let id = format!("{:016x}", member.id);
-        MemberStatus { id, name: member.name, address: member.address, voter, connected, trouble: None }
+        let stuck = !voter && unreached_for.is_some_and(|time| time >= GONE_AFTER);
+        let port = member.address.rsplit(':').next().unwrap_or_default();
+        let skewed = ahead_ms.filter(|&ahead_ms| is_skewed(ahead_ms)).map(|ahead_ms| {
+            let seconds = ahead_ms.unsigned_abs().div_ceil(1000);
+            let which = if ahead_ms > 0 { "ahead of" } else { "behind" };
+            format!("its clock is {seconds} s {which} this server's: set them right, for example with NTP")
+        });
+        let note = stuck.then(|| {
+            format!(
+                "it gets no vote while it is not reached at this address: start it, open UDP port {port} there, start it with \
+                 --advertise HOST:PORT, or give it up with `node members remove {id}`"
+            )
+        });
+        let note = note.or(skewed);
+        let connected = unreached_for.is_none();
+        let Member { name, address, .. } = member;
+        MemberStatus { id, name, address, voter, connected, clock_ahead_ms: ahead_ms, note, trouble: None }
     }
 }
 
@@ -127,6 +178,9 @@ pub struct Members {
     pub members: Vec<MemberStatus>,
     /// Those that were removed.
     pub removed: Vec<FormerMember>,
+    /// What the cluster can lose.
+    #[serde(flatten)]
+    pub quorum: QuorumStatus,
 }
 
 /// A member that was removed.

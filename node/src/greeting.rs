@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 /// Facts for the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
@@ -20,8 +22,12 @@ pub struct Greeting {
     pub role: (String, u64),
     /// Name and address of the leader.
     pub leader: Option<(String, String)>,
-    /// Servers that vote.
-    pub voters: usize,
+    /// What the cluster can lose now, if that is nothing.
+    pub warning: Option<String>,
+    /// Whether this start has founded the cluster.
+    pub founded: bool,
+    /// Id of the cluster.
+    pub cluster_id: String,
     /// Where it keeps everything.
     pub data_dir: PathBuf,
     /// Pin of the cluster's key, for clients.
@@ -54,11 +60,8 @@ impl Greeting {
         fact("protocols", "SAMIRA/2, JSON/2, SAMIRA/1, JSON, gRPC; TLS".to_owned());
         fact("data", self.data_dir.display().to_string());
         fact("client link", client_link(&self.address, &self.pin));
-        if self.voters == 2 {
-            lines.push(
-                "  WARNING       two servers survive no failure at all: with either gone nothing can be written. Add a third."
-                    .to_owned(),
-            );
+        if let Some(warning) = &self.warning {
+            lines.push(format!("  WARNING       {warning}"));
         }
         if let Some(code) = &self.join_code {
             let program = shell_word(&self.program);
@@ -75,8 +78,25 @@ impl Greeting {
                     .push(format!("  {program} --listen {listen} --data-dir {data} --peers {peer} --join-code {code}"));
             }
             lines.push("The code lets one server in, within 15 minutes; `node join-code` makes another.".to_owned());
+        } else {
+            let (program, data) = (shell_word(&self.program), shell_word(&self.data_dir.display().to_string()));
+            lines.push(format!(
+                "To add a server: `{program} join-code --data-dir {data}` prints the line to run on the next machine."
+            ));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// The same facts for programs.
+    pub fn json(&self) -> Value {
+        let leader = self.leader.as_ref();
+        json!({
+            "event": "started", "name": self.name, "cluster": self.cluster, "cluster_id": self.cluster_id,
+            "founded": self.founded, "listen": self.listen, "interfaces": self.interfaces, "address": self.address,
+            "role": self.role.0, "term": self.role.1, "leader": leader.map(|(name, _)| name),
+            "leader_address": leader.map(|(_, address)| address), "data_dir": self.data_dir,
+            "client_link": client_link(&self.address, &self.pin), "warning": self.warning, "join_code": self.join_code,
+        })
     }
 }
 
@@ -108,7 +128,9 @@ mod tests {
             address: "192.168.1.5:5555".into(),
             role: ("leader".into(), 1),
             leader: Some(("alpha".into(), "192.168.1.5:5555".into())),
-            voters: 1,
+            warning: None,
+            founded: true,
+            cluster_id: "0123456789abcdef".into(),
             data_dir: "/srv/samira".into(),
             pin: "abcdefghijklmnopqrstuvwxyz".into(),
             program: "node".into(),
@@ -145,9 +167,11 @@ The code lets one server in, within 15 minutes; `node join-code` makes another.
     }
 
     #[test]
-    fn two_servers_are_warned_about_and_a_missing_code_is_not_printed() {
-        let text = Greeting { voters: 2, join_code: None, leader: None, ..greeting() }.text();
-        assert!(text.contains("WARNING") && text.contains("none yet") && !text.contains("--join-code"), "{text}");
+    fn a_warning_is_shown_and_a_missing_code_is_not_printed() {
+        let warning = Some("two servers survive no failure at all".to_owned());
+        let text = Greeting { warning, join_code: None, leader: None, ..greeting() }.text();
+        assert!(text.contains("WARNING       two") && text.contains("none yet"), "{text}");
+        assert!(!text.contains("--join-code") && text.contains("`node join-code --data-dir /srv/samira`"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! * [`grpc`]: the same, for clients that speak gRPC.
 //! * [`chat`], [`storage`]: the rules, and where their state lives.
 //! * [`raft`], [`quic`], [`cluster`]: how several nodes agree, talk to each other, and come to know each other.
-//! * [`admin`], [`report`], [`greeting`], [`config`], [`telemetry`]: the operator's side.
+//! * [`admin`], [`report`], [`notice`], [`greeting`], [`config`], [`telemetry`]: the operator's side.
 //! * [`limits`], [`env`](mod@env): every bound and time with its reason; the only clock.
 //!
 //! | thread | owns | woken by |
@@ -32,6 +32,7 @@ pub mod env;
 pub mod greeting;
 pub mod grpc;
 pub mod limits;
+pub mod notice;
 pub mod quic;
 pub mod raft;
 pub mod report;

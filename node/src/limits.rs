@@ -151,7 +151,29 @@ pub const PEER_STREAMS_MAX: u32 = 64;
 pub const JOIN_CONNECTIONS_MAX: usize = 4;
 
 /// A newcomer's whole visit: long enough for a commit during an election.
-pub const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// One attempt to reach a newcomer, and as long again for its answer. Twice that and a commit have to fit into half of
+/// [`JOIN_TIMEOUT`], after which the server that was asked gives up on the leader.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A newcomer's own attempt to reach the leader, while the leader waits for its answer: two round trips of a second.
+pub const PROBE_BACK_TIMEOUT: Duration = Duration::from_millis(2500);
+
+const _: () = assert!(
+    PROBE_TIMEOUT.as_millis() * 2 + 1000 <= JOIN_TIMEOUT.as_millis() / 2
+        && PROBE_BACK_TIMEOUT.as_millis() < PROBE_TIMEOUT.as_millis(),
+    "a newcomer that is not reached must hear so"
+);
+
+/// Clocks of two servers may differ by this much; an operator hears of more.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(2);
+
+/// While somebody looks at the status, clocks are compared again this often.
+pub const CLOCK_LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// A member that nobody has reached for this long is gone, and a newcomer may take its place: longer than a restart takes.
+pub const GONE_AFTER: Duration = Duration::from_secs(3);
 
 /// Pause of openraft after a peer was unreachable. The peer is redialled in the background meanwhile.
 pub const RAFT_BACKOFF: Duration = Duration::from_millis(100);
@@ -236,6 +258,9 @@ pub const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One small question to a peer, some of which have to be committed first: five round trips of a second, and room.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Bytes read of a file with a join code, which is a line.
+pub const JOIN_CODE_FILE_BYTES_MAX: u64 = 4096;
 
 /// Bytes of an advertised address.
 pub const ADDRESS_BYTES_MAX: usize = 256;
@@ -399,6 +424,9 @@ pub const COMPLETIONS_MAX: usize = 64;
 
 /// Threads that run queries.
 pub const QUERY_THREADS: usize = 2;
+
+/// A start that is over waits so long for links to all members, before it says what the cluster can lose.
+pub const LINKS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Tries to find a port that is free for both TCP and UDP.
 pub const PORT_TRIES: u32 = 20;

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::admin::{MemberRemoved, MemberStatus, Members, NewCode, Status};
+use crate::admin::{FormerMember, MemberRemoved, MemberStatus, Members, NewCode, QuorumStatus, Status};
 use crate::config::args::spelled;
-use crate::config::resolved::Config;
+use crate::config::resolved::{CodeSource, Config};
+use crate::raft::leader::TWO_VOTERS;
+use crate::service::legacy::timestamp::Timestamp;
 use crate::storage::trouble;
 
 /// An error with its causes, each once.
@@ -35,10 +37,17 @@ pub fn failure(error: &(dyn std::error::Error + 'static)) -> String {
 /// For `node status`.
 pub fn status(status: &Status) -> String {
     let index = |index: Option<u64>| index.map_or_else(|| "-".to_owned(), |index| index.to_string());
-    let mut text = format!("{} of cluster {} at {}\n", status.name, status.cluster, status.address);
+    let mut text =
+        format!("{} of cluster {} (id {}) at {}\n", status.name, status.cluster, status.cluster_id, status.address);
+    let repeated = repeated(&status.members);
     let mut fact = |what: &str, value: String| writeln!(text, "  {what:<13}{value}").expect("text grows");
     fact("role", format!("{}, term {}", status.role, status.term));
-    fact("leader", status.leader.clone().unwrap_or_else(|| "none".to_owned()));
+    let leader = match (&status.leader, &status.leader_id) {
+        (Some(name), Some(id)) if repeated(name) => format!("{name} (id {id})"),
+        (Some(name), _) => name.clone(),
+        (None, _) => "none".to_owned(),
+    };
+    fact("leader", leader);
     if let Some(missing) = &status.waiting_for {
         fact("waiting", missing.clone());
     }
@@ -61,9 +70,43 @@ pub fn status(status: &Status) -> String {
     fact("clients", status.clients.to_string());
     fact("client link", status.client_link.clone());
     fact("data", status.data_dir.display().to_string());
-    text.push_str("members\n");
-    member_rows(&mut text, &status.members, |_| String::new());
+    text.push_str("members");
+    quorum(&mut text, &status.quorum);
+    member_rows(&mut text, &status.members, |member| match repeated(&member.name) {
+        true => format!(", id {}", member.id),
+        false => String::new(),
+    });
+    warn(&mut text, &status.quorum);
     text
+}
+
+/// Whether a name is that of more than one member: machines may share a host name.
+fn repeated(members: &[MemberStatus]) -> impl Fn(&str) -> bool {
+    move |name| members.iter().filter(|member| member.name == name).count() > 1
+}
+
+/// Behind the word for the members.
+fn quorum(text: &mut String, quorum: &QuorumStatus) {
+    match quorum.voters {
+        0 => text.push('\n'),
+        1 => text.push_str(": 1 votes\n"),
+        voters => {
+            writeln!(text, ": {voters} vote; to write it needs {} of {voters}", quorum.needed).expect("text grows")
+        }
+    }
+}
+
+fn warn(text: &mut String, quorum: &QuorumStatus) {
+    if let Some(warning) = &quorum.warning {
+        writeln!(text, "WARNING: {warning}").expect("text grows");
+    }
+}
+
+/// A moment, to the second, UTC.
+fn moment(ms: u64) -> String {
+    let shown = Timestamp(ms).to_string();
+    let to_the_second = shown.split('.').next().unwrap_or_default();
+    format!("{} UTC", to_the_second.replace('T', " "))
 }
 
 /// One line per member, with `mark` behind it.
@@ -77,19 +120,25 @@ fn member_rows(text: &mut String, members: &[MemberStatus], mark: impl Fn(&Membe
         if let Some(trouble) = &member.trouble {
             writeln!(text, "    WARNING: {trouble}").expect("text grows");
         }
+        if let Some(note) = &member.note {
+            writeln!(text, "    {note}").expect("text grows");
+        }
     }
 }
 
 /// For `node members list`.
 pub fn members(members: &Members) -> String {
-    let mut text = String::new();
+    let mut text = "members".to_owned();
+    quorum(&mut text, &members.quorum);
     member_rows(&mut text, &members.members, |member| {
         let leads = members.leader.as_deref() == Some(&member.id);
         format!(", id {}{}", member.id, if leads { ", leader" } else { "" })
     });
     for former in &members.removed {
-        writeln!(text, "  {} (id {}) was removed on {}", former.name, former.id, former.by).expect("text grows");
+        let FormerMember { id, name, by, time_ms } = former;
+        writeln!(text, "  {name} (id {id}) was removed on {by} at {}", moment(*time_ms)).expect("text grows");
     }
+    warn(&mut text, &members.quorum);
     text
 }
 
@@ -102,15 +151,10 @@ pub fn removed(removed: &MemberRemoved) -> String {
         if *voters == 1 { "server votes" } else { "servers vote" }
     );
     if *voters == 2 {
-        text.push_str(TWO_VOTERS);
-        text.push('\n');
+        writeln!(text, "WARNING: {TWO_VOTERS}").expect("text grows");
     }
     text
 }
-
-/// Whoever has two servers should know.
-const TWO_VOTERS: &str =
-    "WARNING: two servers survive no failure at all: with either gone nothing can be written. Add a third.";
 
 /// For `node join-code`.
 pub fn join_code(code: &NewCode) -> String {
@@ -125,10 +169,20 @@ pub fn join_code(code: &NewCode) -> String {
 
 /// For `node check`.
 pub fn config(config: &Config) -> String {
-    let peers = if config.peers.is_empty() { "none: founds a cluster".to_owned() } else { config.peers.join(", ") };
+    let peers = match (config.peers.is_empty(), &config.expect_cluster) {
+        (false, _) => config.peers.join(", "),
+        (true, None) => "none: founds a cluster, if the data directory is empty".to_owned(),
+        (true, Some(_)) => "none: starts only with a data directory that holds a server".to_owned(),
+    };
+    let code = match &config.join_code {
+        None => "none".to_owned(),
+        Some(CodeSource::Given(_)) => "given".to_owned(),
+        Some(CodeSource::File(path)) => format!("read from {} when it is needed", path.display()),
+    };
+    let cluster = config.expect_cluster.as_deref().unwrap_or("any");
     format!(
         "The configuration is fine.\n  name          {}\n  cluster name  {}\n  listen        {}\n  advertise     {}\n  \
-         data          {}\n  peers         {peers}\n  plaintext     {:?}\n  signup        {:?}\n  max clients   {}",
+         data          {}\n  peers         {peers}\n  join code     {code}\n  expects       cluster {cluster}\n  plaintext     {:?}\n  signup        {:?}\n  max clients   {}",
         config.name,
         config.cluster_name,
         config.listen,

@@ -1,7 +1,7 @@
 //! A node's life, in order: directory, sockets, place in a cluster, consensus, service, transport, until it is told to
 //! stop.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use crate::chat::apply;
 use crate::cluster::begin::{BeginError, RemovedError, begin, interfaces};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
-use crate::config::args::{Signup, spelled};
+use crate::config::args::{LogFormat, Signup, spelled};
 use crate::config::resolved::Config;
 use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
 use crate::limits::{
-    COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, PORT_TRIES,
-    QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX, WHISPERS_MAX,
+    COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, LINKS_PATIENCE,
+    PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX, WHISPERS_MAX,
 };
+use crate::notice::{Notice, say};
 use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
 use crate::raft::removal::RemovedMember;
@@ -131,7 +132,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }
     let data = Arc::new(DataDir::open(&config.data_dir)?);
     let (listener, socket, listen) = bind(config.listen)?;
-    let identity = Arc::new(begin(&config, &data, listen, |line| println!("{line}")).await?);
+    let asked_back =
+        socket.try_clone().map_err(|source| RunError::Listen { address: listen, protocol: "UDP", source })?;
+    let told = |notice: Notice| say(config.log, &notice);
+    let identity = Arc::new(begin(&config, &data, listen, asked_back, told).await?);
 
     let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
     let (whispered, whispers) = mpsc::channel(WHISPERS_MAX);
@@ -192,8 +196,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     })
     .map_err(RunError::Thread)?;
 
-    let desk =
-        Arc::new(Desk { consensus: consensus.clone(), queries, stats: transport.stats(), data, identity, clock });
+    let (stats, log) = (transport.stats(), config.log);
+    let desk = Arc::new(Desk { consensus: consensus.clone(), queries, stats, data, identity, log });
     let admin_error = |source| RunError::Admin { directory: desk.data.path().to_owned(), source };
     let mut terminate = signal(SignalKind::terminate()).map_err(admin_error)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(admin_error)?;
@@ -281,7 +285,7 @@ struct Desk {
     stats: Stats,
     data: Arc<DataDir>,
     identity: Arc<Identity>,
-    clock: Clock,
+    log: LogFormat,
 }
 
 impl Administration for Desk {
@@ -323,6 +327,8 @@ impl Administration for Desk {
                 .or_else(|| leader.is_none().then(|| leadership.missing())),
             rule_level: leadership.rule_level(),
             warnings: leadership.slow_links(),
+            leader_id: leader.map(|id| format!("{id:016x}")),
+            quorum: leadership.quorum().into(),
         })
     }
 
@@ -334,10 +340,10 @@ impl Administration for Desk {
         let pin = self.data.pin().map_err(|error| error.to_string())?;
         let code = JoinCode::generate(pin).map_err(|error| error.to_string())?;
         let lifetime = u64::try_from(valid.as_millis()).expect("hours fit");
-        let add = Command::AddJoinCode {
-            hash: JoinCode::hash(&code.secret),
-            expires_ms: self.clock.unix_ms().saturating_add(lifetime),
-        };
+        // The code is used up in an entry that the leader stamps, so its clock counts and not ours: they may differ by hours.
+        let now = self.consensus.clocks.leader_ms().await;
+        let now = now.ok_or_else(|| format!("no join code could be made: {}", self.consensus.leadership.missing()))?;
+        let add = Command::AddJoinCode { hash: JoinCode::hash(&code.secret), expires_ms: now.saturating_add(lifetime) };
         match self.consensus.proposer.propose(&add).await {
             Ok(Outcome::Done) => Ok(NewCode {
                 code: code.to_string(),
@@ -363,6 +369,7 @@ impl Administration for Desk {
                     time_ms: node.time_ms,
                 })
                 .collect(),
+            quorum: self.consensus.leadership.quorum().into(),
         })
     }
 
@@ -375,12 +382,14 @@ impl Administration for Desk {
 impl Desk {
     fn member_list(&self) -> Vec<MemberStatus> {
         let leadership = &self.consensus.leadership;
+        self.consensus.clocks.look_again();
         let members = leadership.members().into_iter();
         members
             .map(|(member, voter)| {
-                let connected = leadership.reaches(member.id);
+                let unreached_for = leadership.unreached_for(member.id);
+                let ahead_ms = self.consensus.clocks.ahead_ms(member.id);
                 let trouble = self.consensus.introductions.trouble(member.id);
-                MemberStatus { trouble, ..MemberStatus::new(member, voter, connected) }
+                MemberStatus { trouble, ..MemberStatus::new(member, voter, unreached_for, ahead_ms) }
             })
             .collect()
     }
@@ -390,18 +399,21 @@ impl Desk {
         let leadership = &self.consensus.leadership;
         // A restarted node remembers who led before; only an answered question shows that somebody leads now.
         let led = self.serves().await;
-        println!(
-            "ready name={} address={listen} role={} cluster={} data_dir={}",
-            self.identity.name,
-            leadership.role().0,
-            self.identity.cluster_id,
-            self.data.path().display()
-        );
+        self.say(&Notice::Ready {
+            name: self.identity.name.clone(),
+            address: listen,
+            role: leadership.role().0,
+            cluster_id: self.identity.cluster_id.clone(),
+            directory: self.data.path().to_owned(),
+        });
         if !led {
-            println!("waiting: {}", leadership.missing());
+            self.say(&Notice::Waiting { missing: leadership.missing() });
             self.report_until_led().await;
         }
-        let join_code = self.new_code(None).await.ok().map(|new| new.code);
+        self.links_stand().await;
+        // A restart prints none unasked: a journal is read by many, and whoever needs a code can make one.
+        let wanted = !self.identity.begun || std::io::stdout().is_terminal();
+        let join_code = if wanted { self.new_code(None).await.ok().map(|new| new.code) } else { None };
         let members = leadership.members();
         let (role, term) = leadership.role();
         let leader = leadership.leader().and_then(|id| members.iter().find(|(member, _)| member.id == id));
@@ -419,14 +431,33 @@ impl Desk {
             address: self.identity.address.clone(),
             role: (role.to_owned(), term),
             leader: leader.map(|(member, _)| (member.name.clone(), member.address.clone())),
-            voters: members.iter().filter(|(_, voter)| *voter).count(),
+            warning: leadership.quorum().warning(),
+            founded: self.identity.founder && !self.identity.begun,
+            cluster_id: self.identity.cluster_id.clone(),
             data_dir: self.data.path().to_owned(),
             pin: self.data.pin().map(|pin| pin.to_string()).unwrap_or_default(),
             program: std::env::args().next().unwrap_or_else(|| "node".into()),
             join_code,
             next_port: free_port(listen),
         };
-        print!("{}", greeting.text());
+        self.say(&Notice::Started(Box::new(greeting)));
+    }
+
+    fn say(&self, notice: &Notice) {
+        say(self.log, notice);
+    }
+
+    /// Returns once all members are reached, or soon: right after a start a missing link says nothing yet.
+    async fn links_stand(&self) {
+        let leadership = &self.consensus.leadership;
+        let links = async {
+            for (member, _) in leadership.members() {
+                if let Some(peer) = leadership.peers().find(member.id) {
+                    peer.wait_connected().await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINKS_PATIENCE, links).await;
     }
 
     /// Says what is missing whenever that changes, until a majority answers.
@@ -435,7 +466,7 @@ impl Desk {
         while !self.serves().await {
             let missing = self.consensus.leadership.missing();
             if missing != said {
-                println!("waiting: {missing}");
+                self.say(&Notice::Waiting { missing: missing.clone() });
                 said = missing;
             }
         }

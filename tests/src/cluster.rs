@@ -237,7 +237,11 @@ impl Node {
         };
         command.args(&self.args);
         if self.typed.is_some() {
-            command.env("SAMIRA_NAME", &self.name).env("SAMIRA_DATA_DIR", &self.dir);
+            command.env("SAMIRA_DATA_DIR", &self.dir);
+        }
+        // A node without a name takes that of its host.
+        if self.typed.is_some() && !self.name.is_empty() {
+            command.env("SAMIRA_NAME", &self.name);
         }
         if let Some(machine) = &self.machine {
             machine.prepare(&mut command);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use wire::DecodeErrorKind;
 use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
-use wire::replication::join::{JoinReply, JoinRequest};
+use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest, Probe, ProbeReply};
 use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest, SnapshotHeader, Vote};
 use wire::replication::{VERSION, decode, decode_prefix, encode, encode_into};
 
@@ -66,6 +66,8 @@ fn reply() -> impl Strategy<Value = PeerReply> {
         ".{0,8}".prop_map(|reason| PeerReply::Failed { reason }),
         any::<u32>().prop_map(|voters| PeerReply::Removed { voters }),
         any::<bool>().prop_map(|granted| PeerReply::PreVote { granted }),
+        any::<bool>().prop_map(|linked| PeerReply::Reaches { linked }),
+        any::<u64>().prop_map(|time_ms| PeerReply::Clock { time_ms }),
     ]
 }
 
@@ -193,6 +195,8 @@ proptest! {
         check!(PeerRequest::Forward { runs: vec![parts.run()] }, PeerRequest<'_>);
         check!(PeerRequest::Snapshot { vote, header }, PeerRequest<'_>);
         check!(PeerRequest::Join { request: &parts.bytes }, PeerRequest<'_>);
+        check!(PeerRequest::Reaches { node: parts.number }, PeerRequest<'_>);
+        check!(PeerRequest::Clock, PeerRequest<'_>);
         check!(PeerRequest::Remove { node: parts.number, by: &parts.text }, PeerRequest<'_>);
     }
 
@@ -203,7 +207,12 @@ proptest! {
 
     #[test]
     fn join_messages_survive(secret in vec(any::<u8>(), 0..20), member in member(), text in ".{0,8}") {
-        check!(JoinRequest { secret: secret.clone(), csr: secret.clone(), member: member.clone() }, JoinRequest);
+        let (csr, named) = (secret.clone(), secret.len() > 9);
+        check!(JoinRequest { secret: secret.clone(), csr, member: member.clone(), named }, JoinRequest);
+        check!(Probe { leader: text.clone() }, Probe);
+        check!(ProbeReply { failed: named.then(|| text.clone()) }, ProbeReply);
+        let (name, address, reason) = (text.clone(), text.clone(), text.clone());
+        check!(JoinReply::Refused(JoinRefusal::OneWay { name, address, reason }), JoinReply);
         let admitted = JoinReply::Admitted {
             cluster_id: text.clone(),
             cluster_name: text.clone(),

@@ -9,9 +9,12 @@ use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 
 use super::code::JoinCode;
 use super::identity::{DataDir, Identity, IdentityError, Names};
-use crate::config::resolved::Config;
+use crate::cluster::takes_place_of;
+use crate::config::resolved::{Config, ConfigError};
 use crate::limits::JOIN_PAUSE;
-use crate::quic::endpoint::{JoinError, ask_to_join};
+use crate::notice::Notice;
+use crate::quic::endpoint::{EndpointError, JoinError, ask_to_join};
+use crate::quic::probe::Answering;
 
 /// Why this node cannot become a member.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,40 @@ pub enum BeginError {
          on a server of the cluster, or take the code it printed when it started"
     )]
     NoCode,
+    /// The code cannot be read.
+    #[error(transparent)]
+    Code(#[from] ConfigError),
+    /// The way back cannot be kept open.
+    #[error("cannot answer the cluster: {0}")]
+    Answering(#[from] EndpointError),
+    /// There is no member in the directory, and the operator expects one.
+    #[error(
+        "{directory} holds no server, and --expect-cluster says that it belongs to cluster {expected}: nothing was founded. \
+         See whether the right disk is mounted and the right --data-dir is given. If the disk is lost: run `node join-code` on \
+         a server of that cluster and start here with --peers and --join-code, as it prints them. To found a new cluster, \
+         start without --expect-cluster",
+        directory = .directory.display()
+    )]
+    WouldFound {
+        /// Id of the cluster.
+        expected: String,
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// The directory is of another cluster than the operator expects.
+    #[error(
+        "{directory} belongs to cluster {found}, and --expect-cluster says {expected}: choose the right directory with \
+         --data-dir, or start with --expect-cluster {found}",
+        directory = .directory.display()
+    )]
+    OtherCluster {
+        /// Id of the cluster that the operator expects.
+        expected: String,
+        /// Id of the cluster that the directory is of.
+        found: String,
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The cluster said no.
     #[error("the cluster does not let this server in: {0}")]
     Refused(String),
@@ -68,7 +105,7 @@ impl RemovedError {
 }
 
 /// Becomes a member: again, by joining, or by founding a cluster. `listen` is where this node listens, with its real
-/// port; `say` is told what it waits for.
+/// port, and `socket` is its UDP socket, over which a newcomer is asked back; `say` is told what the operator should know.
 ///
 /// # Errors
 /// See [`BeginError`]. Servers that cannot be reached are no error: it waits for them.
@@ -76,9 +113,15 @@ pub async fn begin(
     config: &Config,
     data: &DataDir,
     listen: SocketAddr,
-    say: impl Fn(&str),
+    socket: UdpSocket,
+    say: impl Fn(Notice),
 ) -> Result<Identity, BeginError> {
+    let expected = config.expect_cluster.as_ref();
     if let Some(mut identity) = data.identity()? {
+        if let Some(expected) = expected.filter(|id| **id != identity.cluster_id) {
+            let (expected, found) = (expected.clone(), identity.cluster_id);
+            return Err(BeginError::OtherCluster { expected, found, directory: data.path().to_owned() });
+        }
         if let Some(by) = &identity.removed_by {
             return Err(RemovedError::new(&identity, by, data).into());
         }
@@ -91,12 +134,21 @@ pub async fn begin(
         return Ok(identity);
     }
     if config.peers.is_empty() {
+        if let Some(expected) = expected {
+            return Err(BeginError::WouldFound { expected: expected.clone(), directory: data.path().to_owned() });
+        }
         let address = config.advertise.clone().unwrap_or_else(|| own_address(listen));
         let advertise = config.advertise.clone();
-        return Ok(data.found(Names { node: &config.name, cluster: &config.cluster_name, address, advertise })?);
+        let identity = data.found(Names { node: &config.name, cluster: &config.cluster_name, address, advertise })?;
+        let (cluster_id, directory) = (identity.cluster_id.clone(), data.path().to_owned());
+        tracing::warn!(cluster_id, directory = %directory.display(), "founded a new cluster");
+        say(Notice::Founded { cluster_id, directory });
+        return Ok(identity);
     }
-    let code = config.join_code.as_ref().ok_or(BeginError::NoCode)?;
+    let code = &config.join_code.as_ref().ok_or(BeginError::NoCode)?.code()?;
     let (node, csr) = data.prepare_to_join()?;
+    let (certificate, key) = data.newcomer_credentials()?;
+    let answering = Answering::start(socket, certificate, key, code.pin)?;
     let request = |local: IpAddr| {
         // Where the connection to the cluster leaves from is where the cluster can reach us, unless the operator knows
         // better or we listen somewhere else.
@@ -108,11 +160,18 @@ pub async fn begin(
             secret: code.secret.clone(),
             csr: csr.clone(),
             member: Member { id: node, address, name: config.name.clone() },
+            named: config.named,
         }
     };
-    let (reply, ca) = ask_all(config, code, &request, say).await?;
+    let asked = ask_all(config, code, &request, &say).await;
+    answering.stop().await;
+    let (reply, ca) = asked?;
     match reply {
-        JoinReply::Admitted { cluster_id, cluster_name, certificate, address, members: _ } => {
+        JoinReply::Admitted { cluster_id, cluster_name, certificate, address, members } => {
+            let me = Member { id: node, address: address.clone(), name: config.name.clone() };
+            for old in members.into_iter().filter(|old| takes_place_of(&me, config.named, old)) {
+                say(Notice::Replaces { id: format!("{:016x}", old.id), name: old.name, address: old.address });
+            }
             let (name, advertise) = (config.name.clone(), config.advertise.clone());
             let identity = Identity {
                 node,
@@ -181,23 +240,23 @@ async fn ask_all(
     config: &Config,
     code: &JoinCode,
     request: &impl Fn(IpAddr) -> JoinRequest,
-    say: impl Fn(&str),
+    say: &impl Fn(Notice),
 ) -> Result<(JoinReply, CertificateDer<'static>), BeginError> {
     let mut said = String::new();
     loop {
         let mut waiting = Vec::new();
         for peer in &config.peers {
-            match ask_to_join(peer, code.pin, request).await {
+            match ask_to_join(peer, code.pin, config.expect_cluster.as_deref(), request).await {
                 Ok((JoinReply::Refused(JoinRefusal::Busy { reason }), _)) => waiting.push(format!("{peer}: {reason}")),
                 Ok(decided) => return Ok(decided),
                 Err(JoinError::Unreachable(error)) => waiting.push(format!("{peer}: {error}")),
                 Err(error) => return Err(error.into()),
             }
         }
-        let line = format!("waiting for a server to join through; {}", waiting.join("; "));
-        if line != said {
-            say(&line);
-            said = line;
+        let missing = waiting.join("; ");
+        if missing != said {
+            say(Notice::Joining { missing: missing.clone() });
+            said = missing;
         }
         tokio::time::sleep(JOIN_PAUSE).await;
     }
@@ -217,6 +276,22 @@ fn explain(refusal: &JoinRefusal) -> String {
         JoinRefusal::Removed => {
             "this server was removed from the cluster; delete its data directory to join as a new one".to_owned()
         }
+        JoinRefusal::Taken { name, address } => format!(
+            "a server called {name} at {address} is running; choose another --name or --listen, or stop it first; the join \
+             code was not used up"
+        ),
+        JoinRefusal::Unreached { address, reason } => {
+            let port = address.rsplit(':').next().unwrap_or_default();
+            format!(
+                "nobody reaches this server at {address} {reason}. Look for a firewall, for NAT, or for a wrong --advertise: \
+                 open port {port} for UDP (servers) and TCP (clients), or start again with --advertise HOST:PORT; the join \
+                 code was not used up"
+            )
+        }
+        JoinRefusal::OneWay { name, address, reason } => format!(
+            "this server does not reach the leader {name} at {address} over UDP ({reason}): look for a firewall there, or \
+             start {name} with --advertise HOST:PORT so that all servers reach it; the join code was not used up"
+        ),
     }
 }
 

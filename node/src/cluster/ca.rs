@@ -6,11 +6,11 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use crate::quic::tls::{cluster_name, node_name};
+use crate::quic::tls::{Pin, cluster_name, node_name};
 
 /// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,21 @@ impl Authority {
 /// The key cannot sign.
 pub fn request(key: &KeyPair) -> Result<Vec<u8>, CaError> {
     Ok(CertificateParams::default().serialize_request(key)?.der().to_vec())
+}
+
+/// A certificate for `key` that nobody else has signed: all it proves is the key.
+///
+/// # Errors
+/// The key cannot sign.
+pub fn self_signed(key: &KeyPair) -> Result<CertificateDer<'static>, CaError> {
+    let params = CertificateParams::new(vec!["newcomer.samira".to_owned()])?;
+    Ok(params.self_signed(key)?.der().clone())
+}
+
+/// The hash of the key behind a certificate request; `None` if the request is damaged.
+pub fn key_of_request(request: &[u8]) -> Option<Pin> {
+    let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request)).ok()?;
+    Some(Pin::of_key(&request.public_key.subject_public_key_info()))
 }
 
 fn name(common: &str) -> DistinguishedName {

@@ -252,6 +252,18 @@ impl DataDir {
         Ok((joining.node, ca::request(&self.key_pair("node.key")?)?))
     }
 
+    /// Certificate and key with which a newcomer answers probes: of the key in its request, signed by itself.
+    ///
+    /// # Errors
+    /// Files.
+    pub fn newcomer_credentials(&self) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), IdentityError> {
+        let pair = self.key_pair("node.key")?;
+        let certificate = ca::self_signed(&pair)?;
+        let key = PrivateKeyDer::from_pem_slice(pair.serialize_pem().as_bytes())
+            .map_err(|error| self.damaged("node.key", error.to_string()))?;
+        Ok((certificate, key))
+    }
+
     /// Keeps a changed identity.
     ///
     /// # Errors

@@ -5,10 +5,19 @@
 //! * [`identity`]: what the data directory knows about this node.
 //! * [`begin`]: found, join, or start again: the three ways to become a running member.
 
+use wire::replication::entry::Member;
+
 pub mod begin;
 pub mod ca;
 pub mod code;
 pub mod identity;
+
+/// Whether a newcomer comes in the place of a member: at the same address, where two cannot run, or under the same name
+/// if its operator chose that. Machines that share a host name are not taken for one another.
+pub fn takes_place_of(newcomer: &Member, named: bool, member: &Member) -> bool {
+    let same = newcomer.address == member.address || (named && newcomer.name == member.name);
+    same && newcomer.id != member.id
+}
 
 /// Whether `name` can be the name of a server or a cluster: shown in status lines of `key=value`, so without spaces.
 pub fn valid_name(name: &str) -> bool {

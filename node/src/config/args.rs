@@ -140,12 +140,19 @@ pub struct RunArgs {
     /// Where to keep everything [default: ./samira-data]
     #[arg(long, env = "SAMIRA_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Servers of the cluster to join; without effect once joined
+    /// Servers of the cluster to join, with a join code
     #[arg(long, env = "SAMIRA_PEERS", value_name = "HOST:PORT", value_delimiter = ',')]
     pub peers: Option<Vec<String>>,
     /// One-time code to join with, as another server printed it
     #[arg(long, env = "SAMIRA_JOIN_CODE", value_name = "CODE", hide_env_values = true)]
     pub join_code: Option<String>,
+    /// File with that code, so that the command line does not show it; `-` reads it from standard input
+    #[arg(long, env = "SAMIRA_JOIN_CODE_FILE", value_name = "FILE")]
+    pub join_code_file: Option<PathBuf>,
+    /// Id of the cluster this server belongs to, as `node status` shows it: it then founds no other, joins no other, and
+    /// takes no directory of another
+    #[arg(long, env = "SAMIRA_EXPECT_CLUSTER", value_name = "ID")]
+    pub expect_cluster: Option<String>,
     /// Who may speak without TLS; with it everybody may [default: loopback]
     #[arg(long, env = "SAMIRA_PLAINTEXT", value_enum)]
     pub plaintext: Option<Plaintext>,

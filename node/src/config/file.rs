@@ -23,6 +23,10 @@ pub struct File {
     pub data_dir: Option<PathBuf>,
     /// Servers to join.
     pub peers: Option<Vec<String>>,
+    /// File with the code to join with. The code itself is no setting: it is used once.
+    pub join_code_file: Option<PathBuf>,
+    /// Id of the cluster this server belongs to.
+    pub expect_cluster: Option<String>,
     /// Who may speak without TLS.
     pub plaintext: Option<Plaintext>,
     /// Who may make accounts.

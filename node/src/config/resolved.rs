@@ -1,6 +1,6 @@
 //! One checked configuration.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::args::{LegacyGrpc, LogFormat, Plaintext, RunArgs, Signup};
 use super::file::File;
 use crate::cluster::code::{CodeError, JoinCode};
 use crate::cluster::valid_name;
-use crate::limits::{ADDRESS_BYTES_MAX, MAX_CLIENTS_DEFAULT};
+use crate::limits::{ADDRESS_BYTES_MAX, JOIN_CODE_FILE_BYTES_MAX, MAX_CLIENTS_DEFAULT};
 
 /// Where the original listened, so that its clients find us.
 pub const PORT_DEFAULT: u16 = 5555;
@@ -18,6 +18,8 @@ pub const PORT_DEFAULT: u16 = 5555;
 pub struct Config {
     /// What to call this server.
     pub name: String,
+    /// Whether its operator chose that name; if not, it comes from the host, and others may have the same.
+    pub named: bool,
     /// What to call a cluster it founds.
     pub cluster_name: String,
     /// Where to listen.
@@ -29,7 +31,9 @@ pub struct Config {
     /// Servers to join; empty to found a cluster.
     pub peers: Vec<String>,
     /// The code to join with.
-    pub join_code: Option<JoinCode>,
+    pub join_code: Option<CodeSource>,
+    /// Id of the cluster that this server founds none beside.
+    pub expect_cluster: Option<String>,
     /// Who may speak without TLS.
     pub plaintext: Plaintext,
     /// Who may make accounts.
@@ -44,6 +48,40 @@ pub struct Config {
     pub test_rule_level: Option<u16>,
     /// How to log.
     pub log: LogFormat,
+}
+
+/// Where the code to join with comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodeSource {
+    /// The command line or the environment.
+    Given(JoinCode),
+    /// A file, or standard input if it is `-`. Read when it is needed: a member needs no code.
+    File(PathBuf),
+}
+
+impl CodeSource {
+    /// The code.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no code.
+    pub fn code(&self) -> Result<JoinCode, ConfigError> {
+        let path = match self {
+            CodeSource::Given(code) => return Ok(code.clone()),
+            CodeSource::File(path) => path,
+        };
+        let read = |mut source: Box<dyn io::Read>| {
+            let mut text = String::new();
+            // A code is a line; a device that never ends must not fill the memory.
+            io::Read::take(&mut source, JOIN_CODE_FILE_BYTES_MAX).read_to_string(&mut text).map(|_| text)
+        };
+        let text = if path.as_os_str() == "-" {
+            read(Box::new(io::stdin()))
+        } else {
+            std::fs::File::open(path).and_then(|file| read(Box::new(file)))
+        };
+        let text = text.map_err(|source| ConfigError::CodeFile { path: path.clone(), source })?;
+        text.trim().parse().map_err(|source| ConfigError::CodeInFile { path: path.clone(), source })
+    }
 }
 
 /// What is wrong with the configuration.
@@ -90,6 +128,37 @@ pub enum ConfigError {
     /// The join code.
     #[error("--join-code: {0}")]
     Code(#[from] CodeError),
+    /// A code without the cluster it is for.
+    #[error(
+        "--join-code and --join-code-file need --peers HOST:PORT, a server of the cluster to join: without it this server \
+         would found a cluster of its own"
+    )]
+    CodeWithoutPeers,
+    /// Two codes.
+    #[error("give --join-code or --join-code-file, not both")]
+    TwoCodes,
+    /// The file with the code.
+    #[error("--join-code-file {path}: {source}")]
+    CodeFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// What is in the file.
+    #[error("--join-code-file {path}: {source}")]
+    CodeInFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CodeError,
+    },
+    /// No id of a cluster.
+    #[error("--expect-cluster {value:?} is no id of a cluster: give the 16 digits that `node status` shows")]
+    Cluster {
+        /// As given.
+        value: String,
+    },
     /// Nobody could connect.
     #[error("--max-clients must be at least 1")]
     NoClients,
@@ -110,7 +179,18 @@ impl Config {
             .ok_or(ConfigError::Listen { value: listen })?;
         let advertise = args.advertise.or(file.advertise);
         let peers = args.peers.or(file.peers).unwrap_or_default();
-        let name = args.name.or(file.name).unwrap_or_else(|| default_name(listen.port()));
+        let name = args.name.or(file.name);
+        let named = name.is_some();
+        let name = name.unwrap_or_else(|| default_name(listen.port()));
+        let join_code = match (args.join_code, args.join_code_file) {
+            (Some(_), Some(_)) => return Err(ConfigError::TwoCodes),
+            (Some(code), None) => Some(CodeSource::Given(code.parse()?)),
+            (None, named) => named.or(file.join_code_file).map(CodeSource::File),
+        };
+        if join_code.is_some() && peers.is_empty() {
+            return Err(ConfigError::CodeWithoutPeers);
+        }
+        let expect_cluster = args.expect_cluster.or(file.expect_cluster).map(cluster_id).transpose()?;
         let cluster_name = args.cluster_name.or(file.cluster_name).unwrap_or_else(|| "samira".to_owned());
         for (flag, value) in
             advertise.iter().map(|value| ("--advertise", value)).chain(peers.iter().map(|value| ("--peers", value)))
@@ -130,12 +210,14 @@ impl Config {
         }
         Ok(Config {
             name,
+            named,
             cluster_name,
             listen,
             advertise,
             data_dir: data_dir(args.data_dir.or(file.data_dir)),
             peers,
-            join_code: args.join_code.as_deref().map(str::parse).transpose()?,
+            join_code,
+            expect_cluster,
             plaintext: args.plaintext.or(file.plaintext).unwrap_or(Plaintext::Loopback),
             signup: args.signup.or(file.signup).unwrap_or(Signup::Open),
             legacy_grpc: args.legacy_grpc.or(file.legacy_grpc).unwrap_or(LegacyGrpc::Address),
@@ -144,6 +226,16 @@ impl Config {
             test_rule_level: args.test_rule_level,
             log: args.log.or(file.log).unwrap_or(LogFormat::Pretty),
         })
+    }
+}
+
+/// The id of a cluster, in the form in which it is compared.
+fn cluster_id(value: String) -> Result<String, ConfigError> {
+    let id = value.trim().to_ascii_lowercase();
+    if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(id)
+    } else {
+        Err(ConfigError::Cluster { value })
     }
 }
 
@@ -211,5 +303,35 @@ mod tests {
         wrong(RunArgs { cluster_name: Some(String::new()), ..default() }, "--cluster-name");
         wrong(RunArgs { join_code: Some("x".into()), ..default() }, "--join-code");
         wrong(RunArgs { max_clients: Some(0), ..default() }, "--max-clients");
+        wrong(RunArgs { expect_cluster: Some("samira".into()), ..default() }, "--expect-cluster");
+        wrong(RunArgs { join_code_file: Some("x".into()), ..default() }, "--peers");
+    }
+
+    #[test]
+    fn a_code_is_one_and_has_somewhere_to_go() {
+        let code = JoinCode::generate(crate::quic::tls::Pin([1; 16])).unwrap();
+        let args = || RunArgs { join_code: Some(code.to_string()), ..RunArgs::default() };
+        let refused = |args| Config::resolve(args).unwrap_err();
+        assert!(matches!(refused(args()), ConfigError::CodeWithoutPeers));
+        let peers = Some(vec!["a:1".to_owned()]);
+        let both = RunArgs { peers: peers.clone(), join_code_file: Some("x".into()), ..args() };
+        assert!(matches!(refused(both), ConfigError::TwoCodes));
+        let config = Config::resolve(RunArgs { peers: peers.clone(), ..args() }).unwrap();
+        assert_eq!(config.join_code.unwrap().code().unwrap(), code);
+        // A file is read when it is needed, and not before.
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let named = RunArgs { peers, join_code_file: Some(file.path().to_owned()), ..RunArgs::default() };
+        let source = Config::resolve(named).unwrap().join_code.unwrap();
+        assert!(matches!(source.code(), Err(ConfigError::CodeInFile { .. })));
+        writeln!(file, " {code}").unwrap();
+        assert_eq!(source.code().unwrap(), code);
+        drop(file);
+        assert!(matches!(source.code(), Err(ConfigError::CodeFile { .. })));
+    }
+
+    #[test]
+    fn the_id_of_a_cluster_is_read_in_any_case() {
+        let config = with_file("expect_cluster = '0123456789ABCDEF'", RunArgs::default()).unwrap();
+        assert_eq!(config.expect_cluster.as_deref(), Some("0123456789abcdef"));
     }
 }

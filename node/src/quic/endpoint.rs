@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-use quinn::crypto::rustls::HandshakeData;
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
 use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, RecvStream, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
@@ -116,6 +116,14 @@ impl Dialler {
         self.node
     }
 
+    async fn connect_newcomer(&self, address: &str, config: QuicClientConfig) -> io::Result<Connection> {
+        let remote = resolve(address).await?;
+        let mut client = quinn::ClientConfig::new(Arc::new(config));
+        client.transport_config(Arc::new(transport()));
+        let connecting = self.endpoint.connect_with(client, remote, "newcomer.samira").map_err(io::Error::other)?;
+        connecting.await.map_err(io::Error::other)
+    }
+
     pub(super) async fn connect_peer(&self, id: u64, address: &str) -> io::Result<Connection> {
         let remote = resolve(address).await?;
         let name = tls::node_name(id, &self.cluster_id);
@@ -198,6 +206,11 @@ impl Peers {
         }
     }
 
+    /// Dials somebody who is no member yet.
+    pub(super) async fn dial_newcomer(&self, address: &str, config: QuicClientConfig) -> io::Result<Connection> {
+        self.dialler.connect_newcomer(address, config).await
+    }
+
     /// Stops dialling everybody else.
     pub fn retain(&self, keep: impl Fn(u64) -> bool) {
         self.lock().retain(|&id, _| keep(id));
@@ -215,7 +228,7 @@ impl Peers {
     }
 }
 
-fn transport() -> TransportConfig {
+pub(super) fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(LINK_IDLE_TIMEOUT.try_into().expect("a few seconds fit QUIC's varint")))
@@ -441,15 +454,20 @@ async fn serve_newcomer<H: Handler>(connection: &Connection, handler: &H) -> io:
     Ok(())
 }
 
-/// Asks the node at `address` to be let in, once. `request` is told the local address of the connection.
+/// A connection of somebody without a certificate to a member of the cluster with a pinned key.
+#[derive(Debug)]
+pub(super) struct Reached {
+    endpoint: quinn::Endpoint,
+    connection: Connection,
+    /// This machine's address on the way there.
+    local: std::net::IpAddr,
+}
+
+/// Connects to a member, and says nothing.
 ///
 /// # Errors
-/// The node cannot be reached, proves another key than the pinned one, or breaks off.
-pub async fn ask_to_join(
-    address: &str,
-    pin: Pin,
-    request: impl FnOnce(std::net::IpAddr) -> JoinRequest,
-) -> Result<(JoinReply, CertificateDer<'static>), JoinError> {
+/// The node cannot be reached, or proves another key than the pinned one.
+pub(super) async fn reach(address: &str, pin: Pin) -> Result<Reached, JoinError> {
     let remote = resolve(address).await.map_err(JoinError::Unreachable)?;
     // A connected socket tells which local address leads there.
     let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
@@ -470,10 +488,34 @@ pub async fn ask_to_join(
             }
             error => JoinError::Unreachable(io::Error::other(error)),
         })?;
+    Ok(Reached { endpoint, connection, local })
+}
+
+/// Asks the node at `address` to be let in, once. `request` is told the local address of the connection. Nothing is said
+/// to a server of another cluster than `expected`, if one is.
+///
+/// # Errors
+/// The node cannot be reached, proves another key than the pinned one, or breaks off.
+pub async fn ask_to_join(
+    address: &str,
+    pin: Pin,
+    expected: Option<&str>,
+    request: impl FnOnce(std::net::IpAddr) -> JoinRequest,
+) -> Result<(JoinReply, CertificateDer<'static>), JoinError> {
+    let Reached { endpoint, connection, local } = reach(address, pin).await?;
     let ca = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
-        .and_then(|chain| chain.into_iter().find(|certificate| Pin::of_certificate(certificate) == Some(pin)))
+        .ok_or_else(|| JoinError::WrongCluster("it shows no certificate".into()))?;
+    if let Some(expected) = expected
+        && let found = ca.first().and_then(tls::cluster_of).unwrap_or_default()
+        && found != expected
+    {
+        return Err(JoinError::Unexpected { expected: expected.to_owned(), found });
+    }
+    let ca = ca
+        .into_iter()
+        .find(|certificate| Pin::of_certificate(certificate) == Some(pin))
         .ok_or_else(|| JoinError::WrongCluster("the pinned key is not in its chain".into()))?;
     let exchange = async {
         let (mut send, mut recv) = connection.open_bi().await?;
@@ -497,6 +539,17 @@ pub enum JoinError {
     /// The server there is not of the cluster the code is for; nothing was said to it.
     #[error("the server there does not belong to the cluster this join code is for ({0})")]
     WrongCluster(String),
+    /// The server there is of another cluster than `--expect-cluster` says; nothing was said to it.
+    #[error(
+        "the server there belongs to cluster {found}, and --expect-cluster says {expected}: give the address and the \
+         join code of a server of cluster {expected}, or take --expect-cluster away; the join code was not used up"
+    )]
+    Unexpected {
+        /// Id of the cluster that the operator expects.
+        expected: String,
+        /// Id of the cluster that the server there belongs to.
+        found: String,
+    },
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

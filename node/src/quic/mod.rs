@@ -7,6 +7,7 @@
 //! * [`endpoint`]: the UDP socket, incoming connections and their streams.
 //! * [`line`]: what is known of the line to a peer; [`congestion`]: how many bytes may be under way on it.
 //! * [`lives`]: which process of a member speaks, before anything else is said.
+//! * [`probe`]: the way back to a newcomer, tried before its code is used up.
 //! * [`frame`]: a `u32` length and that many bytes.
 //!
 //! What the messages mean is not known here.
@@ -17,4 +18,5 @@ pub mod frame;
 pub mod line;
 pub mod lives;
 pub mod peer;
+pub mod probe;
 pub mod tls;

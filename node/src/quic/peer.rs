@@ -11,6 +11,7 @@ use std::time::Duration;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use wire::limits::PEER_FRAME_BYTES_MAX;
 use wire::replication::decode;
 use wire::replication::encode;
@@ -76,6 +77,7 @@ pub struct Peer {
     address: watch::Sender<String>,
     connection: watch::Receiver<Option<Connection>>,
     line: Arc<Line>,
+    lost: Arc<Mutex<Instant>>,
     arrived: Arc<Notify>,
     streams: Mutex<HashMap<Lane, Stream>>,
     dialling: AbortHandle,
@@ -101,9 +103,10 @@ impl Peer {
         let (address, addresses) = watch::channel(address);
         let (connected, connection) = watch::channel(None);
         let (arrived, line) = (Arc::new(Notify::new()), Arc::new(Line::default()));
-        let keep = keep_connected(dialler, id, addresses, arrived.clone(), connected, line.clone());
+        let lost = Arc::new(Mutex::new(Instant::now()));
+        let keep = keep_connected(dialler, id, addresses, arrived.clone(), connected, line.clone(), lost.clone());
         let dialling = tokio::spawn(keep).abort_handle();
-        Peer { id, address, connection, line, arrived, streams: Mutex::default(), dialling }
+        Peer { id, address, connection, line, lost, arrived, streams: Mutex::default(), dialling }
     }
 
     /// Its node id.
@@ -141,6 +144,12 @@ impl Peer {
             // Fails only on a connection that is ending.
             let _ = connection.send_datagram(encode(datagram).into());
         }
+    }
+
+    /// For how long no connection has stood, as far as this node can tell; none while one stands.
+    pub fn unreached_for(&self) -> Option<Duration> {
+        let lost = *self.lost.lock().expect("nobody panics while holding this lock");
+        (!self.is_connected()).then(|| lost.elapsed())
     }
 
     /// Returns once a connection stands.
@@ -257,6 +266,7 @@ async fn keep_connected(
     arrived: Arc<Notify>,
     connected: watch::Sender<Option<Connection>>,
     line: Arc<Line>,
+    lost: Arc<Mutex<Instant>>,
 ) {
     let mut pause = DIAL_PAUSE_MIN;
     let mut last_error = String::new();
@@ -272,6 +282,7 @@ async fn keep_connected(
                 let reason = hear_datagrams(&connection, &line).await;
                 drop(introduced);
                 dialler.ended(id, &reason);
+                *lost.lock().expect("nobody panics while holding this lock") = Instant::now();
                 connected.send_replace(None);
                 tracing::info!(peer = format_args!("{id:016x}"), address, %reason, "disconnected");
             }

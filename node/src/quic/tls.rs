@@ -23,6 +23,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 pub const ALPN_PEER: &[u8] = b"samira-peer/1";
 /// ALPN of a newcomer that asks to join.
 pub const ALPN_JOIN: &[u8] = b"samira-join/1";
+/// ALPN of the way back to a newcomer, see [`super::probe`].
+pub const ALPN_PROBE: &[u8] = b"samira-probe/1";
 /// ALPN of clients that speak our own dialect, over TCP.
 pub const ALPN_CLIENT: &[u8] = b"samira/2";
 
@@ -143,13 +145,41 @@ pub fn peer_client(credentials: &Credentials) -> Result<QuicClientConfig, TlsErr
 /// # Errors
 /// The cryptography of this build cannot do QUIC.
 pub fn join_client(pin: Pin) -> Result<QuicClientConfig, TlsError> {
+    pinned_client(pin, Pinned::Authority, ALPN_JOIN)
+}
+
+/// For the way back to a newcomer, which must prove the key of its certificate request.
+///
+/// # Errors
+/// The cryptography of this build cannot do QUIC.
+pub fn probe_client(key: Pin) -> Result<QuicClientConfig, TlsError> {
+    pinned_client(key, Pinned::Itself, ALPN_PROBE)
+}
+
+fn pinned_client(pin: Pin, pinned: Pinned, alpn: &[u8]) -> Result<QuicClientConfig, TlsError> {
     let provider = provider();
     let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinVerifier { pin, provider }))
+        .with_custom_certificate_verifier(Arc::new(PinVerifier { pin, pinned, provider }))
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Ok(config.try_into()?)
+}
+
+/// For a newcomer that answers probes under a certificate that it has signed itself.
+///
+/// # Errors
+/// The key or the certificate does not work.
+pub fn probe_server(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Result<QuicServerConfig, TlsError> {
+    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![ALPN_PROBE.to_vec()];
     Ok(config.try_into()?)
 }
 
@@ -157,6 +187,13 @@ pub fn join_client(pin: Pin) -> Result<QuicClientConfig, TlsError> {
 pub fn is_node(certificate: &CertificateDer<'_>, node: u64, cluster_id: &str) -> bool {
     let Ok(name) = ServerName::try_from(node_name(node, cluster_id)) else { return false };
     EndEntityCert::try_from(certificate).is_ok_and(|parsed| parsed.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+/// The id of the cluster that a node's certificate, already known to come from its authority, is for.
+pub fn cluster_of(certificate: &CertificateDer<'_>) -> Option<String> {
+    let parsed = EndEntityCert::try_from(certificate).ok()?;
+    let id = parsed.valid_dns_names().find_map(|name| name.strip_suffix(".samira").filter(|id| !id.contains('.')));
+    id.map(ToOwned::to_owned)
 }
 
 /// Whether a node's certificate was issued by the CA of this certificate.
@@ -222,10 +259,20 @@ impl FromStr for Pin {
     }
 }
 
-/// Accepts a server whose certificate was issued by the CA with the pinned key.
+/// The owner of a pinned key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pinned {
+    /// The authority that issued the server's certificate.
+    Authority,
+    /// The server.
+    Itself,
+}
+
+/// Accepts a server by a pinned key: its own, or that of its authority.
 #[derive(Debug)]
 struct PinVerifier {
     pin: Pin,
+    pinned: Pinned,
     provider: Arc<CryptoProvider>,
 }
 
@@ -238,6 +285,11 @@ impl ServerCertVerifier for PinVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.pinned == Pinned::Itself {
+            let proven = Pin::of_certificate(end_entity) == Some(self.pin);
+            let other = || rustls::Error::General("another server answers there".into());
+            return proven.then(ServerCertVerified::assertion).ok_or_else(other);
+        }
         let refuse = || rustls::Error::General("this server does not belong to the cluster the code is for".into());
         let ca = intermediates
             .iter()

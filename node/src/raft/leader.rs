@@ -163,6 +163,23 @@ impl Leadership {
         members(&self.metrics.borrow().membership_config)
     }
 
+    /// How many voters there are, are needed, and are reached from here.
+    pub fn quorum(&self) -> Quorum {
+        let voters = self.members().into_iter().filter(|(_, voter)| *voter).map(|(member, _)| member);
+        let (here, away): (Vec<_>, Vec<_>) = voters.partition(|member| self.reaches(member.id));
+        let all = here.len() + away.len();
+        let away = away.into_iter().map(|member| format!("{} ({})", member.name, member.address)).collect();
+        Quorum { voters: all, needed: if all == 0 { 0 } else { all / 2 + 1 }, reached: here.len(), away }
+    }
+
+    /// For how long a member has not been reached; none while it is.
+    pub fn unreached_for(&self, member: u64) -> Option<Duration> {
+        if member == self.node {
+            return None;
+        }
+        self.peers.find(member).map_or(Some(Duration::ZERO), |peer| peer.unreached_for())
+    }
+
     /// For a person: what keeps this cluster from deciding.
     pub fn missing(&self) -> String {
         if let Some(confirmation) = self.introductions.waits_for() {
@@ -194,6 +211,46 @@ fn slow_link(name: &str, time: Duration) -> String {
     let (works, takes) = (ROUND_TRIP_MAX.as_secs_f64(), time.as_secs_f64());
     format!("the link to {name} takes {takes:.1} s for a round trip; above {works:.1} s writes may fail that need it")
 }
+
+/// What a cluster can lose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quorum {
+    /// Servers that vote.
+    pub voters: usize,
+    /// Servers that have to be there to decide anything.
+    pub needed: usize,
+    /// Servers that vote and are reached from here, this one included.
+    pub reached: usize,
+    /// Names and addresses of the others.
+    pub away: Vec<String>,
+}
+
+impl Quorum {
+    /// For a person: that the next failure stops everything, or that nothing goes now. Whoever has a single server knows
+    /// that.
+    pub fn warning(&self) -> Option<String> {
+        let Quorum { voters, needed, reached, away } = self;
+        let away = away.join(", ");
+        if *voters < 2 || reached > needed {
+            None
+        } else if reached < needed {
+            Some(format!(
+                "nothing can be written: {reached} of {voters} servers are reached, and it needs {needed}; not reached: {away}"
+            ))
+        } else if *voters == 2 {
+            Some(TWO_VOTERS.to_owned())
+        } else {
+            Some(format!(
+                "with one more server gone nothing can be written, because it needs {needed} of {voters}; not reached: {away}. \
+                 Start it again, or put a new server in its place: one that joins under the same address or --name"
+            ))
+        }
+    }
+}
+
+/// Whoever has two servers should know.
+pub const TWO_VOTERS: &str =
+    "two servers survive no failure at all: with either gone nothing can be written. Add a third.";
 
 pub(super) fn members(stored: &StoredMembership<u64, Peer>) -> Vec<(Member, bool)> {
     let membership = stored.membership();

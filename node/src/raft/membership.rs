@@ -12,12 +12,14 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::candidacy::Candidate;
 use super::leader::{Leadership, members};
+use super::newcomer::answers;
 use super::propose::Proposer;
+use super::read::Reads;
 use super::succession::Watch;
 use super::types::{Peer, Raft};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity};
-use crate::cluster::valid_name;
+use crate::cluster::{takes_place_of, valid_name};
 use crate::config::resolved::is_host_port;
 use crate::limits::{CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PAUSE};
 use crate::quic::peer::Lane;
@@ -29,6 +31,8 @@ pub(super) struct Doorkeeper {
     pub(super) data: Arc<DataDir>,
     pub(super) identity: Arc<Identity>,
     pub(super) proposer: Proposer,
+    pub(super) leadership: Leadership,
+    pub(super) reads: Reads,
 }
 
 impl Doorkeeper {
@@ -43,7 +47,7 @@ impl Doorkeeper {
 
     async fn try_admit(&self, raft: &Raft, request: JoinRequest) -> Result<JoinReply, JoinRefusal> {
         let busy = |reason: String| JoinRefusal::Busy { reason };
-        let member = request.member;
+        let member = request.member.clone();
         let plausible = member.id != 0 && is_host_port(&member.address) && valid_name(&member.name);
         if !plausible {
             return Err(JoinRefusal::BadRequest);
@@ -56,6 +60,8 @@ impl Doorkeeper {
         // Before the code is used up: a damaged request must not cost it.
         let certificate =
             authority.sign(&request.csr, member.id, &self.identity.cluster_id).map_err(|_| JoinRefusal::BadRequest)?;
+        // So must a name that is taken, or a way that is barred.
+        let replaced = self.check(&request).await?;
         let consume = Command::ConsumeJoinCode { hash: JoinCode::hash(&request.secret), node: member.id };
         match self.proposer.propose(&consume).await {
             Ok(Outcome::Refused(Refusal::CodeUnknown)) => return Err(JoinRefusal::CodeUnknown),
@@ -73,6 +79,17 @@ impl Doorkeeper {
                 .map_err(|error| busy(error.to_string()))?;
         }
         tracing::info!(node = format_args!("{:016x}", member.id), member.name, member.address, "a node joins");
+        for old in replaced {
+            // Written down before it is done, and after the newcomer is listed: what is written is carried out at once, and
+            // in one step with the newcomer's vote only where a newcomer is seen.
+            let remove = Command::RemoveNode { node: old.id, name: &old.name, by: &self.identity.name };
+            match self.proposer.propose(&remove).await {
+                Ok(Outcome::Done) => {}
+                Ok(other) => return Err(busy(format!("unexpected outcome {other:?}"))),
+                Err(error) => return Err(busy(error.to_string())),
+            }
+            tracing::warn!(old = format_args!("{:016x}", old.id), old.name, old.address, "the node takes its place");
+        }
         Ok(JoinReply::Admitted {
             cluster_id: self.identity.cluster_id.clone(),
             cluster_name: self.identity.cluster_name.clone(),
@@ -145,14 +162,17 @@ pub(super) async fn tend(
         }
         let written: BTreeSet<u64> = removals.borrow_and_update().nodes.keys().copied().collect();
         leadership.introductions().promises().retain(|id| !written.contains(&id));
-        let next = if leadership.leader() == Some(me) { next_change(&raft, &members, &written) } else { None };
+        let linked = |id| leadership.reaches(id);
+        let next = if leadership.leader() == Some(me) { next_change(&raft, &members, &written, linked) } else { None };
         match next {
             None => tokio::select! {
                 () = leadership.changed() => {}
                 changed = removals.changed() => if changed.is_err() { return },
             },
             Some(next) => {
-                if let Some(change) = next {
+                if let Some(change) = next
+                    && newcomer_answers(&leadership, &members, &change).await
+                {
                     make(&raft, change).await;
                 }
                 let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
@@ -166,6 +186,7 @@ fn next_change(
     raft: &Raft,
     members: &[(Member, bool)],
     removed: &BTreeSet<u64>,
+    linked: impl Fn(u64) -> bool,
 ) -> Option<Option<ChangeMembers<u64, Peer>>> {
     if raft.server_metrics().borrow().membership_config.membership().get_joint_config().len() > 1 {
         // A leader died between the two steps of a change: two majorities are asked for until the second is made.
@@ -176,23 +197,66 @@ fn next_change(
         chosen.map(|(member, _)| member.id).collect::<BTreeSet<u64>>()
     };
     let (voters, learners) = (leaving(true), leaving(false));
-    if !voters.is_empty() {
-        return Some(Some(ChangeMembers::RemoveVoters(voters)));
-    }
     if !learners.is_empty() {
         return Some(Some(ChangeMembers::RemoveNodes(learners)));
+    }
+    if !voters.is_empty() {
+        return match heir(members, &voters, &linked) {
+            None => Some(Some(ChangeMembers::RemoveVoters(voters))),
+            // Its vote comes in the same step in which the dead one's goes: never is there a vote more to be won.
+            Some(heir) if caught_up(raft, heir) => {
+                let staying = members.iter().filter(|(member, voter)| *voter && !voters.contains(&member.id));
+                let all = staying.map(|(member, _)| member.id).chain([heir]).collect();
+                Some(Some(ChangeMembers::ReplaceAllVoters(all)))
+            }
+            Some(_) => Some(None),
+        };
     }
     let learners: Vec<u64> = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member.id).collect();
     if learners.is_empty() {
         return None;
     }
-    let ready = learners.into_iter().find(|&learner| caught_up(raft, learner));
+    // A vote of somebody who is not reached is a vote that is missing.
+    let ready = learners.into_iter().find(|&learner| linked(learner) && caught_up(raft, learner));
     Some(ready.map(|learner| ChangeMembers::AddVoterIds([learner].into())))
+}
+
+/// The learner that is on its way to take the place of a voter that is leaving and is not reached. Whoever leaves while it
+/// runs leaves at once, and whoever comes to nothing is not waited for.
+fn heir(members: &[(Member, bool)], leaving: &BTreeSet<u64>, linked: impl Fn(u64) -> bool) -> Option<u64> {
+    let gone: Vec<&Member> =
+        members.iter().map(|(member, _)| member).filter(|member| leaving.contains(&member.id)).collect();
+    if gone.iter().any(|member| linked(member.id)) {
+        return None;
+    }
+    let mut learners = members.iter().filter(|(_, voter)| !voter).map(|(member, _)| member);
+    let heir = learners.find(|learner| linked(learner.id) && gone.iter().any(|old| takes_place_of(learner, true, old)));
+    heir.map(|heir| heir.id)
+}
+
+/// Whether those that a change gives a vote answer now: a link may outlive its process for a moment, and what was
+/// replicated to it before says nothing.
+async fn newcomer_answers(
+    leadership: &Leadership,
+    members: &[(Member, bool)],
+    change: &ChangeMembers<u64, Peer>,
+) -> bool {
+    let voting = match change {
+        ChangeMembers::AddVoterIds(ids) | ChangeMembers::ReplaceAllVoters(ids) => ids,
+        _ => return true,
+    };
+    for &id in voting {
+        let learner = members.iter().any(|(member, voter)| member.id == id && !voter);
+        if learner && !answers(leadership, id).await {
+            return false;
+        }
+    }
+    true
 }
 
 async fn make(raft: &Raft, change: ChangeMembers<u64, Peer>) {
     // Who stops to vote leaves altogether; nothing else is dropped on the way.
-    let retain = !matches!(change, ChangeMembers::RemoveVoters(_));
+    let retain = !matches!(change, ChangeMembers::RemoveVoters(_) | ChangeMembers::ReplaceAllVoters(_));
     match raft.change_membership(change.clone(), retain).await {
         Ok(_) => tracing::info!(?change, "the members have changed"),
         Err(error) => tracing::debug!(%error, ?change, "the members cannot be changed yet"),

@@ -5,6 +5,7 @@
 //! leads ([`leader`]) and how members come in. Its types end in [`types`].
 
 mod candidacy;
+pub mod clocks;
 mod collect;
 mod comparison;
 pub mod flushes;
@@ -14,6 +15,7 @@ pub mod leader;
 pub mod log_store;
 mod membership;
 pub mod network;
+mod newcomer;
 pub mod propose;
 pub mod read;
 pub mod removal;
@@ -38,6 +40,7 @@ use tokio::sync::{mpsc, watch};
 use wire::replication::entry::Member;
 
 use self::candidacy::{Candidate, Heard};
+use self::clocks::Clocks;
 use self::collect::Collector;
 use self::comparison::Told;
 use self::introductions::Introductions;
@@ -119,6 +122,8 @@ pub struct Consensus {
     pub reads: Reads,
     /// Who leads.
     pub leadership: Leadership,
+    /// How far the others' clocks are from this one's.
+    pub clocks: Clocks,
     /// What is told to the other nodes and never stored.
     pub whispers: Whispers,
     /// What the others remember of this node, and it of them.
@@ -237,7 +242,13 @@ impl Consensus {
         let collector = Collector::start(raft.clone(), clock, leadership.clone());
         let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions).await?;
         let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe());
-        let doorkeeper = Doorkeeper { data: data.clone(), identity, proposer: proposer.clone() };
+        let doorkeeper = Doorkeeper {
+            data: data.clone(),
+            identity,
+            proposer: proposer.clone(),
+            leadership: leadership.clone(),
+            reads: reads.clone(),
+        };
         if !keeps_ca_key {
             tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
         }
@@ -252,7 +263,9 @@ impl Consensus {
             data,
             removals,
         };
+        let clocks = Clocks::new(leadership.clone());
         server.fill(Parts {
+            clocks: clocks.clone(),
             raft: raft.clone(),
             flushes: log.flushes().clone(),
             leadership: leadership.clone(),
@@ -266,7 +279,7 @@ impl Consensus {
         });
         tokio::spawn(comparison::keep_comparing(leadership.clone(), hashes, told));
         let whispers = Whispers::start(leadership.clone());
-        Ok(Consensus { proposer, reads, leadership, whispers, introductions, raft, log, peers, remover })
+        Ok(Consensus { proposer, reads, leadership, clocks, whispers, introductions, raft, log, peers, remover })
     }
 
     /// Removes a member for good: the one called `who`, a name or an id in hexadecimal. `by` is the name of this server.

@@ -9,6 +9,7 @@ use wire::replication::rpc::{AppendOutcome, Datagram, PeerReply, PeerRequest, Vo
 use wire::replication::{decode, encode};
 
 use super::candidacy::Candidate;
+use super::clocks::Clocks;
 use super::collect::{Collector, NotCollected};
 use super::comparison::Told;
 use super::flushes::Flushes;
@@ -18,6 +19,7 @@ use super::membership::{self, Doorkeeper};
 use super::removal::Remover;
 use super::types::Raft;
 use super::{propose, read, whisper};
+use crate::env::Clock;
 use crate::limits::{JOIN_TIMEOUT, RETRY_PAUSE};
 use crate::quic::endpoint::{Admission, Content, Handler};
 use crate::quic::peer::Lane;
@@ -28,6 +30,7 @@ pub(super) struct Parts {
     pub(super) raft: Raft,
     pub(super) flushes: Flushes,
     pub(super) leadership: Leadership,
+    pub(super) clocks: Clocks,
     pub(super) collector: Collector,
     pub(super) doorkeeper: Doorkeeper,
     pub(super) remover: Remover,
@@ -66,9 +69,10 @@ impl Handler for PeerServer {
     }
 
     fn arrived(&self, node: u64) {
-        let peer = self.parts.get().and_then(|parts| parts.leadership.peers().find(node));
-        if let Some(peer) = peer {
+        let Some(parts) = self.parts.get() else { return };
+        if let Some(peer) = parts.leadership.peers().find(node) {
             peer.arrived();
+            parts.clocks.look_at(node);
         }
     }
 
@@ -214,6 +218,8 @@ impl Parts {
                 let _ = self.whispered.try_send((from, whispers));
                 PeerReply::Done
             }
+            PeerRequest::Reaches { node } => PeerReply::Reaches { linked: self.leadership.reaches(node) },
+            PeerRequest::Clock => PeerReply::Clock { time_ms: Clock.unix_ms() },
             PeerRequest::Remove { node, by } => {
                 if !self.leads() {
                     return self.not_leader();

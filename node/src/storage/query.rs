@@ -6,6 +6,7 @@
 //! Here is what the original's dialect asks; what ours asks is in [`people`], [`devices`], [`conversations`], [`timeline`]
 //! and [`sync`].
 
+mod codes;
 pub mod conversations;
 pub mod devices;
 pub mod people;

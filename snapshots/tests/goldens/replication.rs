@@ -186,6 +186,8 @@ fn peer_requests() {
         ("peer_request_announce", PeerRequest::Announce { member: member() }),
         ("peer_request_join", PeerRequest::Join { request: b"\x01\x02" }),
         ("peer_request_pre_vote", PeerRequest::PreVote { last_log_id: Some(LOG_ID), dead: Some(LOG_ID.node) }),
+        ("peer_request_reaches", PeerRequest::Reaches { node: LOG_ID.node }),
+        ("peer_request_clock", PeerRequest::Clock),
         ("peer_request_remove", PeerRequest::Remove { node: 0x1122_3344_5566_7788, by: "alpha" }),
     ] {
         golden(name, &request, &mut Vec::new());
@@ -212,6 +214,8 @@ fn peer_replies() {
         ("peer_reply_failed", PeerReply::Failed { reason: "disk full".into() }),
         ("peer_reply_removed", PeerReply::Removed { voters: 3 }),
         ("peer_reply_pre_vote", PeerReply::PreVote { granted: true }),
+        ("peer_reply_reaches", PeerReply::Reaches { linked: true }),
+        ("peer_reply_clock", PeerReply::Clock { time_ms: 1_700_000_000_000 }),
     ] {
         owned(name, &reply);
     }
@@ -219,7 +223,7 @@ fn peer_replies() {
 
 #[test]
 fn joining() {
-    owned("join_request", &JoinRequest { secret: vec![1; 16], csr: vec![0x30, 0x82], member: member() });
+    owned("join_request", &JoinRequest { secret: vec![1; 16], csr: vec![0x30, 0x82], member: member(), named: true });
     let admitted = JoinReply::Admitted {
         cluster_id: "samira-0123456789abcdef".into(),
         cluster_name: "lab".into(),

@@ -16,6 +16,23 @@ pub struct JoinRequest {
     pub csr: Vec<u8>,
     /// Who wants to join. An empty host (`:PORT`) in the address means "the address this came from".
     pub member: Member,
+    /// Whether an operator chose the name. Host names are often equal, so a name taken from one says nothing.
+    pub named: bool,
+}
+
+/// A question to a newcomer at the address that it wants to be listed under, before its code is used up. It is asked
+/// over a connection on which the newcomer has proven the key of its certificate request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Address of the asking node, as the members list it.
+    pub leader: String,
+}
+
+/// The newcomer's answer to a [`Probe`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReply {
+    /// The error with which the newcomer failed to reach [`Probe::leader`]; none if it reached it.
+    pub failed: Option<String>,
 }
 
 /// To the newcomer.
@@ -56,4 +73,27 @@ pub enum JoinRefusal {
     },
     /// The newcomer's id belongs to a node that was removed.
     Removed,
+    /// The newcomer has the name or the address of a member that runs.
+    Taken {
+        /// Name of that member.
+        name: String,
+        /// Address of that member.
+        address: String,
+    },
+    /// The leader does not reach the newcomer under the address that it would be listed under.
+    Unreached {
+        /// The address.
+        address: String,
+        /// `UDP` for servers or `TCP` for clients, and the error.
+        reason: String,
+    },
+    /// The newcomer does not reach the leader.
+    OneWay {
+        /// Name of the leader.
+        name: String,
+        /// Address of the leader.
+        address: String,
+        /// The newcomer's error.
+        reason: String,
+    },
 }

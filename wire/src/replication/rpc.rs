@@ -130,6 +130,13 @@ pub enum PeerRequest<'a> {
         /// Applied entries, each with the hash of the state behind it.
         places: Vec<(u64, [u8; 32])>,
     },
+    /// Do you have a link to this node? Asked about yourself, the answer shows that you run.
+    Reaches {
+        /// Its id.
+        node: u64,
+    },
+    /// How late is it with you?
+    Clock,
 }
 
 /// Something about people that is never stored.
@@ -225,6 +232,16 @@ pub enum PeerReply {
     PreVote {
         /// Whether the answering node would: it hears no leader, and its log goes no further.
         granted: bool,
+    },
+    /// To [`PeerRequest::Reaches`].
+    Reaches {
+        /// Whether a link stands.
+        linked: bool,
+    },
+    /// To [`PeerRequest::Clock`].
+    Clock {
+        /// Milliseconds since 1970, UTC.
+        time_ms: u64,
     },
 }
 

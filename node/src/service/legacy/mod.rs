@@ -25,7 +25,7 @@ mod pages;
 pub(crate) mod reply;
 pub(crate) mod room;
 mod session;
-mod timestamp;
+pub(crate) mod timestamp;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::fmt;
 /// Milliseconds since 1970, shown as ISO 8601 in UTC with microseconds and without a zone:
 /// `2026-11-22T12:07:55.726000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Timestamp(pub(super) u64);
+pub(crate) struct Timestamp(pub(crate) u64);
 
 /// The last moment of the year 9999: later years would not keep the format.
 const LAST_MS: u64 = 253_402_300_799_999;
