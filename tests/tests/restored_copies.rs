@@ -178,6 +178,35 @@ fn a_restored_follower_is_told_by_those_who_remember_and_serves_no_more() {
 }
 
 #[test]
+fn an_older_directory_is_taken_when_its_operator_says_that_nothing_newer_is_left() {
+    let mut world = World::new();
+    let [leader, other, restored] = world.roles();
+    world.say(leader, 10);
+    world.cluster.settle();
+    let copied = world.copy_of(restored);
+    // Its start is counted twice, once by the life that is lost.
+    world.node(restored).kill();
+    world.node(restored).start(None);
+    world.say(leader, 50);
+    world.cluster.settle();
+    world.node(restored).kill();
+    restore(world.node(restored), copied.path());
+    let _ = world.node(restored).spawn(None);
+    assert!(last_words(world.node(restored)).contains("--trust-data"));
+    world.cluster.nodes[restored].args.push("--trust-data".into());
+    world.node(restored).start(None);
+    world.say(other, 5);
+    world.has_everything(&[leader, other, restored]);
+    // The leader that had counted on it goes on, and the next start is like any other.
+    assert_eq!(world.cluster.leader(), leader);
+    world.node(restored).stop();
+    world.cluster.nodes[restored].args.clear();
+    world.node(restored).start(None);
+    world.cluster.wait_voters(3);
+    world.cluster.settle();
+}
+
+#[test]
 fn a_restored_leader_is_told_by_those_who_followed_it() {
     let mut world = World::new();
     let [leader, other, third] = world.roles();

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use quinn::Connection;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wire::replication::rpc::{Hello, Life};
 
@@ -93,10 +94,14 @@ impl Lives {
         let _turn = self.turn.lock().await;
         let standing = book.judge(hello, connection.remote_address());
         if standing != Standing::Known {
+            let mut answers = JoinSet::new();
             for earlier in self.of_other_lives(hello) {
-                if answers(&earlier).await {
-                    book.cloned(hello, earlier.remote_address(), connection.remote_address());
-                    return Err(Unwelcome::Clone(earlier.remote_address()));
+                answers.spawn(async move { answers_now(&earlier).await.then(|| earlier.remote_address()) });
+            }
+            while let Some(answered) = answers.join_next().await {
+                if let Ok(Some(first)) = answered {
+                    book.cloned(hello, first, connection.remote_address());
+                    return Err(Unwelcome::Clone(first));
                 }
             }
             if standing == Standing::Fallen || !book.note(hello).await {
@@ -123,7 +128,7 @@ const PROBE: [u8; 64] = [0; 64];
 
 /// Whether a process still holds the other end. One that has died on a machine that runs is known at once: whoever has its
 /// port now denies the connection.
-async fn answers(connection: &Connection) -> bool {
+async fn answers_now(connection: &Connection) -> bool {
     let heard = connection.stats().udp_rx.datagrams;
     // Anything will do that has to be acknowledged; nobody reads it.
     if connection.send_datagram((&PROBE[..]).into()).is_err() {

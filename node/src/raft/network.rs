@@ -266,6 +266,7 @@ impl Link {
             _ => vote_out(&rpc.vote),
         });
         if let AppendOutcome::Success = outcome {
+            // It is on the follower's disk: an answer that does not wait for that must not be noted here.
             let sent = entries.last().map(|entry| entry.log_id);
             if let Some(upto) = sent.or(rpc.prev_log_id.as_ref().map(log_id_out)) {
                 self.promises.promised(self.peer.id(), upto);

@@ -90,6 +90,9 @@ impl Handler for PeerServer {
 
     async fn datagram(&self, from: u64, datagram: Datagram) -> Option<Datagram> {
         let parts = self.parts.get()?;
+        if parts.leadership.introductions().verdict().is_passed() {
+            return None;
+        }
         match datagram {
             Datagram::Heartbeat { vote, leader_commit } if vote.node == from => {
                 parts.hear(vote);

@@ -112,12 +112,16 @@ mod tests {
     #[test]
     fn a_copy_is_another_file_and_a_renamed_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        let [one, two, three] = ["1", "2", "3"].map(|name| directory.path().join(name));
+        let [one, two] = ["1", "2"].map(|name| directory.path().join(name));
         std::fs::write(&one, "x").unwrap();
-        std::fs::copy(&one, &two).unwrap();
         let id = FileId::of(&one).unwrap();
-        assert!(!id.is_same(&FileId::of(&two).unwrap()));
-        std::fs::rename(&one, &three).unwrap();
-        assert!(id.is_same(&FileId::of(&three).unwrap()));
+        std::fs::rename(&one, &two).unwrap();
+        assert!(id.is_same(&FileId::of(&two).unwrap()));
+        let known = |inode, born| FileId { inode, born };
+        let born = Some((1_700_000_000, 5));
+        assert!(!known(7, born).is_same(&known(7, Some((1_700_000_000, 6)))), "a copy that has got a freed number");
+        assert!(known(7, born).is_same(&known(8, born)), "numbered anew by another mount");
+        assert!(known(7, None).is_same(&known(7, born)));
+        assert!(!known(7, None).is_same(&known(8, None)));
     }
 }
