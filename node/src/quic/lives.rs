@@ -130,7 +130,7 @@ const PROBE: [u8; 64] = [0; 64];
 /// port now denies the connection.
 async fn answers_now(connection: &Connection) -> bool {
     let heard = connection.stats().udp_rx.datagrams;
-    // Anything will do that has to be acknowledged; nobody reads it.
+    // Anything will do that has to be acknowledged; no message begins with zeros.
     if connection.send_datagram((&PROBE[..]).into()).is_err() {
         return false;
     }
