@@ -204,6 +204,14 @@ pub const PROPOSED_RUNS_MAX: usize = 64;
 /// Runs waiting at the leader: each node of a cluster has at most one under way, the rest are given up ones.
 pub const COLLECTED_RUNS_MAX: usize = 64;
 
+/// How long a leader waits for openraft's answer to an entry before it goes on with the next: longer than anybody waits for
+/// the writes in it, so that a slow link only makes the others wait their turn.
+pub const PROPOSAL_PATIENCE: Duration = WRITE_HOLD.saturating_mul(3);
+
+/// How long a leader waits for one change of the members, which takes two entries. A change given up is looked at again:
+/// it may have been made, or be under way.
+pub const MEMBERSHIP_PATIENCE: Duration = WRITE_HOLD;
+
 /// Pause before a leader is looked for again, if nothing changes earlier.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -318,6 +326,10 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// unread bytes would reset the connection and could destroy the last reply on its way.
 pub const LINGER: Duration = Duration::from_secs(1);
 
+/// A client that is told why its connection ends has this long to take that and all that waits before it: seconds for a
+/// megabyte on a slow line, and a seat and its memory are soon free again.
+pub const BYE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Pause before accepting again after the process or the system ran out of file descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -414,6 +426,10 @@ pub const JOIN_CODE_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long stopping may wait for clients to take their last replies.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long stopping may take altogether: clients, then consensus and the links. What has not ended by then ends with the
+/// process, which loses nothing that was acknowledged.
+pub const STOP_PATIENCE: Duration = SHUTDOWN_PATIENCE.saturating_mul(2);
 
 /// Turns of the poll loop that wait for the service. When they are full the poll thread waits: that is the
 /// backpressure on clients.

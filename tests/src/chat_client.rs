@@ -7,8 +7,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use wire::chat::item::Node;
 use wire::chat::request::{Hello, Login, Open, Signup};
-use wire::chat::{Code, Event, FromClient, FromNode, Reply, Request};
+use wire::chat::{Code, Event, FromClient, FromNode, List, Reply, Request};
 use wire::codec::Codec;
 use wire::frame::{self, Splitter};
 use wire::samira2;
@@ -29,6 +30,8 @@ pub struct Client {
     next_seq: u64,
     /// Whole frames of events that came while a reply was waited for.
     events: VecDeque<Vec<u8>>,
+    /// Name of the leader, as the welcome told it.
+    pub leader: Option<String>,
 }
 
 impl Client {
@@ -41,8 +44,8 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         let splitter = Splitter::of_node(codec);
-        let mut client =
-            Self { stream, codec, splitter, input: Vec::new(), next_id: 1, next_seq: 1, events: VecDeque::new() };
+        let (input, events) = (Vec::new(), VecDeque::new());
+        let mut client = Self { stream, codec, splitter, input, next_id: 1, next_seq: 1, events, leader: None };
         if codec == Codec::Samira2 {
             client.stream.write_all(&samira2::PREFACE)?;
             let mut preface = samira2::PREFACE;
@@ -52,8 +55,8 @@ impl Client {
             }
         }
         let hello = Request::Hello(Hello { samira: wire::limits::CHAT_VERSION, client: "tests" });
-        client.ask(hello, |reply| match reply {
-            Reply::Welcome(_) => Ok(()),
+        client.leader = client.ask(hello, |reply| match reply {
+            Reply::Welcome(welcome) => Ok(leader_of(&welcome.nodes)),
             other => bail!("to the hello: {}", other.name()),
         })?;
         Ok(client)
@@ -172,4 +175,10 @@ impl Client {
     pub fn into_stream(self) -> (TcpStream, u64, u64) {
         (self.stream, self.next_id, self.next_seq)
     }
+}
+
+/// Name of the leader in a list of nodes.
+#[must_use]
+pub fn leader_of(nodes: &List<Node<'_>>) -> Option<String> {
+    nodes.iter().find(|node| node.leader).map(|node| node.name.to_owned())
 }

@@ -29,6 +29,7 @@ const OWNED: &[Owned] = &[
             "tests/tests/desktop.rs",
             "tests/tests/grpc.rs",
             "tests/tests/tls.rs",
+            "tests/tests/who_leads.rs",
         ],
     },
     Owned { name: "quinn", owners: &["node/src/quic", "tests/tests/join_codes.rs"] },

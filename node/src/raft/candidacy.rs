@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wire::replication::entry::LogId;
@@ -16,12 +17,16 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::leader::Leadership;
 use super::types::{Raft, log_id_out};
-use crate::limits::{ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, RETRY_PAUSE, VOTE_PATIENCE};
+use crate::limits::{ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, LEADER_SILENCE, RETRY_PAUSE, VOTE_PATIENCE};
 use crate::quic::peer::Lane;
 
 /// When this node last heard from somebody who leads or may lead soon. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Heard(Arc<Mutex<Times>>);
+pub(super) struct Heard {
+    times: Arc<Mutex<Times>>,
+    /// A leader has spoken after a silence.
+    revived: Arc<Notify>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Times {
@@ -33,12 +38,26 @@ struct Times {
 
 impl Heard {
     pub(super) fn new() -> Self {
-        Heard(Arc::new(Mutex::new(Times { began: Instant::now(), leader: None, voted: None, stood: None })))
+        let times = Times { began: Instant::now(), leader: None, voted: None, stood: None };
+        Heard { times: Arc::new(Mutex::new(times)), revived: Arc::default() }
     }
 
     /// A leader has spoken.
     pub(super) fn leader(&self) {
-        self.lock().leader = Some(Instant::now());
+        let before = self.lock().leader.replace(Instant::now());
+        if before.is_none_or(|before| before.elapsed() >= LEADER_SILENCE) {
+            self.revived.notify_one();
+        }
+    }
+
+    /// Returns once a leader has spoken after a silence of [`LEADER_SILENCE`]. For one listener.
+    pub(super) async fn revived(&self) {
+        self.revived.notified().await;
+    }
+
+    /// When a leader last spoke.
+    pub(super) fn leader_at(&self) -> Option<Instant> {
+        self.lock().leader
     }
 
     /// This node has voted for another.
@@ -59,7 +78,7 @@ impl Heard {
     }
 
     /// Whether a leader has spoken within the last `time`.
-    pub(super) fn leader_within(&self, time: Duration) -> bool {
+    fn leader_within(&self, time: Duration) -> bool {
         self.lock().leader.is_some_and(|heard| heard.elapsed() < time)
     }
 
@@ -68,7 +87,7 @@ impl Heard {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Times> {
-        self.0.lock().expect("nobody panics while holding this lock")
+        self.times.lock().expect("nobody panics while holding this lock")
     }
 }
 
@@ -168,7 +187,7 @@ impl Candidate {
             let members = leadership.members();
             let me = leadership.node();
             let voters = members.iter().filter(|(_, voter)| *voter).count();
-            if !members.iter().any(|(member, voter)| *voter && member.id == me) || leadership.role().0 == "leader" {
+            if !members.iter().any(|(member, voter)| *voter && member.id == me) || leadership.holds_office() {
                 leadership.changed().await;
                 continue;
             }

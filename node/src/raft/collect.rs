@@ -1,4 +1,7 @@
 //! The leader's end of writes: runs of all nodes in, log entries out, one in flight at a time.
+//!
+//! An entry whose answer does not come, see [`super::office`], is given up and the next one goes on. Its runs may still
+//! be applied; whoever repeats them does so under the same numbers, so they are applied once.
 
 use std::sync::Arc;
 
@@ -8,9 +11,11 @@ use wire::replication::command::{Batch, Outcome, Run, Writer};
 use wire::replication::encode;
 
 use super::leader::Leadership;
+use super::office::{Unanswered, in_office};
 use super::types::{Proposal, Raft};
 use crate::env::Clock;
-use crate::limits::COLLECTED_RUNS_MAX;
+use crate::limits::{COLLECTED_RUNS_MAX, PROPOSAL_PATIENCE};
+use crate::storage::trouble::Alarm;
 
 /// Owned counterpart of [`Run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +57,9 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn start(raft: Raft, clock: Clock, leadership: Leadership) -> Self {
+    pub(super) fn start(raft: Raft, clock: Clock, leadership: Leadership, alarm: &Alarm) -> Self {
         let (runs, queue) = mpsc::channel(COLLECTED_RUNS_MAX);
-        tokio::spawn(collect(raft, clock, leadership, queue));
+        alarm.guard("collecting writes", collect(raft, clock, leadership, queue));
         Collector { runs }
     }
 
@@ -95,12 +100,18 @@ async fn collect(raft: Raft, clock: Clock, leadership: Leadership, mut queue: mp
             time_ms: clock.unix_ms(),
             runs: batch.iter().map(|collected| collected.run.as_wire()).collect(),
         });
-        let answers = match raft.client_write(Proposal(encoded.into())).await {
-            Ok(response) => Ok(response.data.0),
+        let write = raft.client_write(Proposal(encoded.into()));
+        let answers = match in_office(&raft, PROPOSAL_PATIENCE, write).await {
+            Ok(Ok(response)) => Ok(response.data.0),
             // A leader that lost its office answers so both before and after it has logged the entry.
-            Err(error) if error.forward_to_leader().is_some() => Err(NotCollected::Unknown),
-            Err(error) => {
+            Ok(Err(error)) if error.forward_to_leader().is_some() => Err(NotCollected::Unknown),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "a write was not proposed");
+                Err(NotCollected::Unknown)
+            }
+            Err(Unanswered::NotLeading) => Err(NotCollected::Refused),
+            Err(reason) => {
+                tracing::warn!(%reason, runs = batch.len(), "it is not known what becomes of writes");
                 Err(NotCollected::Unknown)
             }
         };

@@ -1,32 +1,104 @@
-//! Who leads, and what is missing when nobody does.
+//! Who leads now, and what is missing when nobody does.
+//!
+//! This is the one place that says so. openraft remembers the last leader for as long as nothing contradicts it, so its
+//! word counts only with recent proof:
+//!
+//! * of another node: it has spoken to this one within [`LEADER_SILENCE`];
+//! * of this node: a majority has acknowledged it within [`LEADER_SILENCE`], or has elected it since.
+//!
+//! So the answer changes with time too, without any event. [`Leadership::changed`] returns for these changes as well: a
+//! task wakes up when the newest proof would be too old, once in [`LEADER_SILENCE`]. A node that is its cluster's only
+//! voter needs no proof and has no such timer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openraft::StoredMembership;
 use openraft::metrics::RaftServerMetrics;
+use openraft::{ServerState, StoredMembership};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use wire::replication::entry::Member;
 
 use super::candidacy::Heard;
 use super::introductions::Introductions;
-use super::types::{Peer, Raft, vote_out};
-use crate::limits::{LEADER_SILENCE, ROUND_TRIP_MAX};
+use super::types::{Peer, Raft, Vote, vote_out};
+use crate::limits::{HEARTBEAT, LEADER_SILENCE, ROUND_TRIP_MAX};
 use crate::quic::endpoint::Peers;
+use crate::storage::trouble::Alarm;
 
 /// A view of the cluster from this node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     node: u64,
     metrics: watch::Receiver<RaftServerMetrics<u64, Peer>>,
+    /// Counts changes of what this view shows.
+    changes: watch::Receiver<u64>,
     peers: Arc<Peers>,
     heard: Heard,
     introductions: Introductions,
+    won: Arc<Mutex<Option<(Vote, Instant)>>>,
+}
+
+/// Why the leader that openraft names is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// There is nobody else to be asked.
+    Needless,
+    /// It is this old.
+    Since(Instant),
+    /// There is none.
+    Missing,
 }
 
 impl Leadership {
-    pub(super) fn new(node: u64, raft: &Raft, peers: Arc<Peers>, heard: Heard, introductions: Introductions) -> Self {
-        Leadership { node, metrics: raft.server_metrics(), peers, heard, introductions }
+    pub(super) fn new(
+        node: u64,
+        raft: &Raft,
+        peers: Arc<Peers>,
+        heard: Heard,
+        introductions: Introductions,
+        alarm: &Alarm,
+    ) -> Self {
+        let (changed, changes) = watch::channel(0);
+        let metrics = raft.server_metrics();
+        let leadership = Leadership { node, metrics, changes, peers, heard, introductions, won: Arc::default() };
+        alarm.guard("watching who leads", leadership.clone().observe(changed));
+        leadership
+    }
+
+    /// Notes every change, those that only time makes included.
+    async fn observe(self, changed: watch::Sender<u64>) {
+        let mut metrics = self.metrics.clone();
+        let mut shown = self.leader();
+        loop {
+            let expiry = match (shown, self.proof()) {
+                (Some(_), Proof::Since(at)) => Some(at + LEADER_SILENCE),
+                // What the others say over their links is not announced here.
+                (None, _) if self.holds_office() => Some(Instant::now() + HEARTBEAT),
+                // While nobody leads only an event changes that.
+                _ => None,
+            };
+            let expired = async {
+                match expiry {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let told = tokio::select! {
+                ended = metrics.changed() => match ended {
+                    Ok(()) => true,
+                    // openraft has ended; the process is about to.
+                    Err(_) => return,
+                },
+                () = self.heard.revived() => false,
+                () = expired => false,
+            };
+            let leader = self.leader();
+            if told || leader != shown {
+                shown = leader;
+                changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+            }
+        }
     }
 
     /// What this node and the others remember of each other.
@@ -59,54 +131,118 @@ impl Leadership {
         &self.peers
     }
 
-    /// The leader, as far as this node knows. A voter that has heard nothing of it for long enough to look for another
-    /// one knows none.
+    /// The leader now, as far as this node knows. See the module for what that takes.
     pub fn leader(&self) -> Option<u64> {
-        let metrics = self.metrics.borrow();
-        let leader = metrics.current_leader?;
-        let learner = metrics.state == openraft::ServerState::Learner;
-        (leader == self.node || learner || self.heard.leader_within(LEADER_SILENCE)).then_some(leader)
-    }
-
-    /// Role (`leader`, `follower`, `candidate`, `learner`) and term of this node.
-    pub fn role(&self) -> (&'static str, u64) {
-        let metrics = self.metrics.borrow();
-        let role = match metrics.state {
-            openraft::ServerState::Leader => "leader",
-            openraft::ServerState::Candidate => "candidate",
-            openraft::ServerState::Learner => "learner",
-            openraft::ServerState::Follower | openraft::ServerState::Shutdown => "follower",
+        let leader = self.metrics.borrow().current_leader?;
+        let proven = match self.proof() {
+            Proof::Needless => true,
+            Proof::Since(at) => at.elapsed() < LEADER_SILENCE,
+            Proof::Missing => false,
         };
-        (role, metrics.vote.leader_id.term)
+        proven.then_some(leader)
     }
 
-    /// Returns when anything about leader or members has changed.
+    /// What speaks for the leader that openraft names.
+    fn proof(&self) -> Proof {
+        // Never two borrows at once: a writer that waits between them would wait for ever.
+        let (leads, vote) = {
+            let metrics = self.metrics.borrow();
+            (metrics.current_leader == Some(self.node), metrics.vote)
+        };
+        if !leads {
+            return self.heard.leader_at().map_or(Proof::Missing, Proof::Since);
+        }
+        let followed_at = |voter| {
+            let heard = self.peers.find(voter).and_then(|peer| peer.line().last_heard());
+            heard.filter(|heard| heard.vote == vote_out(&vote)).map(|heard| heard.at)
+        };
+        match acknowledged_by_majority(&self.deciding(), self.node, followed_at) {
+            Acknowledged::Alone => Proof::Needless,
+            Acknowledged::At(at) => Proof::Since(at.max(self.won_at(vote))),
+            Acknowledged::Never => Proof::Since(self.won_at(vote)),
+        }
+    }
+
+    /// When this node was first seen to lead under this vote: its election counts as an acknowledgement.
+    fn won_at(&self, vote: Vote) -> Instant {
+        let mut won = self.won.lock().expect("nobody panics while holding this lock");
+        match *won {
+            Some((known, at)) if known == vote => at,
+            _ => won.insert((vote, Instant::now())).1,
+        }
+    }
+
+    /// Whether this node leads, and a majority of the voters has said within this time that it follows, or has elected it.
+    pub fn is_followed_within(&self, time: Duration) -> bool {
+        self.holds_office()
+            && match self.proof() {
+                Proof::Needless => true,
+                Proof::Since(at) => at.elapsed() < time,
+                Proof::Missing => false,
+            }
+    }
+
+    /// Whether this node is the leader of its term, which another term may have replaced without its knowledge.
+    pub(super) fn holds_office(&self) -> bool {
+        self.metrics.borrow().state == ServerState::Leader
+    }
+
+    /// Role (`leader`, `follower`, `candidate`, `learner`) and term of this node. A leader that no majority acknowledges is
+    /// a candidate: it would lead.
+    pub fn role(&self) -> (&'static str, u64) {
+        let (state, term) = {
+            let metrics = self.metrics.borrow();
+            (metrics.state, metrics.vote.leader_id.term)
+        };
+        let role = match state {
+            ServerState::Leader if self.leader() == Some(self.node) => "leader",
+            ServerState::Leader | ServerState::Candidate => "candidate",
+            ServerState::Learner => "learner",
+            ServerState::Follower | ServerState::Shutdown => "follower",
+        };
+        (role, term)
+    }
+
+    /// Returns when anything about leader or members has changed since the last call. Clones count for themselves.
     pub async fn changed(&mut self) {
-        if self.metrics.changed().await.is_err() {
+        if self.changes.changed().await.is_err() {
             // openraft has ended; the process is about to.
             std::future::pending::<()>().await;
         }
     }
 
+    /// Returns at the next change, after `at_most` at the latest.
+    pub async fn pause(&self, at_most: Duration) {
+        let mut next = self.clone();
+        next.changes.mark_unchanged();
+        // Either way it is time to look again.
+        let _ = tokio::time::timeout(at_most, next.changed()).await;
+    }
+
     /// Returns once this node does not take `leader` for the leader any more.
     pub async fn not_any_more(&self, leader: u64) {
-        self.wait_for(|metrics| metrics.current_leader != Some(leader)).await;
+        self.until(|now| now != Some(leader)).await;
     }
 
     /// Returns once this node knows another leader than `dead`.
     pub async fn led_by_another(&self, dead: u64) {
-        self.wait_for(|metrics| metrics.current_leader.is_some_and(|leader| leader != dead)).await;
+        self.until(|now| now.is_some_and(|leader| leader != dead)).await;
     }
 
     /// Returns once there is a leader.
     pub async fn led(&self) {
-        self.wait_for(|metrics| metrics.current_leader.is_some()).await;
+        self.until(|now| now.is_some()).await;
     }
 
-    async fn wait_for(&self, condition: impl FnMut(&RaftServerMetrics<u64, Peer>) -> bool) {
-        let gone = self.metrics.clone().wait_for(condition).await.is_err();
-        if gone {
-            std::future::pending::<()>().await;
+    async fn until(&self, condition: impl Fn(Option<u64>) -> bool) {
+        let mut next = self.clone();
+        loop {
+            // Before looking, so that no change is missed in between.
+            next.changes.mark_unchanged();
+            if condition(self.leader()) {
+                return;
+            }
+            next.changed().await;
         }
     }
 
@@ -119,20 +255,6 @@ impl Leadership {
     pub fn reaches_majority(&self) -> bool {
         let voters = self.deciding();
         voters.iter().filter(|&&voter| self.reaches(voter)).count() > voters.len() / 2
-    }
-
-    /// Whether this node leads, and a majority of the voters has said within this time that it follows.
-    pub fn is_followed_within(&self, time: Duration) -> bool {
-        let (vote, leads) = {
-            let metrics = self.metrics.borrow();
-            (vote_out(&metrics.vote), metrics.state == openraft::ServerState::Leader)
-        };
-        let follows = |voter: u64| {
-            let heard = self.peers.find(voter).and_then(|peer| peer.line().last_heard());
-            voter == self.node || heard.is_some_and(|heard| heard.vote == vote && heard.at.elapsed() < time)
-        };
-        let voters = self.deciding();
-        leads && voters.iter().filter(|voter| follows(**voter)).count() > voters.len() / 2
     }
 
     /// The round trip to the nearest majority of the voters: how long they need at least to decide something.
@@ -260,6 +382,33 @@ pub(super) fn members(stored: &StoredMembership<u64, Peer>) -> Vec<(Member, bool
     membership.nodes().map(|(id, peer)| (peer.clone().into_member(*id), voters.contains(id))).collect()
 }
 
+/// When a majority of the voters last acknowledged a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acknowledged {
+    /// The leader is a majority by itself.
+    Alone,
+    /// The newest instant by which so many had.
+    At(Instant),
+    /// So many never have.
+    Never,
+}
+
+/// `leader` is one of the `voters`, or none of them while it is being removed.
+fn acknowledged_by_majority(
+    voters: &[u64],
+    leader: u64,
+    acknowledged_at: impl Fn(u64) -> Option<Instant>,
+) -> Acknowledged {
+    let needed = voters.len() / 2 + 1 - usize::from(voters.contains(&leader));
+    let others = voters.iter().filter(|&&voter| voter != leader);
+    let mut times: Vec<Instant> = others.filter_map(|&voter| acknowledged_at(voter)).collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    match needed.checked_sub(1) {
+        None => Acknowledged::Alone,
+        Some(last) => times.get(last).map_or(Acknowledged::Never, |&at| Acknowledged::At(at)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,5 +417,24 @@ mod tests {
     fn a_slow_link_is_named_with_its_time_and_what_it_means() {
         let said = slow_link("n2", Duration::from_millis(1840));
         assert_eq!(said, "the link to n2 takes 1.8 s for a round trip; above 1.5 s writes may fail that need it");
+    }
+
+    #[test]
+    fn the_newest_instant_by_which_a_majority_had_acknowledged_counts() {
+        let start = Instant::now();
+        let at = |second: u64| start + Duration::from_secs(second);
+        let check = |voters: &[u64], times: &[(u64, u64)], expected| {
+            let time = |voter| times.iter().find(|(id, _)| *id == voter).map(|(_, second)| at(*second));
+            assert_eq!(acknowledged_by_majority(voters, 1, time), expected, "{voters:?} {times:?}");
+        };
+        check(&[1], &[], Acknowledged::Alone);
+        check(&[1, 2], &[], Acknowledged::Never);
+        check(&[1, 2], &[(2, 5)], Acknowledged::At(at(5)));
+        check(&[1, 2, 3], &[(2, 5), (3, 9)], Acknowledged::At(at(9)));
+        check(&[1, 2, 3, 4], &[(2, 5), (3, 9)], Acknowledged::At(at(5)));
+        check(&[1, 2, 3, 4, 5], &[(2, 5), (3, 9), (4, 7)], Acknowledged::At(at(7)));
+        check(&[1, 2, 3, 4, 5], &[(3, 9)], Acknowledged::Never);
+        check(&[2, 3], &[(2, 5), (3, 9)], Acknowledged::At(at(5)));
+        check(&[2, 3], &[(3, 9), (7, 9)], Acknowledged::Never);
     }
 }

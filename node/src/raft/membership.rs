@@ -13,6 +13,7 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 use super::candidacy::Candidate;
 use super::leader::{Leadership, members};
 use super::newcomer::answers;
+use super::office::in_office;
 use super::propose::Proposer;
 use super::read::Reads;
 use super::succession::Watch;
@@ -21,7 +22,7 @@ use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity};
 use crate::cluster::{takes_place_of, valid_name};
 use crate::config::resolved::is_host_port;
-use crate::limits::{CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PAUSE};
+use crate::limits::{CALL_TIMEOUT, CATCH_UP_ENTRIES, MEMBERSHIP_PATIENCE, MEMBERSHIP_PAUSE};
 use crate::quic::peer::Lane;
 use crate::storage::removals::Removals;
 
@@ -74,8 +75,10 @@ impl Doorkeeper {
         }
         let known = |raft: &Raft| members(&raft.server_metrics().borrow().membership_config);
         if !known(raft).iter().any(|(other, _)| other.id == member.id) {
-            raft.add_learner(member.id, Peer::from_member(&member), false)
+            let add = raft.add_learner(member.id, Peer::from_member(&member), false);
+            in_office(raft, MEMBERSHIP_PATIENCE, add)
                 .await
+                .map_err(|unanswered| busy(unanswered.to_string()))?
                 .map_err(|error| busy(error.to_string()))?;
         }
         tracing::info!(node = format_args!("{:016x}", member.id), member.name, member.address, "a node joins");
@@ -144,10 +147,13 @@ pub(super) async fn tend(
     loop {
         let (role, term) = leadership.role();
         let led = leadership.leader().map(|leader| (leader, term));
-        if let Some((leader, _)) = led
-            && led != logged
-        {
-            tracing::info!(leader = format_args!("{leader:016x}"), term, role, "leader known");
+        if led != logged {
+            match led {
+                Some((leader, _)) => {
+                    tracing::info!(leader = format_args!("{leader:016x}"), term, role, "leader known");
+                }
+                None => tracing::info!(term, role, missing = leadership.missing(), "no leader is known"),
+            }
             logged = led;
         }
         let members = leadership.members();
@@ -257,9 +263,10 @@ async fn newcomer_answers(
 async fn make(raft: &Raft, change: ChangeMembers<u64, Peer>) {
     // Who stops to vote leaves altogether; nothing else is dropped on the way.
     let retain = !matches!(change, ChangeMembers::RemoveVoters(_) | ChangeMembers::ReplaceAllVoters(_));
-    match raft.change_membership(change.clone(), retain).await {
-        Ok(_) => tracing::info!(?change, "the members have changed"),
-        Err(error) => tracing::debug!(%error, ?change, "the members cannot be changed yet"),
+    match in_office(raft, MEMBERSHIP_PATIENCE, raft.change_membership(change.clone(), retain)).await {
+        Ok(Ok(_)) => tracing::info!(?change, "the members have changed"),
+        Ok(Err(error)) => tracing::debug!(%error, ?change, "the members cannot be changed yet"),
+        Err(reason) => tracing::debug!(%reason, ?change, "it is not known whether the members will change"),
     }
 }
 
@@ -281,7 +288,12 @@ pub(super) async fn update_member(raft: &Raft, member: Member) -> Result<(), Str
         Some(_) => {}
     }
     let nodes = BTreeMap::from([(member.id, Peer::from_member(&member))]);
-    raft.change_membership(ChangeMembers::SetNodes(nodes), true).await.map(|_| ()).map_err(|error| error.to_string())
+    let change = raft.change_membership(ChangeMembers::SetNodes(nodes), true);
+    match in_office(raft, MEMBERSHIP_PATIENCE, change).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(unanswered) => Err(unanswered.to_string()),
+    }
 }
 
 /// Tells the cluster where this node is reached now, once there is a leader, if it is listed otherwise.

@@ -16,6 +16,7 @@ pub mod log_store;
 mod membership;
 pub mod network;
 mod newcomer;
+mod office;
 pub mod propose;
 pub mod read;
 pub mod removal;
@@ -58,8 +59,8 @@ use self::types::{Peer, Raft};
 use self::whisper::Whispers;
 use crate::chat::effect::Listener;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
-use crate::env::Clock;
-use crate::limits::{ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT, LOG_KEPT_ENTRIES, SNAPSHOT_ENTRIES};
+use crate::env::{Clock, LogEntries};
+use crate::limits::{CALL_TIMEOUT, ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT};
 use crate::quic::endpoint::{self, EndpointError, Peers};
 use crate::storage;
 use crate::storage::apply::ApplyThread;
@@ -158,7 +159,7 @@ pub struct Indexes {
     pub committed: Option<u64>,
 }
 
-fn config() -> Config {
+fn config(log: LogEntries) -> Config {
     let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).expect("short durations fit");
     Config {
         cluster_name: "samira".into(),
@@ -166,9 +167,9 @@ fn config() -> Config {
         election_timeout_min: ms(ELECTION_TIMEOUT_MIN),
         election_timeout_max: ms(ELECTION_TIMEOUT_MAX),
         max_payload_entries: 128,
-        replication_lag_threshold: LOG_KEPT_ENTRIES,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: LOG_KEPT_ENTRIES,
+        replication_lag_threshold: log.kept,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(log.between_snapshots),
+        max_in_snapshot_log_to_keep: log.kept,
         purge_batch_size: 256,
         // See [`candidacy`].
         enable_elect: false,
@@ -215,16 +216,17 @@ impl Consensus {
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
         let (hashes, told) = (state.hashes().clone(), Told::default());
-        let apply = ApplyThread::start(state, alarm)?;
+        let apply = ApplyThread::start(state, alarm.clone())?;
         let machine = ChatStateMachine::new(apply, builder, applied.clone(), log.flushes().clone(), log.clone());
 
         let server = Arc::new(PeerServer::default());
         let peers =
             endpoint::start(socket, &credentials, identity.node, server.clone(), Arc::new(introductions.clone()))?;
+        let heard = Heard::new();
         let network =
             Network::new(peers.clone(), identity.node, log.flushes().clone(), introductions.promises().clone());
         let raft_error = |error: &dyn std::fmt::Display| StartError::Raft(error.to_string());
-        let config = Arc::new(config().validate().map_err(|error| raft_error(&error))?);
+        let config = Arc::new(config(LogEntries::from_environment()).validate().map_err(|error| raft_error(&error))?);
         let raft = Raft::new(identity.node, config, network.clone(), log.clone(), machine)
             .await
             .map_err(|error| raft_error(&error))?;
@@ -237,11 +239,11 @@ impl Consensus {
         }
         data.begun(&identity)?;
 
-        let heard = Heard::new();
-        let leadership = Leadership::new(identity.node, &raft, peers.clone(), heard.clone(), introductions.clone());
-        let collector = Collector::start(raft.clone(), clock, leadership.clone());
-        let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions).await?;
-        let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe());
+        let leadership =
+            Leadership::new(identity.node, &raft, peers.clone(), heard.clone(), introductions.clone(), &alarm);
+        let collector = Collector::start(raft.clone(), clock, leadership.clone(), &alarm);
+        let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions, &alarm).await?;
+        let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe(), &alarm);
         let doorkeeper = Doorkeeper {
             data: data.clone(),
             identity,
@@ -253,8 +255,9 @@ impl Consensus {
             tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
         }
         let candidate = Candidate::new(raft.clone(), leadership.clone(), heard);
-        tokio::spawn(candidate.clone().stand_when_due());
-        tokio::spawn(membership::tend(raft.clone(), leadership.clone(), removals.clone(), candidate.clone()));
+        alarm.guard("standing for election", candidate.clone().stand_when_due());
+        let tend = membership::tend(raft.clone(), leadership.clone(), removals.clone(), candidate.clone());
+        alarm.guard("tending the members", tend);
         tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
         let remover = Remover {
             leadership: leadership.clone(),
@@ -303,7 +306,9 @@ impl Consensus {
 
     /// Positions in the log; `committed` is unknown while consensus is ending.
     pub async fn indexes(&self) -> Indexes {
-        let committed = self.raft.with_raft_state(|state| state.committed).await.ok().flatten();
+        // Also while a slow disk keeps consensus from answering.
+        let asked = self.raft.with_raft_state(|state| state.committed);
+        let committed = tokio::time::timeout(CALL_TIMEOUT, asked).await.ok().and_then(Result::ok).flatten();
         let index = |id: types::LogId| id.index;
         Indexes { last_log: self.log.last_index(), committed: committed.map(index) }
     }

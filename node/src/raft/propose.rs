@@ -25,6 +25,7 @@ use crate::env::Clock;
 use crate::limits::{PROPOSALS_MAX, PROPOSED_RUNS_MAX, RETRY_PAUSE, WRITE_HOLD};
 use crate::quic::peer::{CallError, Lane};
 use crate::storage::log::{LogStore, Value};
+use crate::storage::trouble::Alarm;
 use wire::replication::rpc::{PeerReply, PeerRequest};
 use wire::replication::{decode, encode};
 
@@ -185,6 +186,7 @@ impl ProposerTask {
         collector: Collector,
         store: LogStore,
         completions: mpsc::Sender<Vec<Completion>>,
+        alarm: &Alarm,
     ) -> std::io::Result<Proposer> {
         let introductions = leadership.introductions().clone();
         let proposer = Proposer { queue: Arc::default(), filled: Arc::default(), introductions };
@@ -204,7 +206,7 @@ impl ProposerTask {
             leap: 0,
         };
         task.begin_epoch().await?;
-        tokio::spawn(task.run());
+        alarm.guard("handing over writes", task.run());
         Ok(proposer)
     }
 
@@ -292,7 +294,7 @@ impl ProposerTask {
                 }
                 Ok(_) if Instant::now() < deadline => {
                     // No leader to be had: wait for one, or for the one that is there to get ready.
-                    let _ = tokio::time::timeout(RETRY_PAUSE, self.leadership.clone().changed()).await;
+                    self.leadership.pause(RETRY_PAUSE).await;
                 }
                 _ => {
                     let missing = self.leadership.missing();

@@ -15,6 +15,7 @@ use super::leader::Leadership;
 use super::types::Raft;
 use crate::limits::{RETRY_PAUSE, STALE_AFTER, STALE_AGAIN_AFTER};
 use crate::quic::peer::Lane;
+use crate::storage::trouble::Alarm;
 
 /// How much a read may trust what it sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +46,14 @@ impl Reads {
         freshness.await.unwrap_or(Freshness::Stale)
     }
 
-    pub(super) fn start(raft: Raft, leadership: Leadership, applied: watch::Receiver<Option<u64>>) -> Self {
+    pub(super) fn start(
+        raft: Raft,
+        leadership: Leadership,
+        applied: watch::Receiver<Option<u64>>,
+        alarm: &Alarm,
+    ) -> Self {
         let reads = Reads { waiting: Arc::default(), arrived: Arc::default() };
-        tokio::spawn(serve(reads.clone(), raft, leadership, applied));
+        alarm.guard("asking how far to read", serve(reads.clone(), raft, leadership, applied));
         reads
     }
 }
@@ -122,7 +128,9 @@ async fn ask_until_answered(raft: &Raft, mut leadership: Leadership) -> u64 {
 /// On the leader: proves its office to a quorum and says how far a replica must have applied. `None` when it could
 /// not.
 pub(super) async fn read_index(raft: &Raft) -> Option<u64> {
-    let (read, _applied) = raft.get_read_log_id().await.ok()?;
+    // openraft bounds its questions to the others. This is for a core that does not get to asking, as behind a slow disk.
+    let answer = tokio::time::timeout(STALE_AFTER, raft.get_read_log_id());
+    let (read, _applied) = answer.await.ok()?.ok()?;
     // Never empty: a leader's first act is to log an entry.
     read.map(|id| id.index)
 }

@@ -61,7 +61,7 @@ impl Remover {
                 Ok(Some(Ok(voters))) => return Ok(RemovedMember { member, voters }),
                 Ok(Some(Err(reason))) => return Err(reason),
                 Ok(None) => {
-                    let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, self.leadership.clone().changed()).await;
+                    self.leadership.pause(MEMBERSHIP_PAUSE).await;
                 }
                 Err(_) => {
                     return Err(format!(
@@ -140,6 +140,8 @@ impl Remover {
             biased;
             gone = removals.wait_for(|removals| removals.outcast(node).is_some()) => gone.ok()?,
             () = self.leadership.not_any_more(self.leadership.node()) => return None,
+            // Whoever asked has given up by then; what is written goes on.
+            () = tokio::time::sleep(REMOVAL_PATIENCE) => return None,
         };
         Some(Ok(self.voters_without(node)))
     }

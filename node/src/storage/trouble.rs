@@ -4,6 +4,7 @@
 //! raises the [`Alarm`]; nothing is answered after that, and [`crate::run`] ends the process with the reason.
 
 use std::error::Error;
+use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -101,7 +102,8 @@ impl Damage {
     }
 }
 
-/// The first failure of the storage. Clones share it.
+/// The first failure after which this node must not go on: of its storage, or of a task that others wait for. Clones share
+/// it.
 #[derive(Debug, Clone)]
 pub struct Alarm(Arc<watch::Sender<Option<Arc<str>>>>);
 
@@ -122,7 +124,7 @@ impl Alarm {
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
-                tracing::error!(reason, "the storage has failed; this server stops");
+                tracing::error!(reason, "this server stops");
                 *first = Some(reason.as_str().into());
             }
             is_first
@@ -136,12 +138,24 @@ impl Alarm {
         }
     }
 
-    /// Why the storage has failed, if it has.
+    /// Runs a task that others wait for. Should it panic, which is a bug, they would wait for ever: the alarm is raised.
+    pub fn guard(&self, what: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (alarm, task) = (self.clone(), tokio::spawn(task));
+        tokio::spawn(async move {
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                alarm.raise(what, &error);
+            }
+        });
+    }
+
+    /// Why this node must not go on, if so.
     pub fn reason(&self) -> Option<Arc<str>> {
         self.0.borrow().clone()
     }
 
-    /// Returns once the storage has failed, with the reason.
+    /// Returns once this node must not go on, with the reason.
     pub async fn raised(&self) -> Arc<str> {
         let mut reason = self.0.subscribe();
         let raised = reason.wait_for(Option::is_some).await.expect("the sender is in self");
