@@ -174,12 +174,14 @@ pub struct Outgoing {
     pub close: bool,
     /// From now on the connection is closed when nothing has come from it for this long.
     pub silence_max: Option<Duration>,
+    /// From now on the connection is told why it ends, in our own dialect.
+    pub dialect: Option<Codec>,
 }
 
 impl Outgoing {
     /// The answer to one frame.
     pub fn reply(conn: ConnId, bytes: Vec<u8>) -> Self {
-        Self { conn, bytes, kind: Kind::Reply, close: false, silence_max: None }
+        Self { conn, bytes, kind: Kind::Reply, close: false, silence_max: None, dialect: None }
     }
 
     /// Something that nobody has asked for.
@@ -197,6 +199,12 @@ impl Outgoing {
     #[must_use]
     pub fn bounding_silence(self, silence_max: Duration) -> Self {
         Self { silence_max: Some(silence_max), ..self }
+    }
+
+    /// The same, and from then on the client is told why its connection ends, in this codec of our own dialect.
+    #[must_use]
+    pub fn in_dialect(self, codec: Codec) -> Self {
+        Self { dialect: Some(codec), ..self }
     }
 
     /// What it takes in memory while it waits.

@@ -10,7 +10,8 @@
 //! * [`grpc`]: the same, for clients that speak gRPC.
 //! * [`chat`], [`storage`]: the rules, and where their state lives.
 //! * [`raft`], [`quic`], [`cluster`]: how several nodes agree, talk to each other, and come to know each other.
-//! * [`admin`], [`report`], [`notice`], [`greeting`], [`config`], [`telemetry`]: the operator's side.
+//! * [`admin`], [`report`], [`notice`], [`greeting`], [`config`], [`telemetry`], [`terminal`], [`signals`]: the
+//!   operator's side.
 //! * [`limits`], [`env`](mod@env): every bound and time with its reason; the only clock.
 //!
 //! | thread | owns | woken by |
@@ -22,6 +23,9 @@
 //! | `grpc` | connections that speak HTTP/2 | epoll, channels |
 //! | `query-…` | `state.db` for reading | channel |
 //! | `password` | Argon2id | channel |
+
+// Both panic where nobody reads, or the disk behind is full: see `terminal`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admin;
 pub mod bridge;
@@ -38,6 +42,8 @@ pub mod raft;
 pub mod report;
 pub mod run;
 pub mod service;
+pub mod signals;
 pub mod storage;
 pub mod telemetry;
+pub mod terminal;
 pub mod transport;

@@ -3,14 +3,15 @@
 //! Exit codes: 0 done, 1 failed (the reason is the last line on standard error), 2 wrong arguments or configuration, 3 this
 //! server was removed from its cluster (starting it again is of no use).
 
-use std::io::Write;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use node::admin::{self, Request};
 use node::config::args::{Cli, Command, MembersCommand, Target};
 use node::config::resolved::{Config, data_dir};
-use node::{report, run, telemetry};
+use node::{report, run, telemetry, terminal};
 use serde::{Deserialize, Serialize};
 
 fn main() -> ExitCode {
@@ -63,7 +64,11 @@ fn serve(config: Config) -> ExitCode {
     };
     // A task, because waking the future that a runtime blocks on costs a system call each time.
     let code = match runtime.block_on(async { tokio::spawn(run::run(config)).await }) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Ok(())) => {
+            // Without waiting for threads that have not come to an end.
+            runtime.shutdown_background();
+            return ExitCode::SUCCESS;
+        }
         Ok(Err(error)) => fail(&error, if error.is_removal() { 3 } else { 1 }),
         Err(panicked) => fail(&run::RunError::Defect(panicked.to_string()), 1),
     };
@@ -94,12 +99,16 @@ fn tell_defects() {
 }
 
 fn print(text: &str) -> ExitCode {
-    // A reader that has seen enough (`| head -1`) is no failure.
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
-    ExitCode::SUCCESS
+    match terminal::answer(text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(format_args!("node: the answer cannot be printed: {error}"));
+            ExitCode::from(1)
+        }
+    }
 }
 
 fn fail(error: &(dyn std::error::Error + 'static), code: u8) -> ExitCode {
-    eprintln!("node: {}", report::failure(error));
+    terminal::complain(format_args!("node: {}", report::failure(error)));
     ExitCode::from(code)
 }

@@ -1,6 +1,5 @@
 //! What a node says on standard output: for eyes, or as JSON objects, one in a line, with the key `event`.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::args::LogFormat;
 use crate::greeting::Greeting;
+use crate::terminal;
 
 /// Something its operator should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,10 +103,9 @@ impl Notice {
 pub fn say(format: LogFormat, notice: &Notice) {
     let text = match format {
         LogFormat::Pretty => notice.text(),
-        LogFormat::Json => format!("{}\n", notice.json()),
+        LogFormat::Json => notice.json().to_string(),
     };
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    terminal::say(text.trim_end());
 }
 
 #[cfg(test)]

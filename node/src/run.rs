@@ -1,5 +1,5 @@
-//! A node's life, in order: directory, sockets, place in a cluster, consensus, service, transport, until it is told to
-//! stop.
+//! A node's life, in order: signals, directory, sockets, place in a cluster, consensus, service, transport, until it is
+//! told to stop.
 
 use std::io::{self, IsTerminal as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use wire::replication::command::{Command, Outcome};
 
@@ -23,13 +22,14 @@ use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
 use crate::limits::{
     COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, LINKS_PATIENCE,
-    PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, TURNS_MAX, WHISPERS_MAX,
+    PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, STOP_PATIENCE, TURNS_MAX, WHISPERS_MAX,
 };
 use crate::notice::{Notice, say};
 use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
 use crate::raft::removal::RemovedMember;
 use crate::raft::{self, Consensus, Failure, Ground};
+use crate::signals::Signals;
 use crate::storage::Queries;
 use crate::storage::state::OpenError;
 use crate::storage::trouble::Alarm;
@@ -67,7 +67,10 @@ pub enum RunError {
     /// Client connections.
     #[error(transparent)]
     Transport(#[from] transport::StartError),
-    /// The administration socket or signals.
+    /// Signals.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+    /// The administration socket.
     #[error("cannot serve administration in {directory}: {source}")]
     Admin {
         /// The data directory.
@@ -91,6 +94,9 @@ pub enum RunError {
          lines above: {0}"
     )]
     Defect(String),
+    /// Asked twice.
+    #[error("stopped at once at a second signal ({0}); nothing acknowledged is lost")]
+    Hurried(&'static str),
     /// A replica unsure of its state must not go on.
     #[error("this server stops, because it cannot vouch for its data any more; nothing it has promised is lost: {0}")]
     Failed(String),
@@ -105,7 +111,8 @@ impl RunError {
 
 /// Why a running node ends.
 enum End {
-    Told,
+    /// By this signal.
+    Told(&'static str),
     Removed(String),
     Failed(String),
     Fallen(String),
@@ -121,11 +128,12 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Runs a node until SIGINT or SIGTERM. Prints to standard output what its operator should know.
+/// Runs a node until a signal asks it to stop, see [`Signals`]. Prints to standard output what its operator should know.
 ///
 /// # Errors
 /// See [`RunError`].
 pub async fn run(config: Config) -> Result<(), RunError> {
+    let mut signals = Signals::receive().map_err(RunError::Signals)?;
     let clock = Clock;
     if let Some(level) = config.test_rule_level {
         apply::set_rule_level(level);
@@ -135,7 +143,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let asked_back =
         socket.try_clone().map_err(|source| RunError::Listen { address: listen, protocol: "UDP", source })?;
     let told = |notice: Notice| say(config.log, &notice);
-    let identity = Arc::new(begin(&config, &data, listen, asked_back, told).await?);
+    let identity = tokio::select! {
+        begun = begin(&config, &data, listen, asked_back, told) => Arc::new(begun?),
+        signal = signals.stop() => {
+            tracing::info!(signal, "stopped before it was a member");
+            return Ok(());
+        }
+    };
 
     let (completed, completions) = mpsc::channel(COMPLETIONS_MAX);
     let (whispered, whispers) = mpsc::channel(WHISPERS_MAX);
@@ -184,7 +198,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         signup_open: config.signup == Signup::Open,
     };
     let inputs = service::Inputs { turns, called: calls, completions, applied, whispered: whispers };
-    let (service, original) = service::start(parts, inputs).map_err(RunError::Thread)?;
+    let (mut service, original) = service::start(parts, inputs).map_err(RunError::Thread)?;
     let grpc = grpc::start(grpc::Parts {
         handed_over,
         tls: tls::grpc_server(&credentials)?,
@@ -199,14 +213,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (stats, log) = (transport.stats(), config.log);
     let desk = Arc::new(Desk { consensus: consensus.clone(), queries, stats, data, identity, log });
     let admin_error = |source| RunError::Admin { directory: desk.data.path().to_owned(), source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(admin_error)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(admin_error)?;
     let administered = admin::serve(desk.data.path(), desk.clone()).map_err(admin_error)?;
     let greeting = tokio::spawn(desk.clone().greet(listen));
 
     let end = tokio::select! {
         biased;
-        reason = alarm.raised() => End::Failed(reason.to_string()),
+        reason = alarm.raised() => match alarm.is_defect() {
+            true => End::Defect(reason.to_string()),
+            false => End::Failed(reason.to_string()),
+        },
         reason = consensus.introductions.fallen() => End::Fallen(reason),
         failure = consensus.failed() => match (consensus.introductions.verdict().reason(), alarm.reason(), failure) {
             (Some(reason), ..) => End::Fallen(reason),
@@ -215,8 +230,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             (_, _, Failure::Defect(reason)) => End::Defect(reason),
         },
         by = consensus.removed() => End::Removed(by),
-        _ = terminate.recv() => End::Told,
-        _ = interrupt.recv() => End::Told,
+        ended = &mut service => End::Defect(match ended {
+            // The thread with the clients' sockets has ended before; the log says why.
+            Ok(()) => "clients are not served any more".to_owned(),
+            Err(panicked) => format!("serving clients: {panicked}"),
+        }),
+        signal = signals.stop() => End::Told(signal),
     };
     greeting.abort();
     let end = match end {
@@ -234,22 +253,35 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             return Err(RunError::Fallen(reason));
         }
         End::Removed(by) => {
+            tracing::info!(by, "stopping: removed from the cluster");
             // The next start need not ask.
             desk.data.keep(&Identity { begun: true, removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
             // It may have been asked for here.
             administered.idle().await;
             Err(RemovedError::new(&desk.identity, &by, &desk.data).into())
         }
-        End::Told => Ok(()),
+        End::Told(signal) => {
+            tracing::info!(signal, "stopping");
+            Ok(())
+        }
     };
-    // Clients first, so that what is acknowledged still reaches them; consensus last.
-    let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
-    let closed = tokio::task::spawn_blocking(move || grpc.shutdown());
-    if drained.await.is_err() || closed.await.is_err() {
-        tracing::error!("the clients' connections were not closed cleanly");
+    let farewell = async {
+        // Clients first, so that what is acknowledged still reaches them; consensus last.
+        let drained = tokio::task::spawn_blocking(move || transport.shutdown(SHUTDOWN_PATIENCE));
+        let closed = tokio::task::spawn_blocking(move || grpc.shutdown());
+        if drained.await.is_err() || closed.await.is_err() {
+            tracing::error!("the clients' connections were not closed cleanly");
+        }
+        service.abort();
+        consensus.stop().await;
+    };
+    tokio::select! {
+        said = tokio::time::timeout(STOP_PATIENCE, farewell) => match said {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!("stopped, without waiting any longer for what does not end"),
+        },
+        signal = signals.stop() => return Err(RunError::Hurried(signal)),
     }
-    service.abort();
-    consensus.stop().await;
     // Left behind it would only be found stale at the next start.
     let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
     end

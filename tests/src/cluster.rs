@@ -351,7 +351,11 @@ impl Node {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         let child = process.as_ref().unwrap_or_else(|| panic!("{} does not run", self.name));
         kill_process(Pid::from_child(child), signal).expect("it is our child");

@@ -30,7 +30,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use wire::codec::Codec;
 use wire::frame;
 use wire::replication::command::Command;
@@ -121,7 +121,7 @@ pub fn applied_queue() -> (Listener, AppliedQueue) {
 ///
 /// # Errors
 /// The thread for passwords cannot be started.
-pub fn start(parts: Parts, inputs: Inputs) -> io::Result<(AbortHandle, OriginalCalls)> {
+pub fn start(parts: Parts, inputs: Inputs) -> io::Result<(JoinHandle<()>, OriginalCalls)> {
     let Parts { proposer, reads, queries, replies, call_replies, leadership, whispers, whom, signup_open } = parts;
     let passwords = Passwords::start()?;
     let cluster = Consensus { proposer, reads, leadership: leadership.clone(), whispers };
@@ -132,7 +132,7 @@ pub fn start(parts: Parts, inputs: Inputs) -> io::Result<(AbortHandle, OriginalC
         replies.send(batch);
     };
     let service = Service::new(backend, whom, signup_open, inputs.applied.audience.clone(), send);
-    Ok((tokio::spawn(service.run(inputs, Some(leadership))).abort_handle(), OriginalCalls(calls)))
+    Ok((tokio::spawn(service.run(inputs, Some(leadership))), OriginalCalls(calls)))
 }
 
 /// Takes calls of the original's gRPC package.

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -105,11 +106,15 @@ impl Damage {
 /// The first failure after which this node must not go on: of its storage, or of a task that others wait for. Clones share
 /// it.
 #[derive(Debug, Clone)]
-pub struct Alarm(Arc<watch::Sender<Option<Arc<str>>>>);
+pub struct Alarm {
+    reason: Arc<watch::Sender<Option<Arc<str>>>>,
+    /// It was raised by a panic.
+    defect: Arc<AtomicBool>,
+}
 
 impl Default for Alarm {
     fn default() -> Self {
-        Alarm(Arc::new(watch::Sender::new(None)))
+        Alarm { reason: Arc::new(watch::Sender::new(None)), defect: Arc::default() }
     }
 }
 
@@ -121,7 +126,7 @@ impl Alarm {
             reason.push_str("; ");
             reason.push_str(remedy);
         }
-        self.0.send_if_modified(|first| {
+        self.reason.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
                 tracing::error!(reason, "this server stops");
@@ -145,19 +150,25 @@ impl Alarm {
             if let Err(error) = task.await
                 && error.is_panic()
             {
+                alarm.defect.store(true, Ordering::Relaxed);
                 alarm.raise(what, &error);
             }
         });
     }
 
+    /// Whether a panic is behind it, rather than a disk.
+    pub fn is_defect(&self) -> bool {
+        self.defect.load(Ordering::Relaxed)
+    }
+
     /// Why this node must not go on, if so.
     pub fn reason(&self) -> Option<Arc<str>> {
-        self.0.borrow().clone()
+        self.reason.borrow().clone()
     }
 
     /// Returns once this node must not go on, with the reason.
     pub async fn raised(&self) -> Arc<str> {
-        let mut reason = self.0.subscribe();
+        let mut reason = self.reason.subscribe();
         let raised = reason.wait_for(Option::is_some).await.expect("the sender is in self");
         raised.clone().expect("that was waited for")
     }

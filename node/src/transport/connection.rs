@@ -34,12 +34,13 @@ use wire::samira2::PREFACE;
 use super::deadlines::Deadlines;
 use super::listener::{Admission, Standing};
 use super::outbox::{Outbox, Overflow};
+use super::refusal::Farewell;
 use super::sniff::{Layer, Sniffed, sniff};
 use super::tls::{Tls, wants_http2};
 use crate::bridge::{ConnId, Event, HandedOver, Kind, Outgoing, Seat, Security, Turn};
 use crate::limits::{
-    FRAME_TIMEOUT, LINGER, OUTBOX_BYTES_PAUSE, OUTBOX_PUSH_BYTES_MAX, PIPELINE_FRAMES_MAX, PIPELINE_FRAMES_RESUME,
-    READ_BYTES_PER_TURN, TLS_RECORD_BYTES_MAX,
+    BYE_PATIENCE, FRAME_TIMEOUT, LINGER, OUTBOX_BYTES_PAUSE, OUTBOX_PUSH_BYTES_MAX, PIPELINE_FRAMES_MAX,
+    PIPELINE_FRAMES_RESUME, READ_BYTES_PER_TURN, TLS_RECORD_BYTES_MAX,
 };
 
 /// What a connection works with while it has its turn.
@@ -157,6 +158,8 @@ pub(super) struct Connection {
     heard: Instant,
     /// How long it may say nothing; `None` for as long as it likes.
     silence_max: Option<Duration>,
+    /// The codec in which it is told why it ends; none for dialects that have no word for it.
+    dialect: Option<Codec>,
     /// What protects it, once it is known that others will serve it.
     leaves: Option<Security>,
 }
@@ -195,6 +198,7 @@ impl Connection {
             deadlines: Deadlines { handshake: Some(now + handshake_timeout), ..Deadlines::default() },
             heard: now,
             silence_max: None,
+            dialect: None,
             leaves: None,
         }
     }
@@ -271,6 +275,7 @@ impl Connection {
             self.silence_max = Some(silence_max);
             self.deadlines.silence = Some(now + silence_max);
         }
+        self.dialect = outgoing.dialect.or(self.dialect);
         self.queue(outgoing.bytes, now, stall_timeout)?;
         if outgoing.close {
             self.drain();
@@ -295,10 +300,25 @@ impl Connection {
     }
 
     /// The server stops: closes behind the last reply once the service owes nothing.
-    pub(super) fn drain_if_answered(&mut self) {
-        if self.unanswered == 0 && matches!(self.phase, Phase::Answering) {
+    pub(super) fn drain_if_answered(&mut self, now: Instant, stall_timeout: Duration) {
+        let answered = self.unanswered == 0 && matches!(self.phase, Phase::Answering);
+        if answered && !self.say_why(Why::Stopping, now, stall_timeout) {
             self.drain();
         }
+    }
+
+    /// Tells a client why its connection ends, behind what waits for it, and lets it drain for a moment. False when there
+    /// is no way to say it: the connection is to be removed.
+    pub(super) fn say_why(&mut self, why: Why, now: Instant, stall_timeout: Duration) -> bool {
+        let (Some(codec), Some(farewell)) = (self.dialect, Farewell::of(why)) else { return false };
+        if matches!(self.phase, Phase::Draining | Phase::Lingering)
+            || self.queue(farewell.encode(codec), now, stall_timeout).is_err()
+        {
+            return false;
+        }
+        self.drain();
+        self.deadlines.linger = Some(now + BYE_PATIENCE);
+        true
     }
 
     /// When it wants to be looked at although nothing happened.

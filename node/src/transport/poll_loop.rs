@@ -132,7 +132,7 @@ impl PollLoop {
         }
         for conn in lost {
             if self.table.get(conn).is_some() {
-                self.remove(conn.slot, Why::OutboxFull);
+                self.part(conn.slot, Why::OutboxFull, now);
             }
         }
         self.accept(now);
@@ -145,6 +145,9 @@ impl PollLoop {
             }
         }
         self.expire(now);
+        if self.stop_at.is_some_and(|at| at <= now) {
+            self.say_last_words(now);
+        }
         let service_lives = self.hand_over();
         let done = self.stop_at.is_some_and(|at| at <= now || self.admission.is_deserted());
         Ok(if done || !service_lives { Flow::Stop } else { Flow::Continue })
@@ -194,11 +197,11 @@ impl PollLoop {
         match connection.handle_outgoing(outgoing, now, self.config.stall_timeout) {
             Ok(()) => {
                 if stopping {
-                    connection.drain_if_answered();
+                    connection.drain_if_answered(now, self.config.stall_timeout);
                 }
                 self.schedule(slot);
             }
-            Err(_) => self.remove(slot, Why::OutboxFull),
+            Err(_) => self.part(slot, Why::OutboxFull, now),
         }
     }
 
@@ -331,6 +334,17 @@ impl PollLoop {
         Some(connection)
     }
 
+    /// Ends a connection: at once, or when it has taken the reason, where it can be told.
+    fn part(&mut self, slot: u32, why: Why, now: Instant) {
+        let stall_timeout = self.config.stall_timeout;
+        if self.table.at(slot).is_some_and(|connection| connection.say_why(why, now, stall_timeout)) {
+            self.after_change(slot);
+            self.schedule(slot);
+        } else {
+            self.remove(slot, why);
+        }
+    }
+
     fn remove(&mut self, slot: u32, why: Why) {
         let Some(mut connection) = self.detach(slot) else { return };
         tracing::debug!(peer = %connection.peer(), ?why, "connection closed");
@@ -350,7 +364,7 @@ impl PollLoop {
             && at <= now
         {
             match self.table.at(slot).map(|connection| connection.handle_deadline(now)) {
-                Some(Some(why)) => self.remove(slot, why),
+                Some(Some(why)) => self.part(slot, why, now),
                 // It has a later one now.
                 Some(None) => self.after_change(slot),
                 // Not reachable while notes and connections agree; dropping the entry keeps this loop finite.
@@ -379,10 +393,20 @@ impl PollLoop {
         for slot in self.table.slots() {
             let Some(connection) = self.table.at(slot) else { continue };
             if connection.handle_stop() {
-                connection.drain_if_answered();
+                connection.drain_if_answered(now, self.config.stall_timeout);
                 self.schedule(slot);
             } else {
-                self.remove(slot, Why::Stopping);
+                self.part(slot, Why::Stopping, now);
+            }
+        }
+    }
+
+    /// Nobody is waited for any longer: who is still owed something is told at least that this is the end.
+    fn say_last_words(&mut self, now: Instant) {
+        for slot in self.table.slots() {
+            let stall_timeout = self.config.stall_timeout;
+            if self.table.at(slot).is_some_and(|it| it.say_why(Why::Stopping, now, stall_timeout)) {
+                self.serve(slot, now);
             }
         }
     }

@@ -1,10 +1,12 @@
-//! Connections that are turned away before the service hears of them, and what they are told.
+//! Connections that are turned away before the service hears of them, or ended without it, and what they are told.
 
 use wire::chat::event::{Bye, Event};
 use wire::chat::{Code, FromNode};
 use wire::codec::Codec;
 use wire::legacy::reply::{HelloReply, Status};
 use wire::legacy::text;
+
+use super::connection::Why;
 
 /// Why a connection will not be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +41,49 @@ impl Refusal {
     /// dialect, or the event that ends a connection in ours. JSON is taken for the original's: before its first message
     /// is read there is no telling.
     pub(super) fn encode(self, codec: Codec) -> Vec<u8> {
-        let mut out = Vec::new();
-        let encoded = match codec {
+        match codec {
             Codec::Json | Codec::Samira1 => {
-                codec.encode_frame_to_vec(&HelloReply { status: Status::Error, message: self.text() }, &mut out)
+                let mut out = Vec::new();
+                codec
+                    .encode_frame_to_vec(&HelloReply { status: Status::Error, message: self.text() }, &mut out)
+                    .expect("a short text has a form in every codec");
+                out
             }
-            Codec::Json2 | Codec::Samira2 => {
-                let bye = Bye { code: self.code(), text: self.text() };
-                codec.encode_frame_to_vec(&FromNode::Event(Some(Event::Bye(bye))), &mut out)
-            }
+            Codec::Json2 | Codec::Samira2 => encode_bye(codec, self.code(), self.text()),
+        }
+    }
+}
+
+fn encode_bye(codec: Codec, code: Code, text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let event = FromNode::Event(Some(Event::Bye(Bye { code, text })));
+    codec.encode_frame_to_vec(&event, &mut out).expect("a short text has a form in every codec");
+    out
+}
+
+/// What a client of our own dialect is told when its connection ends. The original's dialect has no word for it: its
+/// clients see the connection close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Farewell {
+    code: Code,
+    text: &'static str,
+}
+
+impl Farewell {
+    /// Nothing for ends that the client has made, or has stopped listening for.
+    pub(super) fn of(why: Why) -> Option<Self> {
+        let (code, text) = match why {
+            Why::Stopping => (Code::Stopping, "this server stops: go to another one"),
+            Why::Silent => (Code::Silent, "nothing came from this client for too long"),
+            Why::FrameTimeout => (Code::Silent, "a request from this client did not become whole in time"),
+            Why::OutboxFull => (Code::Busy, "more waits for this client than may: it reads too slowly"),
+            _ => return None,
         };
-        encoded.expect("a short text has a form in every codec");
-        out
+        Some(Farewell { code, text })
+    }
+
+    /// As one frame.
+    pub(super) fn encode(self, codec: Codec) -> Vec<u8> {
+        encode_bye(codec, self.code, self.text)
     }
 }

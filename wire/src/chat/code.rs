@@ -66,6 +66,8 @@ codes! {
     OutOfOrder = 5 Retry,
     /// Reading failed on this node.
     ReadFailed = 6 Retry,
+    /// Nothing whole came from the client for too long, so the connection ends.
+    Silent = 7 Retry,
     // 100 to 199: who are you?
     /// Nobody is logged in on this connection.
     NotLoggedIn = 100 LogIn,

@@ -142,7 +142,8 @@ impl<C: Cluster> Shared<C> {
                 let frame = answer::reply(session.codec, id, welcome);
                 session.machine.handle_answered(id);
                 let silence_max = Duration::from_millis(SILENCE_MS_MAX);
-                self.out.push(Outgoing::reply(conn, frame).bounding_silence(silence_max));
+                let reply = Outgoing::reply(conn, frame).bounding_silence(silence_max).in_dialect(session.codec);
+                self.out.push(reply);
             }
             Plan::Done => self.answer(conn, session, id, &Ok(answer::done())),
             Plan::Write { seq, command, wrong } => {

@@ -148,3 +148,102 @@ fn silence_does_not_count_while_the_server_does_not_listen() {
     rig.poll_loop.expire(later + SILENCE);
     assert_eq!(rig.shared.clients.load(Relaxed), 0);
 }
+
+/// What the connection is told at its end, behind `before`.
+#[track_caller]
+fn bye(client: &mut TcpStream, codec: Codec, before: &[u8]) -> chat::Code {
+    let heard = rest(client);
+    assert!(heard.starts_with(before), "{} bytes", heard.len());
+    let mut frame = heard[before.len()..].to_vec();
+    match codec.decode::<chat::FromNode<'_>>(wire::frame::body(codec, &mut frame)).unwrap() {
+        chat::FromNode::Event(Some(chat::Event::Bye(bye))) => bye.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_client_of_our_own_dialect_is_told_that_it_was_silent() {
+    for codec in [Codec::Json2, Codec::Samira2] {
+        let mut rig = Rig::new();
+        let (mut client, conn) = connected(&mut rig);
+        rig.replies.send(vec![Outgoing::push(conn, vec![b'x']).bounding_silence(SILENCE).in_dialect(codec)]);
+        expect_while(&mut rig, &mut client);
+        rig.poll_loop.expire(now() + SILENCE);
+        rig.poll_loop.turn().unwrap();
+        assert_eq!(bye(&mut client, codec, b""), chat::Code::Silent);
+        drop(client);
+        wait_until("its place to be free", || {
+            rig.poll_loop.turn().unwrap();
+            rig.shared.clients.load(Relaxed) == 0
+        });
+    }
+}
+
+#[test]
+fn a_client_of_our_own_dialect_is_told_that_the_server_stops() {
+    let mut rig = Rig::new();
+    let (mut idle, first) = connected(&mut rig);
+    let (mut busy, second) = connected(&mut rig);
+    for conn in [first, second] {
+        rig.replies.send(vec![Outgoing::push(conn, vec![b'x']).in_dialect(Codec::Json2)]);
+    }
+    expect_while(&mut rig, &mut idle);
+    expect_while(&mut rig, &mut busy);
+    busy.write_all(b"{}").unwrap();
+    rig.turn_until(frame);
+    rig.shared.stop.set(PATIENCE).unwrap();
+    rig.replies.wake();
+    rig.poll_loop.turn().unwrap();
+    rig.poll_loop.turn().unwrap();
+    assert_eq!(bye(&mut idle, Codec::Json2, b""), chat::Code::Stopping);
+    rig.replies.send(vec![Outgoing::reply(second, b"answer".to_vec())]);
+    rig.poll_loop.turn().unwrap();
+    assert_eq!(bye(&mut busy, Codec::Json2, b"answer"), chat::Code::Stopping);
+}
+
+#[test]
+fn a_client_that_is_still_owed_something_when_patience_ends_is_told_that_too() {
+    let mut rig = Rig::new();
+    let (mut client, conn) = connected(&mut rig);
+    rig.replies.send(vec![Outgoing::push(conn, vec![b'x']).in_dialect(Codec::Samira2)]);
+    expect_while(&mut rig, &mut client);
+    client.write_all(b"{}").unwrap();
+    rig.turn_until(frame);
+    rig.shared.stop.set(Duration::ZERO).unwrap();
+    rig.replies.wake();
+    assert_eq!(rig.poll_loop.turn().unwrap(), poll_loop::Flow::Stop);
+    drop(rig);
+    assert_eq!(bye(&mut client, Codec::Samira2, b""), chat::Code::Stopping);
+}
+
+#[test]
+fn a_slow_reader_is_told_so_behind_what_it_left_lying() {
+    let mut rig = Rig::new();
+    let (mut client, conn) = connected(&mut rig);
+    rig.replies.send(vec![Outgoing::push(conn, vec![b'x']).in_dialect(Codec::Json2)]);
+    expect_while(&mut rig, &mut client);
+    let piece = vec![b'p'; OUTBOX_PUSH_BYTES_MAX / 4];
+    let mut sent = 0;
+    // Until the last one does not fit: the connection then wants to be looked at when its patience ends.
+    while !rig.poll_loop.timeout().is_some_and(|left| left <= crate::limits::BYE_PATIENCE && left > Duration::ZERO) {
+        rig.replies.send(vec![Outgoing::push(conn, piece.clone())]);
+        rig.poll_loop.turn().unwrap();
+        rig.settle();
+        sent += piece.len();
+        assert!(sent < 256 * OUTBOX_PUSH_BYTES_MAX, "it is never closed");
+    }
+    let reader = thread::spawn(move || {
+        let heard = rest(&mut client);
+        let text = heard.iter().position(|&byte| byte != b'p').expect("a goodbye");
+        let mut frame = heard[text..].to_vec();
+        match Codec::Json2.decode::<chat::FromNode<'_>>(wire::frame::body(Codec::Json2, &mut frame)).unwrap() {
+            chat::FromNode::Event(Some(chat::Event::Bye(bye))) => (text, bye.code),
+            other => panic!("{other:?}"),
+        }
+    });
+    while !reader.is_finished() {
+        rig.replies.wake();
+        rig.poll_loop.turn().unwrap();
+    }
+    assert_eq!(reader.join().unwrap(), (sent - piece.len(), chat::Code::Busy));
+}
