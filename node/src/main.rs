@@ -87,11 +87,10 @@ fn tell_defects() {
         usual(panic);
         let thread = std::thread::current();
         // Closed or full, standard error must not make a second panic of it.
-        let _ = writeln!(
-            std::io::stderr(),
+        terminal::complain(format_args!(
             "node: the lines above are a defect in this program, in its thread {}. Its data directory is left as it is",
             thread.name().unwrap_or("without a name")
-        );
+        ));
         if thread.name().is_some_and(|name| STORAGE_THREADS.contains(&name)) {
             std::process::exit(1);
         }

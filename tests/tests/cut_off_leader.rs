@@ -89,7 +89,7 @@ fn a_leader_that_caught_up_by_snapshot_takes_writes_when_it_leads_again() {
                 let mut client = connect(outside, &lan.machines[others[0]]).unwrap();
                 let (chat, ledger, enough) = (&chat, &ledger, &enough);
                 scope.spawn(move || {
-                    for number in 0.. {
+                    for number in 0..MISSED {
                         if enough.load(Ordering::Relaxed) {
                             break;
                         }

@@ -184,11 +184,10 @@ fn a_client_of_our_own_dialect_is_told_that_the_server_stops() {
     let mut rig = Rig::new();
     let (mut idle, first) = connected(&mut rig);
     let (mut busy, second) = connected(&mut rig);
-    for conn in [first, second] {
+    for (client, conn) in [(&mut idle, first), (&mut busy, second)] {
         rig.replies.send(vec![Outgoing::push(conn, vec![b'x']).in_dialect(Codec::Json2)]);
+        expect_while(&mut rig, client);
     }
-    expect_while(&mut rig, &mut idle);
-    expect_while(&mut rig, &mut busy);
     busy.write_all(b"{}").unwrap();
     rig.turn_until(frame);
     rig.shared.stop.set(PATIENCE).unwrap();
