@@ -63,6 +63,18 @@ pub const CHECKPOINT_NICE: i32 = 10;
 /// enough to take milliseconds.
 pub const CHECKPOINT_BYTES: u32 = 4 << 20;
 
+/// Free pages that are taken out of a database at once: a megabyte of the log's, some milliseconds.
+pub const SWEEP_PAGES: u32 = 256;
+
+/// Pause before each such step, in which the thread has nothing else to do.
+pub const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Steps left out in a row because it had: then one is done all the same, every four minutes.
+pub const SWEEP_SKIPS_MAX: u32 = 240;
+
+/// Free space in `state.db` that is worth giving back at a start, if it is half of the file: the file is written anew.
+pub const STATE_FREE_BYTES_MAX: i64 = 16 << 20;
+
 /// Size of `state.db` up to which its whole structure is checked at each start: a tenth of a second of reading.
 pub const STATE_CHECK_BYTES_MAX: u64 = 64 << 20;
 
@@ -178,6 +190,16 @@ pub const GONE_AFTER: Duration = Duration::from_secs(3);
 /// Pause of openraft after a peer was unreachable. The peer is redialled in the background meanwhile.
 pub const RAFT_BACKOFF: Duration = Duration::from_millis(100);
 
+/// Room left on a disk beside a copy of the state that is taken in: the log goes on meanwhile.
+pub const ROOM_KEPT_BYTES: u64 = 16 << 20;
+
+/// Pause before a copy of the state is made again for a follower that did not take the last one; doubled up to
+/// [`SNAPSHOT_PAUSE_MAX`] while it says that it cannot.
+pub const SNAPSHOT_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Longest such pause: a copy costs a pass over the whole state, and space has to be made by a person.
+pub const SNAPSHOT_PAUSE_MAX: Duration = Duration::from_secs(16);
+
 /// A snapshot of which nothing has moved for this long is given up. The other side says nothing while it checks and installs
 /// what it has received, which takes seconds for a gigabyte.
 pub const SNAPSHOT_STALL: Duration = Duration::from_secs(60);
@@ -191,6 +213,16 @@ pub const PENDING_TOKENS_MAX: usize = 4;
 
 /// Used tokens remembered per device, so that who shows one is known for a thief, or for the victim of one. Part of the rules: another number is another rule level.
 pub const RETIRED_TOKENS_MAX: usize = 8;
+
+/// Devices of a user that are logged out and still known: whoever comes back with one hears that it was logged out, and not
+/// that it never was. Part of the rules: another number is another rule level.
+pub const REVOKED_DEVICES_KEPT: usize = 32;
+
+/// Devices forgotten with one that is logged out. More than one, so that accounts of earlier releases shrink. Part of the
+/// rules too.
+pub const DEVICES_FORGOTTEN_AT_ONCE: usize = 4;
+
+const _: () = assert!(DEVICES_FORGOTTEN_AT_ONCE > 1, "each logout adds one");
 
 /// Jobs waiting for the apply thread. openraft has one under way at a time.
 pub const APPLY_JOBS_MAX: usize = 16;

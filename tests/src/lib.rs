@@ -9,6 +9,7 @@
 //! * [`legacy_client`]: a small blocking client in both codecs.
 //! * [`legacy_page`]: the chat page of the original's client, that remembers only a count.
 //! * [`disk`]: a bad disk under a node.
+//! * [`history`]: a past that is longer than the log.
 //! * [`load`]: clients that never stop sending.
 //! * [`long`]: a conversation of a million messages, and somebody who looks through it.
 //! * [`netns`]: separate machines on a switch that can be split.
@@ -26,6 +27,7 @@ pub mod cluster;
 pub mod desktop;
 pub mod device;
 pub mod disk;
+pub mod history;
 pub mod legacy_client;
 pub mod legacy_page;
 pub mod load;

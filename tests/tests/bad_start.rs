@@ -309,6 +309,45 @@ fn a_broken_database_is_named_with_the_remedy() {
             Connection::open(dir.join(file)).unwrap().execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
         };
         served.refused(&format!("{file}: another program's"), foreign, &[file, "not a Samira"]);
+        let mutations: &[&str] = match file {
+            "log.db" => &[
+                "UPDATE entry SET crc = 'text'",
+                "UPDATE entry SET crc = -1",
+                "UPDATE entry SET crc = 4294967296",
+                "UPDATE entry SET crc = x'00'",
+                "UPDATE entry SET record = 'text'",
+                "UPDATE entry SET record = 7",
+                "UPDATE entry SET idx = -idx - 1",
+                "UPDATE entry SET idx = idx + 1000000000000",
+                "DELETE FROM entry WHERE idx = 5",
+                "DELETE FROM entry WHERE idx < 3",
+                "UPDATE value SET crc = 'text'",
+                "UPDATE value SET crc = -1",
+                "UPDATE value SET bytes = 'text'",
+                "UPDATE value SET bytes = 7",
+                "UPDATE value SET key = x'ff' || key WHERE key = 'vote'",
+                "ALTER TABLE entry RENAME COLUMN crc TO sum",
+                "ALTER TABLE value RENAME COLUMN bytes TO content",
+                "DROP TABLE value",
+            ],
+            _ => &[
+                "UPDATE progress SET applied = 'text'",
+                "UPDATE progress SET applied = 7",
+                "UPDATE progress SET applied = x'ffffff'",
+                "UPDATE progress SET membership = 'text'",
+                "UPDATE progress SET membership = x'ff'",
+                "UPDATE progress SET state_hash = x'00'",
+                "UPDATE progress SET state_hash = 7",
+                "UPDATE progress SET next_user = 'text'",
+                "UPDATE progress SET next_message = 1.5",
+                "ALTER TABLE progress RENAME COLUMN next_user TO another",
+                "DROP TABLE progress",
+                "DROP TABLE removed_nodes",
+            ],
+        };
+        for mutation in mutations {
+            served.refused(&format!("{file}: {mutation}"), sql(mutation), &[file, "join"]);
+        }
         served.refused(&format!("{file}: newer"), sql("PRAGMA user_version = 99"), &[file, "99", "newer release"]);
         served.refused(&format!("{file}: missing"), |dir| fs::remove_file(dir.join(file)).unwrap(), &[file, "join"]);
         let directory = |dir: &Path| {

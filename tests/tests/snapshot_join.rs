@@ -1,58 +1,18 @@
 //! A blank server joins a cluster whose log no longer reaches back to the beginning, while writes go on.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use tests::bench::usage::resident_bytes;
 use tests::cluster::Cluster;
+use tests::history::{ENTRIES_PURGED, fill, lengthen_log};
 use tests::legacy_client::Client;
 use tests::load::Load;
 use tests::wait_until;
 use wire::codec::Codec;
-use wire::legacy::Request;
-use wire::legacy::reply::Outcome;
 
 /// Messages of the history, unless `SAMIRA_HISTORY` says otherwise.
 const HISTORY: usize = 20_000;
 
-/// Sent without waiting for an answer.
-const WINDOW: usize = 512;
-
-/// Log entries after which the first ones are purged for sure: a snapshot is due, and what is kept behind it.
-const ENTRIES: u64 = 4096 + 8192 + 1024;
-
 /// Far above what a node needs, far below what the history takes.
 const RESIDENT_MAX: u64 = 96 << 20;
-
-/// Fills a conversation as fast as one connection can.
-fn fill(client: &mut Client, messages: usize) {
-    let chat = client.start_chat("scribe", "reader").unwrap();
-    let text = "x".repeat(100);
-    let request = client.encode(&Request::SendChatMessage {
-        chat_id: chat.as_str().into(),
-        sender: "scribe".into(),
-        content: text.as_str().into(),
-    });
-    let mut left = messages;
-    while left > 0 {
-        let window = left.min(WINDOW);
-        client.send_bytes(&request.repeat(window)).unwrap();
-        for _ in 0..window {
-            let outcome: Outcome<String> = client.receive().unwrap();
-            assert!(outcome.success, "{}", outcome.error_message);
-        }
-        left -= window;
-    }
-}
-
-/// Writes that cannot be joined into one entry: each waits for the one before.
-fn lengthen_log(cluster: &Cluster, client: &mut Client, entries: u64) {
-    let leader = &cluster.nodes[cluster.leader()];
-    while leader.status().and_then(|status| status.last_log).unwrap_or(0) < entries {
-        for limit in 1..=250 {
-            client.set_limit("scribe", &limit.to_string()).unwrap();
-        }
-    }
-}
 
 #[test]
 fn a_blank_server_joins_a_long_history_while_writes_go_on() {
@@ -62,7 +22,7 @@ fn a_blank_server_joins_a_long_history_while_writes_go_on() {
     scribe.signup("scribe").unwrap();
     scribe.signup("reader").unwrap();
     fill(&mut scribe, history);
-    lengthen_log(&cluster, &mut scribe, ENTRIES);
+    lengthen_log(&cluster, &mut scribe, ENTRIES_PURGED);
 
     let mut load = Load::start(&cluster, 6);
     load.wait_for_more(100);

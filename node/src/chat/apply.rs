@@ -265,6 +265,10 @@ impl<S: State> State for Recorded<'_, S> {
         self.state.live_devices(user)
     }
 
+    fn long_revoked_devices(&self, user: u64, kept: usize, at_once: usize) -> Result<Vec<u64>, S::Error> {
+        self.state.long_revoked_devices(user, kept, at_once)
+    }
+
     fn tokens(&self, device: u64) -> Result<Vec<Token>, S::Error> {
         self.state.tokens(device)
     }

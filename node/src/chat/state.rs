@@ -201,6 +201,12 @@ pub trait State: Lookup {
     /// Storage failed.
     fn live_devices(&self, user: u64) -> Result<Vec<u64>, Self::Error>;
 
+    /// Ids of a user's devices that are logged out, without the newest `kept`, oldest logout first, at most `at_once`.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn long_revoked_devices(&self, user: u64, kept: usize, at_once: usize) -> Result<Vec<u64>, Self::Error>;
+
     /// The tokens of a device by rising rank.
     ///
     /// # Errors
@@ -492,6 +498,13 @@ pub enum Change<'a> {
     AddressesExpired {
         /// Milliseconds since 1970.
         before_ms: u64,
+    },
+    /// A device that is logged out is forgotten.
+    DeviceForgotten {
+        /// Its id.
+        id: u64,
+        /// Its user.
+        user: u64,
     },
 }
 

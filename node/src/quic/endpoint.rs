@@ -75,7 +75,10 @@ pub trait Handler: Send + Sync + 'static {
 
 /// What follows a request on its stream.
 #[derive(Debug)]
-pub struct Content<'a>(&'a mut RecvStream);
+pub struct Content<'a> {
+    stream: &'a mut RecvStream,
+    abandoned: &'a mut bool,
+}
 
 impl Content<'_> {
     /// Reads exactly `buffer.len()` bytes.
@@ -83,7 +86,12 @@ impl Content<'_> {
     /// # Errors
     /// The stream or its connection is gone.
     pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact(buffer).await.map_err(io::Error::other)
+        self.stream.read_exact(buffer).await.map_err(io::Error::other)
+    }
+
+    /// Leaves the rest unread: the stream ends behind the answer, which says why.
+    pub fn abandon(&mut self) {
+        *self.abandoned = true;
     }
 }
 
@@ -434,8 +442,13 @@ async fn serve_stream<H: Handler>(
     let mut buffer = Vec::new();
     loop {
         let Some(request) = read_frame(&mut recv, &mut buffer, PEER_FRAME_BYTES_MAX).await? else { return Ok(()) };
-        let Some(reply) = handler.handle(from, request, Content(&mut recv)).await else { return Ok(()) };
+        let mut abandoned = false;
+        let content = Content { stream: &mut recv, abandoned: &mut abandoned };
+        let Some(reply) = handler.handle(from, request, content).await else { return Ok(()) };
         write_frame(&mut send, &encode_frame(&reply)).await?;
+        if abandoned {
+            return Ok(());
+        }
         if buffer.capacity() > 1 << 20 {
             buffer = Vec::new();
         }

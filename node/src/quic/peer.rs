@@ -223,10 +223,18 @@ impl Peer {
             let connection = self.connected().await?;
             let mut stream = self.take(lane, &connection).await?;
             sent = true;
-            write(&mut stream).await?;
+            let written = write(&mut stream).await;
+            // Whoever does not want the rest has said why before it stopped reading.
+            let stopped = written.as_ref().is_err_and(is_stop);
+            if !stopped {
+                written?;
+            }
             let frame = read_frame(&mut stream.recv, &mut stream.buffer, PEER_FRAME_BYTES_MAX).await?;
             let frame = frame.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
             let reply = decode(frame).map_err(io::Error::other)?;
+            if stopped {
+                return Ok(reply);
+            }
             self.streams.lock().expect("nobody panics while holding this lock").insert(lane, stream);
             Ok(reply)
         })
@@ -257,6 +265,12 @@ impl Peer {
         let _ = send.set_priority(lane.priority());
         Ok(Stream { send, recv, buffer: Vec::new(), connection: connection.stable_id() })
     }
+}
+
+/// Whether a write failed because the other side reads no further.
+fn is_stop(error: &io::Error) -> bool {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<quinn::WriteError>());
+    matches!(reason, Some(quinn::WriteError::Stopped(_)))
 }
 
 async fn keep_connected(

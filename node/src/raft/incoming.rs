@@ -11,7 +11,7 @@ use super::snapshot::{SnapshotContent, meta_in};
 use super::types::{Raft, entry_in, log_id_in, log_id_out, vote_in, vote_out};
 use crate::quic::endpoint::Content;
 use crate::storage::entry::LogEntry;
-use crate::storage::snapshot::StateFiles;
+use crate::storage::snapshot::{Announced, ReceiveError, SnapshotFile, StateFiles};
 
 pub(super) async fn vote(raft: &Raft, vote: WireVote, last_log_id: Option<LogId>) -> PeerReply {
     match raft.vote(VoteRequest::new(vote_in(vote), last_log_id.map(log_id_in))).await {
@@ -73,6 +73,7 @@ pub(super) async fn append(
     }
 }
 
+/// Answered once the state holds the copy durably, or with the reason why it is not taken.
 pub(super) async fn snapshot(
     raft: &Raft,
     files: &StateFiles,
@@ -80,25 +81,47 @@ pub(super) async fn snapshot(
     header: SnapshotHeader,
     mut content: Content<'_>,
 ) -> PeerReply {
-    let receive = async {
-        let mut file = files.receive(header.bytes, header.sha256)?;
-        let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
-        let mut left = header.bytes;
-        while left > 0 {
-            let part = &mut chunk[..usize::try_from(left).unwrap_or(usize::MAX).min(SNAPSHOT_CHUNK_BYTES)];
-            content.read_exact(part).await?;
-            file.write(part)?;
-            left -= part.len() as u64;
-        }
-        file.finish()
-    };
-    let file = match receive.await {
+    let file = match receive(files, &header, &mut content).await {
         Ok(file) => file,
-        Err(error) => return PeerReply::Failed { reason: error.to_string() },
+        Err(error) => {
+            let reason = error.to_string();
+            tracing::error!(reason, "a copy of the cluster's state was not taken in");
+            content.abandon();
+            return PeerReply::Failed { reason };
+        }
     };
+    let kept = file.kept();
     let snapshot = Snapshot { meta: meta_in(header), snapshot: Box::new(SnapshotContent::File(file)) };
     match raft.install_full_snapshot(vote_in(vote), snapshot).await {
-        Ok(reply) => PeerReply::Snapshot { vote: vote_out(&reply.vote) },
+        Ok(reply) => {
+            // Installed by now, or not needed.
+            files.release(kept);
+            PeerReply::Snapshot { vote: vote_out(&reply.vote) }
+        }
         Err(error) => PeerReply::Failed { reason: error.to_string() },
     }
+}
+
+/// Takes a copy from its link to the disk, and checks it.
+async fn receive(
+    files: &StateFiles,
+    header: &SnapshotHeader,
+    content: &mut Content<'_>,
+) -> Result<SnapshotFile, ReceiveError> {
+    let mut file = files.receive(Announced {
+        bytes: header.bytes,
+        sha256: header.sha256,
+        applied: header.last_log_id,
+        membership: (header.membership_log_id, header.membership.clone()),
+    })?;
+    let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
+    let mut left = header.bytes;
+    while left > 0 {
+        let part = &mut chunk[..usize::try_from(left).unwrap_or(usize::MAX).min(SNAPSHOT_CHUNK_BYTES)];
+        content.read_exact(part).await?;
+        file.write(part)?;
+        left -= part.len() as u64;
+    }
+    // It is read and flushed as a whole: heartbeats go on meanwhile.
+    tokio::task::spawn_blocking(move || file.finish()).await.map_err(std::io::Error::other)?
 }

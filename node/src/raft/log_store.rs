@@ -68,6 +68,12 @@ struct Tail {
     cut: Option<WireLogId>,
     committed: Option<LogId>,
     vote: Option<Vote>,
+    /// Index of the oldest entry, if there is one.
+    start: u64,
+    /// How often entries were dropped, at either end.
+    drops: u64,
+    /// Entries at the end are being dropped: some are gone from the disk, and still counted here.
+    dropping: bool,
 }
 
 impl Tail {
@@ -77,6 +83,9 @@ impl Tail {
         if self.entries.back().is_some_and(|last| last.log_id.index + 1 != index) {
             // Entries after an installed snapshot need not continue the old ones.
             self.clear();
+        }
+        if self.last.is_none() {
+            self.start = index;
         }
         self.last = Some(log_id_in(entry.log_id));
         self.bytes += entry.weight();
@@ -105,9 +114,28 @@ impl Tail {
         }
     }
 
+    /// What a reader has to find.
+    fn extent(&self) -> Extent {
+        Extent {
+            start: self.start,
+            end: self.last.map_or(0, |last| last.index + 1),
+            drops: self.drops,
+            settled: !self.dropping,
+        }
+    }
+
     fn first_index(&self) -> Option<u64> {
         self.entries.front().map(|first| first.log_id.index)
     }
+}
+
+/// The entries of the log at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    start: u64,
+    end: u64,
+    drops: u64,
+    settled: bool,
 }
 
 impl RaftLog {
@@ -116,15 +144,21 @@ impl RaftLog {
     /// # Errors
     /// The log cannot be read.
     pub fn open(store: LogStore, node: u64) -> io::Result<Self> {
-        let purged = store
-            .get(Value::Purged)?
-            .map(|bytes| decode(&bytes).map(log_id_in))
-            .transpose()
-            .map_err(io::Error::other)?;
+        let purged = match store.get(Value::Purged)? {
+            None => None,
+            Some(bytes) => match decode(&bytes) {
+                Ok(purged) => Some(log_id_in(purged)),
+                Err(error) => return Err(store.damaged(format!("its value `purged` makes no sense: {error}"))),
+            },
+        };
         let last = store.last()?.map(|entry| log_id_in(entry.log_id)).or(purged);
         let cut = store.get(Value::Cut)?.map(|bytes| decode(&bytes)).transpose().map_err(io::Error::other)?;
         let flushed = last.map_or(0, |last| last.index + 1);
-        let tail = Arc::new(Mutex::new(Tail { last, purged, flushed, cut, ..Tail::default() }));
+        let start = purged.map_or(0, |purged: LogId| purged.index + 1);
+        if store.first_index()?.is_some_and(|first| first > start) {
+            return Err(store.entry_missing(start));
+        }
+        let tail = Arc::new(Mutex::new(Tail { last, purged, flushed, start, cut, ..Tail::default() }));
         Ok(RaftLog {
             store,
             tail,
@@ -199,7 +233,28 @@ impl RaftLog {
         self.tail().purged.map(|purged| purged.index)
     }
 
+    /// The entries of a range: all that the log has of it, or as many of the first ones as fit `bytes_max`.
+    ///
+    /// Consecutive, without exception: an entry that is skipped would be applied by nobody who hears of the next one.
     async fn entries(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry<TypeConfig>>> {
+        let before = self.tail().extent();
+        let (mut entries, cut) = self.gathered(start, end, bytes_max).await?;
+        let (wanted, wanted_end) = (start.max(before.start), end.min(before.end));
+        let whole = entries.iter().zip(wanted..).take_while(|(entry, index)| entry.log_id.index == *index).count();
+        let missing = wanted + whole as u64;
+        if whole < entries.len() || (!cut && missing < wanted_end) {
+            let now = self.tail().extent();
+            if now.drops == before.drops && now.settled && before.settled {
+                return Err(self.store.entry_missing(missing));
+            }
+            // They were dropped while this was reading. Only somebody who leads no more asks for such entries.
+            entries.truncate(whole);
+        }
+        Ok(entries.into_iter().map(entry_in).collect())
+    }
+
+    /// The entries of a range that are found, and whether they were cut off at `bytes_max`.
+    async fn gathered(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<(Vec<LogEntry>, bool)> {
         let (from_memory, end_of_disk) = {
             let tail = self.tail();
             let first = tail.first_index().unwrap_or(tail.last.map_or(0, |last| last.index + 1));
@@ -219,18 +274,18 @@ impl RaftLog {
                 .await
                 .map_err(io::Error::other)??;
             if stopped {
-                return Ok(entries.into_iter().map(entry_in).collect());
+                return Ok((entries, true));
             }
         }
         let mut bytes: usize = entries.iter().map(LogEntry::weight).sum();
         for entry in from_memory {
             bytes += entry.weight();
             if bytes > bytes_max && !entries.is_empty() {
-                break;
+                return Ok((entries, true));
             }
             entries.push(entry);
         }
-        Ok(entries.into_iter().map(entry_in).collect())
+        Ok((entries, false))
     }
 
     fn to_apply(&self) -> std::sync::MutexGuard<'_, Vec<HandedOut>> {
@@ -328,7 +383,13 @@ impl RaftLogReader<TypeConfig> for RaftLog {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry<TypeConfig>>, StorageError<u64>> {
-        self.entries(start, end, APPEND_BYTES_MAX).await.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))
+        let entries = self.entries(start, end, APPEND_BYTES_MAX).await;
+        let mut entries = entries.map_err(failed(ErrorVerb::Read, ErrorSubject::Logs))?;
+        if entries.first().is_some_and(|first| first.log_id.index != start) {
+            // Purged while this node stopped leading. Sent behind what comes before them the others would leave a hole.
+            entries.clear();
+        }
+        Ok(entries)
     }
 }
 
@@ -429,7 +490,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError<u64>> {
         let cut = {
-            let tail = self.tail();
+            let mut tail = self.tail();
             if tail.committed.is_some_and(|committed| log_id.index <= committed.index) {
                 let leader = tail.vote.map_or(0, |vote| vote.leader_id.node_id);
                 let reason = another_history(log_id.index, leader);
@@ -437,6 +498,8 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
                 self.verdict.pass(reason);
                 return Err(refused);
             }
+            tail.dropping = true;
+            tail.drops += 1;
             tail.vote.map(|Vote { leader_id, .. }| WireLogId {
                 term: leader_id.term,
                 node: leader_id.node_id,
@@ -459,6 +522,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         tail.cut(log_id.index);
         tail.cut = tail.cut.max(cut);
         tail.last = previous.or(tail.purged);
+        tail.dropping = false;
         Ok(())
     }
 
@@ -468,6 +532,8 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
         {
             let mut tail = self.tail();
             tail.purged = Some(log_id);
+            tail.start = log_id.index + 1;
+            tail.drops += 1;
             tail.last = tail.last.max(Some(log_id));
             while let Some(first) = tail.entries.pop_front_if(|first| first.log_id.index <= log_id.index) {
                 tail.bytes -= first.weight();
@@ -538,5 +604,69 @@ mod tests {
         let entries = log.try_get_log_entries(0..10).await.unwrap();
         assert!(entries.iter().enumerate().all(|(index, read)| *read == entry(index as u64)));
         assert!(log.content_of(ENTRIES, ENTRIES + 5).await.is_err());
+    }
+
+    const NODE: u64 = 1;
+
+    fn id(index: u64) -> LogId {
+        LogId::new(openraft::CommittedLeaderId::new(1, NODE), index)
+    }
+
+    async fn store(log: &RaftLog, entries: std::ops::Range<u64>) {
+        let entries = entries.map(|index| LogEntry {
+            log_id: log_id_out(&id(index)),
+            payload: crate::storage::entry::LogPayload::Blank,
+        });
+        log.stored(|done| log.store.append(entries.collect(), done)).await.unwrap();
+    }
+
+    /// A log with the entries 0 to 19 on disk, none of them in memory.
+    async fn opened(path: &std::path::Path, alarm: &Alarm) -> RaftLog {
+        let log = RaftLog::open(LogStore::open(path, alarm.clone()).unwrap(), NODE).unwrap();
+        store(&log, 0..20).await;
+        drop(log);
+        RaftLog::open(LogStore::open(path, alarm.clone()).unwrap(), NODE).unwrap()
+    }
+
+    fn indexes(entries: &[Entry<TypeConfig>]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.log_id.index).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_consecutive_from_what_was_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let alarm = Alarm::default();
+        let mut log = opened(&directory.path().join("log.db"), &alarm).await;
+        assert_eq!(indexes(&log.try_get_log_entries(3..7).await.unwrap()), [3, 4, 5, 6]);
+        assert_eq!(log.try_get_log_entries(..).await.unwrap().len(), 20);
+        assert_eq!(indexes(&log.try_get_log_entries(18..100).await.unwrap()), [18, 19]);
+        assert_eq!(indexes(&log.try_get_log_entries(20..100).await.unwrap()), [0; 0]);
+        log.purge(id(4)).await.unwrap();
+        assert_eq!(indexes(&log.try_get_log_entries(3..7).await.unwrap()), [5, 6]);
+        assert_eq!(indexes(&log.limited_get_log_entries(5, 7).await.unwrap()), [5, 6]);
+        // What would follow something else than its reader believes is not sent.
+        assert_eq!(indexes(&log.limited_get_log_entries(3, 7).await.unwrap()), [0; 0]);
+        log.truncate(id(10)).await.unwrap();
+        assert_eq!(indexes(&log.try_get_log_entries(8..).await.unwrap()), [8, 9]);
+        assert_eq!(alarm.reason(), None);
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_damage_wherever_it_is() {
+        for (gone, asked, missing) in [("idx = 8", 5..12, 8), ("idx = 5", 5..12, 5), ("idx >= 11", 5..12, 11)] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("log.db");
+            let alarm = Alarm::default();
+            let mut log = opened(&path, &alarm).await;
+            crate::storage::log::tamper(&path, &format!("DELETE FROM entry WHERE {gone}"));
+            // In front of it everything is as it was.
+            assert_eq!(indexes(&log.try_get_log_entries(0..missing).await.unwrap()).len() as u64, missing);
+            assert_eq!(alarm.reason(), None);
+            let said = log.try_get_log_entries(asked.clone()).await.unwrap_err().to_string();
+            assert!(said.contains(&format!("log entry {missing} is missing")), "{said}");
+            log.limited_get_log_entries(asked.start, asked.end).await.unwrap_err();
+            let reason = alarm.reason().unwrap();
+            assert!(reason.contains("log.db is damaged") && reason.contains("join as a new one"), "{reason}");
+        }
     }
 }

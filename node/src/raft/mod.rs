@@ -66,7 +66,7 @@ use crate::storage;
 use crate::storage::apply::ApplyThread;
 use crate::storage::log::{self, LogStore};
 use crate::storage::removals::Removals;
-use crate::storage::snapshot::StateFiles;
+use crate::storage::snapshot::{StateFiles, finish_received};
 use crate::storage::state::{self, StateDb};
 use crate::storage::trouble::{Alarm, Damage};
 
@@ -82,6 +82,9 @@ pub enum StartError {
     /// `state.db`.
     #[error(transparent)]
     State(#[from] state::OpenError),
+    /// A copy of the state that an earlier process had received.
+    #[error("cannot take in the copy of the cluster's state that has arrived")]
+    Received(#[from] state::CopyError),
     /// What is in them.
     #[error(transparent)]
     Damaged(#[from] Damage),
@@ -195,8 +198,9 @@ impl Consensus {
         let (log_path, state_path) = (data.file("log.db"), data.file("state.db"));
         storage::check_files(&log_path, &state_path)?;
         let store = LogStore::open_as(&log_path, alarm.clone(), trust_data)?;
-        let log = RaftLog::open(store.clone(), identity.node)?;
         let mut state = StateDb::open(&state_path)?;
+        finish_received(&mut state, &state_path, &store)?;
+        let log = RaftLog::open(store.clone(), identity.node)?;
         storage::check_positions(&state_path, state.applied(), log.purged_index())?;
         log.set_committed(state.applied());
         let introductions = Introductions::new(

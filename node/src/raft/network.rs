@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use super::snapshot::header_out;
 use super::types::{Peer as Node, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{
     APPEND_STALL, CALL_BACKSTOP, ELECTION_TIMEOUT_MIN, HEARTBEAT, LONG_ROUND_TRIP, RAFT_BACKOFF, ROUND_TRIP_MAX,
-    SNAPSHOT_STALL, SNAPSHOT_TIME_MAX,
+    SNAPSHOT_PAUSE_MAX, SNAPSHOT_PAUSE_MIN, SNAPSHOT_STALL, SNAPSHOT_TIME_MAX,
 };
 use crate::quic::endpoint::Peers;
 use crate::quic::peer::{CallError, Lane, Peer};
@@ -78,6 +78,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             office: self.office.clone(),
             number: self.links.fetch_add(1, Relaxed) + 1,
             used: false,
+            snapshot_pause: SNAPSHOT_PAUSE_MIN,
         }
     }
 }
@@ -95,6 +96,8 @@ pub struct Link {
     /// Whether an append has gone over it. openraft asks several only of a link that it replicates over; what it asks before
     /// it answers a read has a link of its own.
     used: bool,
+    /// Before the next copy is made, if this one is not taken.
+    snapshot_pause: Duration,
 }
 
 /// The end of a wait without the answer to the call.
@@ -348,6 +351,7 @@ impl RaftNetwork<TypeConfig> for Link {
         let failed = |error: &(dyn std::error::Error + 'static)| {
             StreamingError::Network(NetworkError::from(AnyError::error(error.to_string())))
         };
+        let (pause, refused) = (self.snapshot_pause, AtomicBool::new(false));
         let transfer = async {
             let file = tokio::task::spawn_blocking(move || snapshot.snapshot.into_file())
                 .await
@@ -365,7 +369,12 @@ impl RaftNetwork<TypeConfig> for Link {
             let call = self.peer.call_with_content(&request, content, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_TIME_MAX);
             match self.attend(call, &vote, None, Patience::WhileMoving(SNAPSHOT_STALL)).await {
                 Ok(PeerReply::Snapshot { vote }) => Ok(SnapshotResponse::new(vote_in(vote))),
-                Ok(other) => Err(failed(&unexpected(&other))),
+                Ok(other) => {
+                    refused.store(true, Relaxed);
+                    let reason = unexpected(&other);
+                    tracing::warn!(peer = format_args!("{:016x}", self.peer.id()), %reason, "a snapshot was not taken");
+                    Err(failed(&reason))
+                }
                 Err(Ended::HigherVote(vote)) => Ok(SnapshotResponse::new(vote)),
                 Err(Ended::Call(CallError::Unreachable)) => {
                     Err(StreamingError::Unreachable(Unreachable::new(&CallError::Unreachable)))
@@ -375,10 +384,21 @@ impl RaftNetwork<TypeConfig> for Link {
                 Err(Ended::Replaced) => Err(failed(&replaced())),
             }
         };
-        tokio::select! {
-            result = transfer => result,
+        let paced = async {
+            let result = transfer.await;
+            if result.is_err() {
+                // openraft tries again at once, and each attempt reads the whole state.
+                tokio::time::sleep(pause).await;
+            }
+            result
+        };
+        let result = tokio::select! {
+            result = paced => result,
             closed = cancel => Err(StreamingError::Closed(closed)),
-        }
+        };
+        self.snapshot_pause =
+            if refused.load(Relaxed) { (pause * 2).min(SNAPSHOT_PAUSE_MAX) } else { SNAPSHOT_PAUSE_MIN };
+        result
     }
 
     fn backoff(&self) -> Backoff {

@@ -20,7 +20,7 @@ use wire::replication::rpc::SnapshotHeader;
 pub enum SnapshotContent {
     /// The state database of this node, to be copied when the content is wanted.
     Live(Arc<StateFiles>),
-    /// A received copy, removed when dropped.
+    /// A received copy; see [`crate::storage::snapshot`] for how long its file stays.
     File(SnapshotFile),
 }
 
@@ -101,10 +101,19 @@ impl SnapshotBuilder {
     pub fn establish(&self) -> Result<Meta, CopyError> {
         let (applied, membership) = self.files.checkpoint()?;
         let meta = meta(applied.map(log_id_in), stored_membership_in(membership));
-        if meta.last_log_id.is_some() {
-            *self.durable.lock().expect("nobody panics while holding this lock") = Some(meta.clone());
+        Ok(self.remember(meta))
+    }
+
+    /// The newest durable state, which this is unless another call has come further: they may overtake each other.
+    fn remember(&self, meta: Meta) -> Meta {
+        let mut durable = self.durable.lock().expect("nobody panics while holding this lock");
+        match &*durable {
+            Some(newest) if newest.last_log_id >= meta.last_log_id => newest.clone(),
+            _ => {
+                *durable = meta.last_log_id.is_some().then(|| meta.clone());
+                meta
+            }
         }
-        Ok(meta)
     }
 }
 
@@ -121,4 +130,33 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
 pub(super) fn snapshot_error(verb: ErrorVerb, error: &(impl std::error::Error + 'static)) -> StorageError<u64> {
     StorageError::from(StorageIOError::new(ErrorSubject::Snapshot(None), verb, AnyError::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::state::StateDb;
+    use crate::storage::trouble::Alarm;
+
+    #[test]
+    fn what_is_durable_never_goes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        drop(StateDb::open(&path).unwrap());
+        let builder = SnapshotBuilder::new(Arc::new(StateFiles::open(&path, Alarm::default()).unwrap()));
+        let at = |index| {
+            meta(Some(log_id_in(wire::replication::entry::LogId { term: 1, node: 1, index })), Default::default())
+        };
+        let newest = || builder.current().and_then(|snapshot| snapshot.meta.last_log_id).map(|id| id.index);
+        assert_eq!(builder.establish().unwrap().last_log_id, None);
+        assert_eq!(newest(), None);
+        builder.remember(at(20));
+        // Read before the other, and done after it.
+        assert_eq!(builder.remember(at(10)).last_log_id.map(|id| id.index), Some(20));
+        assert_eq!(newest(), Some(20));
+        // Nothing is applied here.
+        assert_eq!(builder.establish().unwrap().last_log_id.map(|id| id.index), Some(20));
+        builder.remember(at(30));
+        assert_eq!(newest(), Some(30));
+    }
 }

@@ -106,12 +106,15 @@ impl RaftStateMachine<TypeConfig> for ChatStateMachine {
             .await
             .map_err(|error| snapshot_error(ErrorVerb::Read, &error))?
             .map_err(|error| snapshot_error(ErrorVerb::Read, &error))?;
+        let kept = file.kept();
         ask(|done| self.apply.install(file, done)).await?;
         let builder = self.builder.clone();
         tokio::task::spawn_blocking(move || builder.establish())
             .await
             .map_err(|error| snapshot_error(ErrorVerb::Write, &error))?
             .map_err(|error| snapshot_error(ErrorVerb::Write, &error))?;
+        // Now the state holds it for good.
+        self.builder.files().release(kept);
         self.applied.send_replace(meta.last_log_id.map(|id| id.index));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The apply thread: the only writer of `state.db`.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use wire::replication::command::Outcome;
 use wire::replication::entry::{LogId, Membership};
@@ -95,7 +95,20 @@ impl ApplyThread {
 
 fn run(mut state: StateDb, queue: &Receiver<Job>, alarm: &Alarm) {
     make_way(APPLY_NICE);
-    while let Ok(job) = queue.recv() {
+    loop {
+        let next = match state.sweep_due() {
+            Some(wait) => queue.recv_timeout(wait),
+            None => queue.recv().map_err(RecvTimeoutError::from),
+        };
+        let job = match next {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => {
+                let goes_on = alarm.reason().is_none();
+                let _ = told(alarm, "cannot write state.db", state.sweep(goes_on).map_err(ApplyFailed::from));
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         match job {
             Job::Position(done) => done(Ok((state.applied(), state.membership()))),
             Job::Apply(entries, done) => {
@@ -108,7 +121,7 @@ fn run(mut state: StateDb, queue: &Receiver<Job>, alarm: &Alarm) {
                 let _ = told(alarm, "cannot write state.db", state.tend().map_err(ApplyFailed::from));
             }
             Job::Install(file, done) => {
-                let installed = state.install(file.path()).map_err(ApplyFailed::from);
+                let installed = state.install_checked(file.path()).map_err(ApplyFailed::from);
                 done(told(alarm, "cannot install a snapshot into state.db", installed));
             }
         }

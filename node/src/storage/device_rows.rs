@@ -42,6 +42,25 @@ pub(super) fn live_devices(connection: &Connection, user: u64) -> rusqlite::Resu
         .collect()
 }
 
+/// A user's devices that are logged out, without the newest `kept`, oldest logout first, at most `at_once`.
+pub(super) fn long_revoked_devices(
+    connection: &Connection,
+    user: u64,
+    kept: usize,
+    at_once: usize,
+) -> rusqlite::Result<Vec<u64>> {
+    let revoked: i64 = connection
+        .prepare_cached("SELECT count(*) FROM devices WHERE user = ?1 AND revoked_ms IS NOT NULL")?
+        .query_row([sql(user)], |row| row.get(0))?;
+    let too_many = revoked.saturating_sub(kept as i64).clamp(0, at_once as i64);
+    connection
+        .prepare_cached(
+            "SELECT id FROM devices WHERE user = ?1 AND revoked_ms IS NOT NULL ORDER BY revoked_ms, id LIMIT ?2",
+        )?
+        .query_map(params![sql(user), too_many], |row| u64_at(row, 0))?
+        .collect()
+}
+
 /// By rising rank.
 pub(super) fn tokens(connection: &Connection, device: u64) -> rusqlite::Result<Vec<Token>> {
     connection

@@ -30,8 +30,9 @@ use super::mark::{FileId, Mark};
 use super::promises::Promises;
 use super::schema;
 use super::state_copy::wal_path;
+use super::sweep::Sweep;
 use super::transaction::Transaction;
-use super::trouble::{Alarm, DAMAGED, Damage};
+use super::trouble::{Alarm, DAMAGED, Damage, is_foreign_content, is_other_shape};
 use super::wal;
 use crate::env::Clock;
 use crate::limits::{FLUSHES_PER_COMMITTED, HINTS_PAUSE, LOG_JOBS_MAX};
@@ -146,6 +147,9 @@ pub fn place(end: &Option<LogId>) -> String {
 impl OpenError {
     /// Sorts what SQLite says about `path`: damage is told apart from everything else.
     fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        if is_foreign_content(&source) || is_other_shape(&source) {
+            return Damage::new(path, source.to_string()).into();
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Damage::new(path, source.to_string()).into(),
             _ => OpenError::Sqlite { path: path.to_owned(), source },
@@ -215,6 +219,9 @@ impl LogStore {
         if tables != 0 && ours < 2 {
             return Err(OpenError::Foreign { path: path.to_owned() });
         }
+        if tables == 0 {
+            give_back_free_pages(&writer).map_err(sqlite)?;
+        }
         configure(&writer).map_err(sqlite)?;
         // See above: nothing an earlier process could not flush may be taken for flushed. Nobody else is there to be busy.
         writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite)?;
@@ -224,6 +231,7 @@ impl LogStore {
             FORMAT => check_records(path, &writer)?,
             found => return Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
         }
+        give_back_free_pages(&writer).map_err(sqlite)?;
         let Begun { life, is_copy, promises, end } = begin(path, &mut writer)?;
         let (mut mark, was) = Mark::open(path);
         match was.filter(|was| end < Some(*was)) {
@@ -252,6 +260,7 @@ impl LogStore {
             mark,
             end,
             checkpoints,
+            sweep: Sweep::new(),
             alarm: alarm.clone(),
         };
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue)).map_err(OpenError::Thread)?;
@@ -345,6 +354,18 @@ impl LogStore {
         entry.inspect_err(|error| self.alarm.raise("log.db", error))
     }
 
+    /// Index of the oldest flushed entry.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn first_index(&self) -> io::Result<Option<u64>> {
+        let first = self.with_reader(|reader| {
+            reader.prepare_cached("SELECT min(idx) FROM entry")?.query_row([], |row| row.get::<_, Option<i64>>(0))
+        })?;
+        // A negative one is damage, which the start looks for.
+        Ok(first.and_then(|first| u64::try_from(first).ok()))
+    }
+
     /// Reads flushed entries in order, stopping at `bytes_max` (at least one entry is returned if there is one), and
     /// says whether it stopped.
     ///
@@ -385,6 +406,36 @@ impl LogStore {
         }
     }
 
+    /// Begins anew after `applied`, where the entry in its place is another one. A copy of the state that was taken in at the
+    /// start brings that about: what is here was never committed then, and openraft would have dropped it.
+    ///
+    /// # Errors
+    /// SQLite's, or damage.
+    pub fn agree_with(&self, applied: Option<LogId>) -> io::Result<()> {
+        let Some(applied) = applied else { return Ok(()) };
+        let index = applied.index;
+        let (here, _) = self.read(index..index.saturating_add(1), usize::MAX)?;
+        if here.first().is_none_or(|entry| entry.log_id == applied) {
+            return Ok(());
+        }
+        tracing::warn!(index, "the log held another entry than the state: it begins anew after it");
+        let (done, answer) = sync_channel(1);
+        self.purge(u64::MAX, encode(&applied), Box::new(move |result| drop(done.send(result))));
+        answer.recv().map_err(io::Error::other)?
+    }
+
+    /// The log lacks an entry that it has to hold: says so, and raises the alarm.
+    pub fn entry_missing(&self, index: u64) -> io::Error {
+        self.damaged(format!("log entry {index} is missing"))
+    }
+
+    /// The content is not what was written: says so, and raises the alarm.
+    pub fn damaged(&self, detail: String) -> io::Error {
+        let damage = Damage::new(&self.path, detail);
+        self.alarm.raise("log.db", &damage);
+        io::Error::new(io::ErrorKind::InvalidData, damage)
+    }
+
     fn with_reader<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> io::Result<T> {
         read(&self.reader.lock().expect("nobody panics while holding this lock")).map_err(|error| {
             self.alarm.raise("cannot read log.db", &error);
@@ -393,12 +444,27 @@ impl LogStore {
     }
 }
 
+/// Lets free pages be given back in steps. A log of an earlier release is written anew for that, once: it is short.
+fn give_back_free_pages(connection: &Connection) -> rusqlite::Result<()> {
+    const INCREMENTAL: i64 = 2;
+    if connection.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0))? != INCREMENTAL {
+        // For an empty file the first is enough.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")?;
+    }
+    Ok(())
+}
+
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // An ordinary flush leaves data in the drive's memory on macOS; elsewhere this means nothing.
+    connection.pragma_update(None, "fullfsync", 1)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", 1)?;
     // Checkpoints are run by the thread itself, between flushes and never inside one.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -1024)?;
+    // What is purged from a page that is written anyway is overwritten there; whole pages see [`super::sweep`].
+    connection.pragma_update(None, "secure_delete", "fast")?;
     // Nor at the end, which may be one after a flush that failed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))
@@ -550,6 +616,7 @@ struct Writer {
     /// The end of the log on disk.
     end: Option<LogId>,
     checkpoints: Checkpoints,
+    sweep: Sweep,
     alarm: Alarm,
 }
 
@@ -557,13 +624,22 @@ impl Writer {
     fn run(mut self, queue: &Receiver<Job>) {
         let mut jobs = Vec::new();
         loop {
-            match queue.recv_timeout(HINTS_PAUSE) {
-                Ok(first) => jobs.push(first),
-                // Nothing is under way: what is known of the others may be written down now.
-                Err(RecvTimeoutError::Timeout) => match self.promises.take_changed() {
-                    Some(bytes) => jobs.push(Job::Put { value: Value::Promises, bytes, done: Box::new(drop) }),
-                    None => continue,
-                },
+            let wait = self.sweep.wait();
+            match queue.recv_timeout(wait.map_or(HINTS_PAUSE, |wait| wait.min(HINTS_PAUSE))) {
+                Ok(first) => {
+                    self.sweep.worked();
+                    jobs.push(first);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.sweep.wait().is_some_and(|wait| wait.is_zero()) {
+                        self.sweep_up();
+                    }
+                    // Nothing is under way: what is known of the others may be written down now.
+                    match self.promises.take_changed() {
+                        Some(bytes) => jobs.push(Job::Put { value: Value::Promises, bytes, done: Box::new(drop) }),
+                        None => continue,
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             jobs.extend(queue.try_iter().take(LOG_JOBS_MAX));
@@ -582,6 +658,15 @@ impl Writer {
             {
                 self.alarm.raise("cannot write log.db", &error);
             }
+        }
+    }
+
+    fn sweep_up(&mut self) {
+        if self.alarm.reason().is_some() {
+            // Nothing is written any more. Jobs are answered, and there are none to wait for.
+            self.sweep = Sweep::idle();
+        } else if let Err(error) = self.sweep.step(&self.connection) {
+            self.alarm.raise("cannot write log.db", &error);
         }
     }
 
@@ -606,11 +691,13 @@ impl Writer {
                         put(&transaction, Value::Cut, &encode(cut))?;
                         end = end.max(Some(*cut));
                     }
+                    self.sweep.stir();
                 }
                 Job::Purge { upto, purged, .. } => {
                     transaction.prepare_cached("DELETE FROM entry WHERE idx <= ?1")?.execute([sql(*upto)])?;
                     put(&transaction, Value::Purged, purged)?;
                     end = end.max(decode(purged).ok());
+                    self.sweep.stir();
                 }
             }
         }
@@ -644,10 +731,17 @@ fn put(connection: &Connection, value: Value, bytes: &[u8]) -> rusqlite::Result<
         .map(|_| ())
 }
 
+/// Changes a log behind its back.
+#[cfg(test)]
+pub(crate) fn tamper(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
 
+    use super::super::entry::LogPayload;
     use super::*;
 
     /// Runs one job to its end.
@@ -671,6 +765,27 @@ mod tests {
             assert_eq!(log.get(Value::Epoch).unwrap(), Some(vec![3]));
             assert_eq!(log.get(Value::Purged).unwrap(), None);
         }
+    }
+
+    #[test]
+    fn a_log_that_contradicts_the_state_begins_anew_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = LogStore::open(&directory.path().join("log.db"), Alarm::default()).unwrap();
+        let id = |term, index| LogId { term, node: 1, index };
+        let entry = |index| LogEntry { log_id: id(1, index), payload: LogPayload::Blank };
+        wait(|done| log.append((3..9).map(entry).collect(), done)).unwrap();
+        let indexes = || -> Vec<u64> {
+            log.read(0..u64::MAX, usize::MAX).unwrap().0.iter().map(|entry| entry.log_id.index).collect()
+        };
+        // Nothing applied, an entry that is here, one that is not here any more, one that is not here yet.
+        for applied in [None, Some(id(1, 5)), Some(id(1, 2)), Some(id(2, 9))] {
+            log.agree_with(applied).unwrap();
+            assert_eq!(indexes(), [3, 4, 5, 6, 7, 8], "{applied:?}");
+        }
+        log.agree_with(Some(id(2, 6))).unwrap();
+        assert_eq!(indexes(), [0; 0]);
+        let purged = log.get(Value::Purged).unwrap().unwrap();
+        assert_eq!(wire::replication::decode::<LogId>(&purged).unwrap(), id(2, 6));
     }
 
     #[test]
@@ -698,5 +813,51 @@ mod tests {
         assert!(alarm.reason().is_some_and(|reason| reason.contains("damaged")));
         drop((log, other));
         assert!(matches!(LogStore::open(&path, Alarm::default()), Err(OpenError::Damaged(_))));
+    }
+
+    #[test]
+    fn what_is_purged_is_in_no_file_any_more_and_its_space_is_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        let log = LogStore::open(&path, Alarm::default()).unwrap();
+        let secret = b"a text that shall be gone";
+        let entry = |index| LogEntry {
+            log_id: LogId { term: 1, node: 1, index },
+            payload: LogPayload::Batch(secret.repeat(400).into()),
+        };
+        for step in 0..10 {
+            wait(|done| log.append((step * 50..step * 50 + 50).map(entry).collect(), done)).unwrap();
+        }
+        let blank = LogEntry { log_id: LogId { term: 1, node: 1, index: 500 }, payload: LogPayload::Blank };
+        wait(|done| log.append(vec![blank], done)).unwrap();
+        let files = || -> Vec<Vec<u8>> {
+            [path.clone(), wal_path(&path)].iter().map(|path| std::fs::read(path).unwrap()).collect()
+        };
+        let bytes = || files().iter().map(Vec::len).sum::<usize>();
+        let readable = || files().iter().any(|file| file.windows(secret.len()).any(|window| window == secret));
+        assert!(readable() && bytes() > 4_000_000);
+        wait(|done| log.purge(499, vec![0], done)).unwrap();
+        let deadline = crate::env::Clock.monotonic() + std::time::Duration::from_secs(60);
+        while bytes() > 100_000 || readable() {
+            assert!(crate::env::Clock.monotonic() < deadline, "{} bytes are left", bytes());
+            std::thread::park_timeout(std::time::Duration::from_millis(100));
+        }
+        assert_eq!(log.last().unwrap().map(|entry| entry.log_id.index), Some(500));
+    }
+
+    #[test]
+    fn a_log_of_an_earlier_release_gives_its_space_back_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.db");
+        Connection::open(&path).unwrap().execute_batch(&format!("{ENTRIES} {VALUES}")).unwrap();
+        let log = LogStore::open(&path, Alarm::default()).unwrap();
+        wait(|done| log.put(Value::Vote, vec![1, 2], done)).unwrap();
+        let mode = || -> i64 {
+            Connection::open(&path).unwrap().pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap()
+        };
+        assert_eq!(mode(), 2);
+        drop(log);
+        let log = LogStore::open(&path, Alarm::default()).unwrap();
+        assert_eq!(log.get(Value::Vote).unwrap(), Some(vec![1, 2]));
     }
 }

@@ -24,12 +24,14 @@ pub mod promises;
 pub mod query;
 mod query_pool;
 pub mod removals;
+mod room;
 mod rows;
 mod schema;
 pub mod snapshot;
 pub mod state;
 mod state_copy;
 mod state_tx;
+mod sweep;
 mod transaction;
 pub mod trouble;
 mod wal;
@@ -74,7 +76,12 @@ pub fn check_positions(state: &Path, applied: Option<LogId>, purged: Option<u64>
     if applied < purged {
         let place =
             |index: Option<u64>| index.map_or_else(|| "the beginning".to_owned(), |index| format!("entry {index}"));
-        let detail = format!("it stands at {}, though it had been flushed up to {}", place(applied), place(purged));
+        let detail = format!(
+            "it stands at {}, and the log goes on after {}: it was put back from a copy, or an earlier release ended while it \
+             took in the cluster's state. The other servers of the cluster have what is missing",
+            place(applied),
+            place(purged)
+        );
         return Err(Damage::new(state, detail));
     }
     Ok(())
@@ -105,7 +112,7 @@ mod tests {
         check_positions(state, at(7), None).unwrap();
         check_positions(state, at(7), Some(7)).unwrap();
         let said = check_positions(state, at(6), Some(7)).unwrap_err().to_string();
-        assert!(said.contains("stands at entry 6") && said.contains("up to entry 7"), "{said}");
+        assert!(said.contains("stands at entry 6") && said.contains("goes on after entry 7"), "{said}");
         check_positions(state, None, Some(0)).unwrap_err();
     }
 }

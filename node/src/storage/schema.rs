@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::trouble::DAMAGED;
-use crate::limits::STATE_CHECK_BYTES_MAX;
+use super::trouble::{DAMAGED, is_foreign_content, is_other_shape};
+use crate::limits::{STATE_CHECK_BYTES_MAX, STATE_FREE_BYTES_MAX};
 
 /// Marks the file as ours (`PRAGMA application_id`): "Smra".
 const APPLICATION_ID: i32 = 0x536d_7261;
@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_removed_nodes.sql"),
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0004_bound_addresses.sql"),
+    include_str!("migrations/0005_revoked_devices.sql"),
 ];
 
 /// Newest format this build knows.
@@ -28,7 +29,7 @@ pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 /// Size of a page of a new database. A transaction writes every page that it touches to the write-ahead log as a whole, and a
 /// lone message touches six with some 20 bytes of news in each: small ones are a quarter of the bytes to write, sum and
 /// flush. Databases of earlier releases keep their 4096.
-const PAGE_BYTES: u32 = 1024;
+pub(super) const PAGE_BYTES: u32 = 1024;
 
 /// Pages the writing connection caches, in KiB: a batch of a megabyte with its index pages.
 const WRITER_CACHE_KIB: u32 = 4096;
@@ -86,6 +87,9 @@ impl OpenError {
     /// Sorts what SQLite says about `path`: damage is told apart from everything else.
     pub(super) fn from_sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
         let path = path.to_owned();
+        if is_foreign_content(&source) || is_other_shape(&source) {
+            return OpenError::Damaged { path, detail: source.to_string() };
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
                 OpenError::Damaged { path, detail: source.to_string() }
@@ -115,16 +119,19 @@ pub(super) fn prepare_writer(path: &Path, connection: &mut Connection) -> Result
     let sqlite = |error| OpenError::from_sqlite(path, error);
     check_version(path, connection)?;
     // Checkpoints are made by name, never inside a commit, where they would be the slowest requests' delay.
+    // An ordinary flush leaves data in the drive's memory on macOS; elsewhere fullfsync means nothing.
     // Foreign keys document the tables; the rules never break them, and checking would double the lookups.
     connection
         .execute_batch(&format!(
             "PRAGMA page_size = {PAGE_BYTES};
              PRAGMA journal_mode = WAL;
              PRAGMA synchronous = NORMAL;
+             PRAGMA fullfsync = 1;
+             PRAGMA checkpoint_fullfsync = 1;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
              PRAGMA foreign_keys = OFF;
-             PRAGMA secure_delete = FAST;
+             PRAGMA secure_delete = ON;
              PRAGMA temp_store = MEMORY;
              PRAGMA mmap_size = 0;
              PRAGMA cache_size = -{WRITER_CACHE_KIB};"
@@ -192,6 +199,22 @@ pub(super) fn check_structure(path: &Path, connection: &Connection) -> Result<()
     }
     // Several lines, of which the first only names the database.
     Err(OpenError::Damaged { path: path.to_owned(), detail: verdict.lines().last().unwrap_or_default().to_owned() })
+}
+
+/// Writes a database anew of which more than half is free, as it is after very many deletions. In steps it would need an index
+/// of all pages, which costs each write a little (`docs/adr/0020-a-received-copy-is-kept-until-it-is-the-state.md`).
+pub(super) fn give_back(connection: &Connection) {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap_or(0);
+    let (free, pages, page_bytes) = (number("freelist_count"), number("page_count"), number("page_size"));
+    if free * page_bytes <= STATE_FREE_BYTES_MAX || free * 2 <= pages {
+        return;
+    }
+    let written = connection.execute_batch("VACUUM").and_then(|()| super::state_copy::begin_anew(connection));
+    match written {
+        Ok(()) => tracing::info!(bytes = free * page_bytes, "state.db has given its free space back"),
+        // There may be no room for it, or no time: nothing depends on it.
+        Err(error) => tracing::warn!(%error, "state.db keeps its free space"),
+    }
 }
 
 /// Takes the steps that `connection` has not taken yet, all or none.

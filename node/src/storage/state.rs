@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use wire::replication::entry::{Entry, LogId, Membership, Payload};
@@ -17,6 +18,7 @@ use super::removals::{Observer, Removals};
 use super::schema;
 use super::state_copy;
 use super::state_tx::{Progress, Tx};
+use super::sweep::Sweep;
 use super::transaction::Transaction;
 use super::trouble::Alarm;
 use crate::chat::apply::{self, EntryError};
@@ -61,6 +63,7 @@ pub struct StateDb {
     listener: Option<Listener>,
     checkpoints: Option<Checkpoints>,
     hashes: Hashes,
+    sweep: Sweep,
 }
 
 impl StateDb {
@@ -72,6 +75,7 @@ impl StateDb {
         let connection = schema::open_writer(path)?;
         state_copy::begin_anew(&connection).map_err(|error| OpenError::from_sqlite(path, error))?;
         schema::check_structure(path, &connection)?;
+        schema::give_back(&connection);
         StateDb::around(connection, path.to_owned()).map_err(|error| OpenError::from_sqlite(path, error))
     }
 
@@ -80,7 +84,17 @@ impl StateDb {
         let removals = Removals::load(&connection, &progress.membership)?;
         let hashes = Hashes::default();
         hashes.replaced(place(&progress));
-        Ok(StateDb { connection, path, progress, removals, observer: None, listener: None, checkpoints: None, hashes })
+        Ok(StateDb {
+            connection,
+            path,
+            progress,
+            removals,
+            observer: None,
+            listener: None,
+            checkpoints: None,
+            hashes,
+            sweep: Sweep::new(),
+        })
     }
 
     /// Keeps the write-ahead log short from now on, with a thread of its own. Its failures are told to `alarm`.
@@ -154,9 +168,13 @@ impl StateDb {
             applied.push(apply_one(&mut tx, &entry, &mut effects)?);
             kept.extend(place(&tx.progress).filter(|(index, _)| Hashes::is_kept(*index)));
         }
-        let removals = tx.removals;
+        let (removals, deleted) = (tx.removals, tx.deleted);
         let progress = tx.finish()?;
         transaction.commit()?;
+        self.sweep.worked();
+        if deleted {
+            self.sweep.stir();
+        }
         let members = progress.membership_log_id != self.progress.membership_log_id;
         self.progress = progress;
         self.hashes.applied(kept, place(&self.progress));
@@ -188,6 +206,23 @@ impl StateDb {
         Ok(())
     }
 
+    /// Until [`StateDb::sweep`] should be called, if nothing else is to be done; `None` when there is nothing to sweep.
+    pub fn sweep_due(&self) -> Option<Duration> {
+        self.sweep.wait()
+    }
+
+    /// Cuts deleted texts off the write-ahead log, or gives it up because the storage has failed.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn sweep(&mut self, goes_on: bool) -> Result<(), ApplyError> {
+        if !goes_on {
+            self.sweep = Sweep::idle();
+            return Ok(());
+        }
+        Ok(self.sweep.step(&self.connection)?)
+    }
+
     /// Makes everything applied durable and returns how far that is. Prefer a [`Checkpointer`] on another thread; what
     /// it leaves over is little, and this call, between two applies, is the one that can finish it.
     ///
@@ -204,10 +239,20 @@ impl StateDb {
     /// # Errors
     /// The copy is damaged, newer or unreadable (the content is then unchanged), or the disk failed.
     pub fn install(&mut self, copy: &Path) -> Result<(), CopyError> {
+        state_copy::check(copy).map_err(CopyError::Unusable)?;
+        self.install_checked(copy)
+    }
+
+    /// As [`StateDb::install`], for a copy that was verified already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn install_checked(&mut self, copy: &Path) -> Result<(), CopyError> {
         state_copy::install(&mut self.connection, &self.path, copy)?;
         self.progress = Progress::load_or_begin(&self.connection).map_err(CopyError::Sqlite)?;
         self.hashes.replaced(place(&self.progress));
         self.reload_removals().map_err(CopyError::Sqlite)?;
+        self.sweep.stir();
         if let Some(listener) = &self.listener {
             (listener.tell)(Applied::Replaced);
         }

@@ -14,6 +14,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use wire::replication::entry::{LogId, Membership};
 
+use super::room::NoRoom;
 use super::schema::{self, OpenError};
 use super::state_tx::Progress;
 
@@ -37,6 +38,9 @@ pub enum CopyError {
     /// The file to be installed cannot be used; nothing was changed.
     #[error("the copy cannot be installed")]
     Unusable(#[source] OpenError),
+    /// The disk is too full for it.
+    #[error(transparent)]
+    NoRoom(NoRoom),
     /// The live database was kept busy by another connection.
     #[error("the state database is locked by another connection")]
     Busy,
@@ -204,15 +208,24 @@ fn open_copy(copy: &Path) -> Result<(Connection, CopyInfo), OpenError> {
     Ok((connection, progress.into()))
 }
 
-/// Replaces the content of `live` by that of `copy`, after a full check of the copy.
-pub(super) fn install(live: &mut Connection, path: &Path, copy: &Path) -> Result<(), CopyError> {
-    let (source, _) = open_copy(copy).map_err(CopyError::Unusable)?;
+/// Looks at the whole of a copy, and says what it holds.
+///
+/// # Errors
+/// It is no whole copy, of a format that this build does not know, or cannot be read.
+pub(super) fn check(copy: &Path) -> Result<CopyInfo, OpenError> {
+    let (source, info) = open_copy(copy)?;
     let verdict: String = source
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| CopyError::Unusable(OpenError::from_sqlite(copy, error)))?;
-    if verdict != "ok" {
-        return Err(CopyError::Unusable(OpenError::Damaged { path: copy.to_owned(), detail: verdict }));
+        .map_err(|error| OpenError::from_sqlite(copy, error))?;
+    match verdict.as_str() {
+        "ok" => Ok(info),
+        _ => Err(OpenError::Damaged { path: copy.to_owned(), detail: verdict }),
     }
+}
+
+/// Replaces the content of `live` by that of `copy`, which was checked.
+pub(super) fn install(live: &mut Connection, path: &Path, copy: &Path) -> Result<(), CopyError> {
+    let (source, _) = open_copy(copy).map_err(CopyError::Unusable)?;
     let (source, _converted) = with_pages_of(live, source, copy)?;
     live.busy_timeout(LOCK_PATIENCE).map_err(CopyError::Sqlite)?;
     {

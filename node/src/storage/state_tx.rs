@@ -102,6 +102,8 @@ pub(super) struct Tx<'c> {
     pub(super) progress: Progress,
     /// Whether a node was removed.
     pub(super) removals: bool,
+    /// Whether a text was deleted.
+    pub(super) deleted: bool,
     users: RefCell<BTreeMap<u64, Rc<User>>>,
     labels: RefCell<BTreeMap<String, u64>>,
     conversations: RefCell<BTreeMap<u64, CachedConversation>>,
@@ -116,6 +118,7 @@ impl<'c> Tx<'c> {
             connection,
             progress,
             removals: false,
+            deleted: false,
             users: RefCell::default(),
             labels: RefCell::default(),
             conversations: RefCell::default(),
@@ -241,6 +244,10 @@ impl State for Tx<'_> {
 
     fn live_devices(&self, user: u64) -> rusqlite::Result<Vec<u64>> {
         device_rows::live_devices(self.connection, user)
+    }
+
+    fn long_revoked_devices(&self, user: u64, kept: usize, at_once: usize) -> rusqlite::Result<Vec<u64>> {
+        device_rows::long_revoked_devices(self.connection, user, kept, at_once)
     }
 
     fn tokens(&self, device: u64) -> rusqlite::Result<Vec<Token>> {
@@ -383,6 +390,7 @@ impl State for Tx<'_> {
                 })?;
             }
             Change::MessageDeleted { conversation, number, changed } => {
+                self.deleted = true;
                 execute(
                     self.connection,
                     "UPDATE messages SET text = '', deleted = 1, changed = ?3
@@ -463,6 +471,10 @@ impl State for Tx<'_> {
                 )?;
                 execute(self.connection, "DELETE FROM device_tokens WHERE device = ?1", [sql(id)])?;
                 self.writers.drop(self.connection, id)?;
+                self.devices.get_mut().remove(&id);
+            }
+            Change::DeviceForgotten { id, .. } => {
+                execute(self.connection, "DELETE FROM devices WHERE id = ?1", [sql(id)])?;
                 self.devices.get_mut().remove(&id);
             }
             Change::TokenSet { device, hash, role, rank } => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::ErrorCode;
-use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHMSIZE};
 use tokio::sync::watch;
 
 /// What helps against damaged data.
@@ -37,6 +37,9 @@ enum Trouble {
 impl Trouble {
     fn of(error: &(dyn Error + 'static)) -> Option<Trouble> {
         if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            if is_foreign_content(error) {
+                return Some(Trouble::Damaged);
+            }
             let extended = error.sqlite_error().map(|error| error.extended_code);
             return match error.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => Some(Trouble::Full),
@@ -79,6 +82,28 @@ impl Trouble {
             Trouble::Damaged => DAMAGED,
         }
     }
+}
+
+/// Whether SQLite could read a database, and found there what this program never writes: a value of another type, or a number
+/// out of its range.
+pub(super) fn is_foreign_content(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
+}
+
+/// Whether a database that is being opened lacks a table or a column. Every statement here fits the tables that it has made.
+pub(super) fn is_other_shape(error: &rusqlite::Error) -> bool {
+    let said = match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        rusqlite::Error::SqliteFailure(error, Some(said)) if error.extended_code == SQLITE_ERROR => said,
+        _ => return false,
+    };
+    said.contains("no such ") || said.contains(" has no column ")
+}
+
+/// Whether a disk without space is behind an error.
+pub(super) fn is_full(error: &(dyn Error + 'static)) -> bool {
+    Trouble::in_chain(error) == Some(Trouble::Full)
 }
 
 /// What an operator can do about an error that a disk is behind.
@@ -191,6 +216,8 @@ mod tests {
         check(&sqlite(rusqlite::ffi::SQLITE_IOERR_FSYNC), Some(FAILING));
         check(&sqlite(rusqlite::ffi::SQLITE_CORRUPT), Some(DAMAGED));
         check(&sqlite(rusqlite::ffi::SQLITE_BUSY), None);
+        check(&rusqlite::Error::IntegralValueOutOfRange(1, -1), Some(DAMAGED));
+        check(&rusqlite::Error::InvalidColumnType(1, "crc".into(), rusqlite::types::Type::Text), Some(DAMAGED));
         // Inside other errors, as the layers above wrap them.
         check(&io::Error::other(sqlite(rusqlite::ffi::SQLITE_FULL)), Some(FULL));
         check(&super::super::state::ApplyError::Sqlite(sqlite(rusqlite::ffi::SQLITE_FULL)), Some(FULL));

@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 /// know the rules must not guess.
 ///
 /// Level 2 added [`Command::RemoveNode`]. Level 3 added devices, marks of delivery, cleared views and nicknames, and gives
-/// every change that a user may come to see a number. Level 4 added [`Command::BindAddress`].
-pub const RULE_LEVEL: u16 = 4;
+/// every change that a user may come to see a number. Level 4 added [`Command::BindAddress`]. Level 5 forgets the devices
+/// that were logged out longest ago.
+pub const RULE_LEVEL: u16 = 5;
+
+/// The rule level from which on devices that are logged out are forgotten in the end.
+pub const RULE_LEVEL_FORGETS: u16 = 5;
 
 /// The rule level from which on changes are numbered. Entries below it are applied as they always were, so that a replica
 /// that applies an old log late comes out like those that applied it in its time.

@@ -7,13 +7,13 @@
 //! device's tokens, its owner and somebody else, and nobody can tell which is which: the device is logged out.
 
 use wire::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_PER_USER_MAX};
-use wire::replication::command::{Command, Outcome, Refusal, Writer};
+use wire::replication::command::{Command, Outcome, RULE_LEVEL_FORGETS, Refusal, Writer};
 
 use super::{Context, No, Ruling, live};
 use crate::chat::apply::kept_outcome;
 use crate::chat::dedup::{self, Verdict};
 use crate::chat::state::{Change, State, Token, TokenRole};
-use crate::limits::{PENDING_TOKENS_MAX, RETIRED_TOKENS_MAX};
+use crate::limits::{DEVICES_FORGOTTEN_AT_ONCE, PENDING_TOKENS_MAX, RETIRED_TOKENS_MAX, REVOKED_DEVICES_KEPT};
 
 /// Devices count their writes once in their life.
 const EPOCH: u64 = 1;
@@ -76,7 +76,7 @@ pub(super) fn add<S: State>(
     let devices = state.live_devices(user)?;
     let too_many = (devices.len() + 1).saturating_sub(DEVICES_PER_USER_MAX);
     for &silent in &devices[..too_many] {
-        state.write(&Change::DeviceRevoked { id: silent, user, time_ms: at.time_ms })?;
+        log_out(state, at, user, silent)?;
     }
     state.write(&Change::DeviceAdded { id: device, user, name, time_ms: at.time_ms })?;
     if let Some(hash) = token_hash {
@@ -125,7 +125,7 @@ pub(super) fn resume<S: State>(
         return Err(No::Refused(Refusal::TokenUnknown));
     };
     if shown.role == TokenRole::Retired {
-        state.write(&Change::DeviceRevoked { id: device, user, time_ms: at.time_ms })?;
+        log_out(state, at, user, device)?;
         return Err(No::Refused(Refusal::TokenReused));
     }
     refuse_known_token(state, Some(new_hash))?;
@@ -165,7 +165,7 @@ pub(super) fn resume<S: State>(
 
 pub(super) fn revoke<S: State>(state: &mut S, at: Context, user: u64, device: u64) -> Ruling<S> {
     refuse_unless_theirs(state, user, device)?;
-    state.write(&Change::DeviceRevoked { id: device, user, time_ms: at.time_ms })?;
+    log_out(state, at, user, device)?;
     Ok(Outcome::Done)
 }
 
@@ -173,7 +173,20 @@ pub(super) fn revoke<S: State>(state: &mut S, at: Context, user: u64, device: u6
 pub(super) fn revoke_all<S: State>(state: &mut S, at: Context, user: u64, keep: Option<u64>) -> Result<(), S::Error> {
     for id in state.live_devices(user)? {
         if Some(id) != keep {
-            state.write(&Change::DeviceRevoked { id, user, time_ms: at.time_ms })?;
+            log_out(state, at, user, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Logs a device out. Its row stays for a while, so that whoever comes back with it hears why it is refused; the oldest such
+/// rows go, or one account that logs in and out again could fill every server. Ids are random: one that was forgotten does
+/// not come back by itself.
+fn log_out<S: State>(state: &mut S, at: Context, user: u64, id: u64) -> Result<(), S::Error> {
+    state.write(&Change::DeviceRevoked { id, user, time_ms: at.time_ms })?;
+    if at.rule_level >= RULE_LEVEL_FORGETS {
+        for id in state.long_revoked_devices(user, REVOKED_DEVICES_KEPT, DEVICES_FORGOTTEN_AT_ONCE)? {
+            state.write(&Change::DeviceForgotten { id, user })?;
         }
     }
     Ok(())

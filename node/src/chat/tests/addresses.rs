@@ -1,7 +1,7 @@
 //! Addresses that may act for somebody.
 
 use wire::limits::ADDRESSES_PER_USER_MAX;
-use wire::replication::command::{Command, Outcome, RULE_LEVEL, Refusal, Writer};
+use wire::replication::command::{Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
 use wire::replication::entry::Payload;
 
 use super::{Machine, START_MS, encode_run};
@@ -86,7 +86,7 @@ fn times_without_a_meaning_and_lower_levels_are_refused() {
         assert_eq!(bind(&mut m, ALICE, HERE, for_ms), Outcome::Refused(Refusal::Malformed));
     }
     let bind = [Command::BindAddress { user: ALICE, address: HERE, for_ms: 1 }];
-    let run = encode_run(RULE_LEVEL - 1, START_MS, Writer { device: 77, epoch: 1 }, &bind);
+    let run = encode_run(RULE_LEVEL_NUMBERED, START_MS, Writer { device: 77, epoch: 1 }, &bind);
     let outcomes = m.payload(Payload::Batch(&run)).unwrap().outcomes.remove(0);
     assert_eq!(outcomes, [Outcome::Refused(Refusal::Malformed)]);
 }

@@ -1,12 +1,12 @@
 //! Devices: what they write, and the tokens they come back with.
 
 use wire::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_PER_USER_MAX, OUTCOMES_KEPT};
-use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
+use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL_FORGETS, RULE_LEVEL_NUMBERED, Refusal, Writer};
 use wire::replication::entry::Payload;
 
 use super::{Machine, encode_batch, encode_commands};
 use crate::chat::state::TokenRole;
-use crate::limits::{PENDING_TOKENS_MAX, RETIRED_TOKENS_MAX};
+use crate::limits::{PENDING_TOKENS_MAX, RETIRED_TOKENS_MAX, REVOKED_DEVICES_KEPT};
 use crate::storage::query::StateReader;
 use crate::storage::state::StateDb;
 
@@ -311,4 +311,37 @@ fn an_entry_of_a_lower_level_knows_no_devices() {
     let run = super::encode_run(RULE_LEVEL_NUMBERED - 1, m.time_ms(), Writer { device: 77, epoch: 1 }, &void);
     let outcomes = m.payload(Payload::Batch(&run)).unwrap().outcomes.remove(0);
     assert_eq!(outcomes, [Outcome::Done, refused(Refusal::Malformed), refused(Refusal::Malformed)]);
+}
+
+#[test]
+fn an_account_that_logs_in_and_out_again_leaves_a_bounded_number_of_devices() {
+    let (_directory, mut m, reader) = on_disk();
+    let in_and_out = |device| {
+        let add = Command::AddDevice { user: ALICE, device, name: "phone", token_hash: None };
+        [add, Command::RevokeDevice { user: ALICE, device }]
+    };
+    let rows = || (0..1000).filter(|&id| reader.device(id).unwrap().is_some_and(|device| device.revoked)).count();
+    // As it was before: each stays for good.
+    let many = 100 + REVOKED_DEVICES_KEPT as u64 + 50;
+    for device in 100..many {
+        let run =
+            super::encode_run(RULE_LEVEL_FORGETS - 1, m.time_ms(), Writer { device, epoch: 1 }, &in_and_out(device));
+        m.payload(Payload::Batch(&run)).unwrap();
+    }
+    assert_eq!(rows(), REVOKED_DEVICES_KEPT + 50);
+    // From now on they become fewer, the oldest first, until only the newest are left.
+    for device in many..many + 100 {
+        for command in in_and_out(device) {
+            m.apply(command);
+        }
+    }
+    assert_eq!(rows(), REVOKED_DEVICES_KEPT);
+    let newest = many + 100 - REVOKED_DEVICES_KEPT as u64;
+    assert!(reader.device(newest).unwrap().is_some_and(|device| device.revoked));
+    assert_eq!(reader.device(newest - 1).unwrap(), None);
+    // Of both nothing is heard any more but that they are gone.
+    for device in [newest, newest - 1] {
+        assert_eq!(by(&mut m, device, 1, &to_bob("x")), refused(Refusal::DeviceGone));
+    }
+    assert_eq!(by(&mut m, PHONE, 1, &to_bob("x")), sent(1));
 }
