@@ -12,7 +12,7 @@ use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::leader::Leadership;
 use crate::env::Clock;
-use crate::limits::{CALL_TIMEOUT, CLOCK_LOOK_PAUSE, CLOCK_SKEW_MAX};
+use crate::limits::{CALL_TIMEOUT, CLOCK_LOOK_PAUSE, CLOCK_SKEW_MAX, RETRY_PAUSE, WRITE_HOLD};
 use crate::quic::peer::Lane;
 
 /// What is known about the clocks of the others. Cheap to clone.
@@ -75,13 +75,25 @@ impl Clocks {
         });
     }
 
-    /// Milliseconds since 1970 on the clock of the leader, which stamps what is written. `None` while none answers.
+    /// Milliseconds since 1970 on the clock of the leader, which stamps what is written. Waits for a leader as long as a
+    /// write does; `None` if none answers.
     pub async fn leader_ms(&self) -> Option<u64> {
-        let leader = self.leadership.leader()?;
-        if leader == self.leadership.node() {
-            return Some(Clock.unix_ms());
-        }
-        self.ask(leader).await.map(|(time_ms, _)| time_ms)
+        let mut leadership = self.leadership.clone();
+        let asked = async {
+            loop {
+                match leadership.leader() {
+                    Some(leader) if leader == leadership.node() => return Clock.unix_ms(),
+                    Some(leader) => {
+                        if let Some((time_ms, _)) = self.ask(leader).await {
+                            return time_ms;
+                        }
+                    }
+                    None => {}
+                }
+                let _ = tokio::time::timeout(RETRY_PAUSE, leadership.changed()).await;
+            }
+        };
+        tokio::time::timeout(WRITE_HOLD, asked).await.ok()
     }
 
     /// A member's clock and this node's at the moment of the answer.
