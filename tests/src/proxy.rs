@@ -9,6 +9,7 @@
 //! Clients, and nodes that ask to be let in, use the nodes' own addresses.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::AtomicBool;
@@ -33,6 +34,8 @@ const DATAGRAM_BYTES: usize = 64 << 10;
 /// The network: everything stops with it.
 #[derive(Debug, Default)]
 pub struct Network {
+    /// Extra environment of each node that is started in it.
+    pub node_env: Vec<(String, OsString)>,
     ways: Arc<Ways>,
     /// By the node's own address.
     doors: HashMap<SocketAddr, Door>,
@@ -151,7 +154,15 @@ fn free_address() -> SocketAddr {
 /// # Panics
 /// When that does not come about.
 pub fn start(count: usize) -> (Cluster, Network) {
-    let (mut cluster, mut network) = (Cluster::empty(), Network::default());
+    start_in(Network::default(), count)
+}
+
+/// [`start`] in a network that has no nodes yet.
+///
+/// # Panics
+/// See there.
+pub fn start_in(mut network: Network, count: usize) -> (Cluster, Network) {
+    let mut cluster = Cluster::empty();
     for number in 1..=count {
         add_node(&mut cluster, &mut network, &format!("n{number}"));
     }
@@ -181,6 +192,7 @@ pub fn new_node(cluster: &Cluster, network: &mut Network, name: &str) -> Node {
     let mut node = cluster.new_node(name);
     let address = free_address();
     node.set_address(address);
+    node.env.clone_from(&network.node_env);
     node.args = vec!["--advertise".into(), network.add_door(address).to_string()];
     node
 }

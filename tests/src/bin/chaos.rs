@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use serde_json::Value;
-use tests::chaos::campaign::{self, Settings};
+use tests::chaos::campaign::{self, LOG_ENTRIES, Settings};
 use tests::chaos::endurance;
 use tests::chaos::schedule::Schedule;
 
@@ -46,6 +46,9 @@ struct Cli {
     /// Only faults that have this in their names, with --check faults; any other text lists them
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Entries that nodes log between two checkpoints, and entries they keep, with --check faults; real nodes have 4096,8192
+    #[arg(long, value_name = "N,N", default_value = LOG_ENTRIES)]
+    log_entries: String,
     /// Write the results to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -98,7 +101,8 @@ fn faults(cli: &Cli, nodes: usize, length: Duration) -> Result<()> {
     if let Err(names) = Schedule::new(seed, nodes, true, cli.only.as_deref()) {
         bail!("{names}");
     }
-    let settings = Settings { seed, length, nodes, clients, rate, only: cli.only.clone() };
+    let settings =
+        Settings { seed, length, nodes, clients, rate, only: cli.only.clone(), log_entries: cli.log_entries.clone() };
     println!("seed {seed}: {nodes} nodes, {} clients, {} s", cli.clients, cli.seconds);
     let outcome = campaign::run(&settings, &|line| println!("{line}"));
     println!("\nseed {seed}\n{}", outcome.report);
@@ -109,8 +113,8 @@ fn faults(cli: &Cli, nodes: usize, length: Duration) -> Result<()> {
     println!("\ndatabases and logs: {}", evidence.display());
     let only = cli.only.as_ref().map(|only| format!(" --only '{only}'")).unwrap_or_default();
     println!(
-        "the same schedule again: cargo xtask chaos --seed {seed} --seconds {} --nodes {nodes} --clients {} --rate {}{only}",
-        cli.seconds, cli.clients, cli.rate
+        "the same schedule again: cargo xtask chaos --seed {seed} --seconds {} --nodes {nodes} --clients {} --rate {} --log-entries {}{only}",
+        cli.seconds, cli.clients, cli.rate, cli.log_entries
     );
     bail!("a promise was broken");
 }

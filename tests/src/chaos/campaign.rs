@@ -34,6 +34,9 @@ const HOGS: usize = 4;
 /// Events kept for the case that something is wrong.
 const EVENTS_SHOWN: usize = 30;
 
+/// A shorter log than that of real nodes: whoever is away for some seconds needs a snapshot, so that there are many.
+pub const LOG_ENTRIES: &str = "512,1024";
+
 /// What kind of campaign.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -49,6 +52,8 @@ pub struct Settings {
     pub rate: usize,
     /// Part of the names of the faults that come; all of them come without it.
     pub only: Option<String>,
+    /// How many entries nodes log between two checkpoints, and how many they keep; [`LOG_ENTRIES`] is the usual choice.
+    pub log_entries: String,
 }
 
 /// What came of it, and where the evidence is, if something is wrong.
@@ -70,7 +75,9 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
     let mut rng = Rng::new(settings.seed);
     let schedule = Schedule::new(rng.bits(), settings.nodes, settings.length >= LONG, settings.only.as_deref());
     let schedule = schedule.unwrap_or_else(|names| panic!("{names}"));
-    let (cluster, network) = proxy::start(settings.nodes);
+    let node_env = vec![("SAMIRA_TEST_LOG_ENTRIES".into(), settings.log_entries.clone().into())];
+    let network = Network { node_env, ..Network::default() };
+    let (cluster, network) = proxy::start_in(network, settings.nodes);
     let addresses = cluster.nodes.iter().map(Node::address).collect();
     let workload = Workload::start(addresses, settings.clients, settings.rate, &mut rng, &found);
     let mut watch = Watch::new(found.clone());

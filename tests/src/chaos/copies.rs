@@ -46,6 +46,7 @@ impl Campaign<'_> {
         let node = &self.cluster.nodes[victim];
         let mut clone = Node::new(copy.parent().expect("it lies in the cluster's directory"), &node.name);
         clone.dir = copy;
+        clone.env.clone_from(&node.env);
         let (from, of_clone) = (node.printed().len(), clone.printed().len());
         let _ready = clone.spawn(None);
         wait_until(&format!("{} or a copy of it to stop", node.name), || !clone.is_running() || !node.is_running());

@@ -101,8 +101,9 @@ impl Fault {
     fn comes_unasked(self, long: bool) -> bool {
         match self {
             Self::Absence(Away::Dead, _) => long,
-            Self::Absence(..) | Self::KilledJoining | Self::LostTwice | Self::Restored | Self::Cloned => false,
+            Self::Absence(..) | Self::KilledJoining | Self::LostTwice => false,
             Self::Strike(..) | Self::Successors(_) | Self::Replacement | Self::Network(_) | Self::Hogs => true,
+            Self::Restored | Self::Cloned => true,
         }
     }
 }
