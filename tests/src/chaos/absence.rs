@@ -17,6 +17,9 @@ use crate::{now, wait_until};
 /// A node is not away for longer than this, purged or not.
 const ABSENCE_MAX: Duration = Duration::from_secs(90);
 
+/// Clients try a node that is cut off for this long.
+const CLIENTS_STAY: Duration = Duration::from_secs(3);
+
 /// Leaders killed until one certain node leads. Each time it is one of those that have a fair chance, so with five nodes
 /// this many in vain come about once in a thousand times.
 const LEADERS_MAX: usize = 24;
@@ -32,6 +35,15 @@ impl Campaign<'_> {
             Away::Frozen => node.freeze(),
             Away::Cut => self.isolate(victim),
         }
+        if away == Away::Cut {
+            pass(CLIENTS_STAY);
+        }
+        // Whoever sits there waits for answers. No others follow: in the end all would wait there, and nobody would write.
+        let addresses = |all: bool| {
+            let nodes = self.cluster.nodes.iter().enumerate();
+            nodes.filter(|&(place, _)| all || place != victim).map(|(_, node)| node.address()).collect()
+        };
+        self.workload.set_addresses(addresses(false));
         let purged = self.until_purged(Some(victim), has);
         match away {
             Away::Dead => {
@@ -43,6 +55,7 @@ impl Campaign<'_> {
             Away::Frozen => node.thaw(),
             Away::Cut => self.network.heal(),
         }
+        self.workload.set_addresses(addresses(true));
         let missed = self.newest_of_others(victim).saturating_sub(has);
         let words = if purged { "purged since" } else { "not all of them purged" };
         self.event(&format_args!("  it had missed {missed} entries, {words}"));

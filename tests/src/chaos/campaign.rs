@@ -75,8 +75,8 @@ pub fn run(settings: &Settings, progress: &dyn Fn(&str)) -> Outcome {
     let mut rng = Rng::new(settings.seed);
     let schedule = Schedule::new(rng.bits(), settings.nodes, settings.length >= LONG, settings.only.as_deref());
     let schedule = schedule.unwrap_or_else(|names| panic!("{names}"));
-    let node_env = vec![("SAMIRA_TEST_LOG_ENTRIES".into(), settings.log_entries.clone().into())];
-    let network = Network { node_env, ..Network::default() };
+    let mut network = Network::default();
+    network.node_env.push(("SAMIRA_TEST_LOG_ENTRIES".into(), settings.log_entries.clone().into()));
     let (cluster, network) = proxy::start_in(network, settings.nodes);
     let addresses = cluster.nodes.iter().map(Node::address).collect();
     let workload = Workload::start(addresses, settings.clients, settings.rate, &mut rng, &found);

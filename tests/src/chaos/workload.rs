@@ -224,8 +224,8 @@ struct Seat {
     shown: BTreeMap<i64, String>,
     /// Length of the list that the page was sent last.
     count: usize,
-    /// When it was answered last.
-    answered: Instant,
+    /// When the page asked last.
+    asked: Instant,
 }
 
 /// The connection is of no use any more.
@@ -239,7 +239,7 @@ impl Writer {
             let seat = shared.seat(&mut turn, |address| {
                 let mut client = Client::logged_in(address, self.codec, &self.me).ok()?;
                 let chat = client.start_chat(&self.me, &self.peer).ok()?;
-                Some(Seat { client, chat, shown: BTreeMap::new(), count: 0, answered: now() })
+                Some(Seat { client, chat, shown: BTreeMap::new(), count: 0, asked: now() })
             });
             let Some(mut seat) = seat else { return };
             for _ in 0..100 + self.rng.below(400) {
@@ -334,13 +334,15 @@ impl Writer {
     /// it has shown, but for what was deleted. A list that is shorter than the last one is one that starts afresh: the page
     /// shows nothing of it, and what it holds is sent again from the next list on (ADR 7).
     fn read(&mut self, seat: &mut Seat) -> Result<Vec<Message<String>>, Lost> {
-        if seat.answered.elapsed() > PAGE_SILENCE {
-            // The node takes it for a page that is opened anew, from the first message on that counts as unread.
+        let asked = now();
+        let messages = seat.client.messages(&seat.chat, &self.me).map_err(|_| Lost)?;
+        // The node's own measure lies between these: it may have come to the question before late, and to this one.
+        if seat.asked.elapsed() > PAGE_SILENCE {
+            // It took the page for one that is opened anew, from the first message on that counts as unread.
             seat.shown.clear();
             seat.count = 0;
         }
-        let messages = seat.client.messages(&seat.chat, &self.me).map_err(|_| Lost)?;
-        seat.answered = now();
+        seat.asked = asked;
         let newest = messages.iter().map(|message| message.id).max().unwrap_or(0);
         let gone = seat.shown.range(newest + 1..).find(|(id, _)| !self.shared.ledger.may_be_deleted(**id));
         if let Some((id, text)) = gone {
