@@ -203,24 +203,17 @@ impl Campaign<'_> {
                 self.absence(away, victims[0], step);
                 Since::Fault
             }
-            Fault::Replacement => {
-                self.replace(rng.below(self.cluster.nodes.len()), step);
-                Since::Fault
-            }
-            Fault::KilledJoining => {
-                self.replace_killed_joining(rng.below(self.cluster.nodes.len()), step, &mut rng);
-                Since::Fault
-            }
-            Fault::LostTwice => {
-                self.lose_twice(rng.below(self.cluster.nodes.len()), step);
-                Since::Fault
-            }
-            Fault::Restored => {
-                self.restore(rng.below(self.cluster.nodes.len()), step);
-                Since::Fault
-            }
-            Fault::Cloned => {
-                self.clone_member(rng.below(self.cluster.nodes.len()), step);
+            Fault::Replacement | Fault::KilledJoining | Fault::LostTwice | Fault::Restored | Fault::Cloned => {
+                // A disk is lost for good, so all others have to vote by now.
+                self.cluster.wait_voters(self.cluster.nodes.len());
+                let victim = rng.below(self.cluster.nodes.len());
+                match step.fault {
+                    Fault::KilledJoining => self.replace_killed_joining(victim, step, &mut rng),
+                    Fault::LostTwice => self.lose_twice(victim, step),
+                    Fault::Restored => self.restore(victim, step),
+                    Fault::Cloned => self.clone_member(victim, step),
+                    _ => self.replace(victim, step),
+                }
                 Since::Fault
             }
             Fault::Network(cut) => {

@@ -93,6 +93,8 @@ impl Campaign<'_> {
             node.wait_ready(&ready);
             self.watch.add(node);
         }
+        // It takes the vote of its former self with it; until then that one counts as a dead voter.
+        self.cluster.wait_voters(self.cluster.nodes.len());
     }
 
     /// Starts a node that has perhaps not been let in yet: it keeps its code until then.
