@@ -100,8 +100,8 @@ impl Fault {
     /// Whether it comes in a campaign that was not asked for it by name.
     fn comes_unasked(self, long: bool) -> bool {
         match self {
-            Self::Absence(Away::Dead, _) => long,
-            Self::Absence(..) | Self::KilledJoining | Self::LostTwice => false,
+            Self::Absence(..) => long,
+            Self::KilledJoining | Self::LostTwice => false,
             Self::Strike(..) | Self::Successors(_) | Self::Replacement | Self::Network(_) | Self::Hogs => true,
             Self::Restored | Self::Cloned => true,
         }
