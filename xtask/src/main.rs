@@ -30,7 +30,7 @@ enum Command {
     Cluster(cluster::Args),
     /// Start the desktop client, by default against that cluster
     Client(client::Args),
-    /// Measure the codecs, a cluster on this machine, or the desktop client
+    /// Measure the codecs, a cluster on this machine, the lines between its nodes, or the desktop client
     Bench(bench::Args),
     /// Feed hostile bytes to everything that takes bytes from strangers
     Fuzz(fuzz::Args),
