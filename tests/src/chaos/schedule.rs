@@ -97,14 +97,9 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it comes in a campaign that was not asked for it by name.
-    fn comes_unasked(self, long: bool) -> bool {
-        match self {
-            Self::Absence(..) => long,
-            Self::KilledJoining | Self::LostTwice => false,
-            Self::Strike(..) | Self::Successors(_) | Self::Replacement | Self::Network(_) | Self::Hogs => true,
-            Self::Restored | Self::Cloned => true,
-        }
+    /// Whether it takes too long for a short campaign.
+    fn is_long(self) -> bool {
+        matches!(self, Self::Absence(..) | Self::LostTwice | Self::KilledJoining)
     }
 }
 
@@ -181,7 +176,7 @@ impl Schedule {
         let all = kinds(nodes);
         let kinds: Vec<_> = match only {
             Some(text) => all.iter().copied().filter(|kind| kind.to_string().contains(text)).collect(),
-            None => all.iter().copied().filter(|kind| kind.comes_unasked(long)).collect(),
+            None => all.iter().copied().filter(|kind| long || !kind.is_long()).collect(),
         };
         if kinds.is_empty() {
             let names: Vec<_> = all.iter().map(Fault::to_string).collect();
