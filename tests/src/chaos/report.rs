@@ -81,10 +81,10 @@ fn median_and_longest(gaps: &[Duration]) -> (Duration, Duration) {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<36} {:>5}  {:>10}  {:>10}", "fault", "count", "median ms", "longest ms")?;
+        writeln!(f, "{:<40} {:>5}  {:>10}  {:>10}", "fault", "count", "median ms", "longest ms")?;
         for (kind, gaps) in &self.faults {
             let (median, longest) = median_and_longest(gaps);
-            writeln!(f, "{kind:<36} {:>5}  {:>10}  {:>10}", gaps.len(), median.as_millis(), longest.as_millis())?;
+            writeln!(f, "{kind:<40} {:>5}  {:>10}  {:>10}", gaps.len(), median.as_millis(), longest.as_millis())?;
         }
         writeln!(f, "(interruption of writing; where a majority was struck, counted from its return)")?;
         writeln!(
@@ -115,7 +115,7 @@ mod tests {
         let mut report = Report { seed: 7, nodes: 3, stored: 5, ..Report::default() };
         report.faults.insert("kill the leader".into(), gaps);
         let text = report.to_string();
-        assert!(text.contains("kill the leader                          3          20          30"), "{text}");
+        assert!(text.contains("kill the leader                              3          20          30"), "{text}");
         assert!(text.ends_with("all replicas equal"));
         let json = report.json();
         assert_eq!(json["faults"][0]["median_ms"], 20);
