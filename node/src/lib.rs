@@ -36,6 +36,7 @@ pub mod env;
 pub mod greeting;
 pub mod grpc;
 pub mod limits;
+pub mod listen;
 pub mod notice;
 pub mod quic;
 pub mod raft;

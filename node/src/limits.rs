@@ -147,6 +147,29 @@ pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between attempts: a returned peer is found within it.
 pub const DIAL_PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// The next address of a name or of a member is tried this long after the one before, unless that has failed already: longer
+/// than a LAN takes to answer, and nobody notices it.
+pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
+
+/// Addresses that one attempt tries: several names with several addresses each.
+pub const DIAL_TARGETS_MAX: usize = 16;
+
+/// Look-ups of names at the same time. One may hang for as long as the system's resolver does, and holds one of four threads
+/// that other work needs too.
+pub const RESOLVES_MAX: usize = 2;
+
+/// Members whose last place is remembered, those that have just been let in or removed included.
+pub const ARRIVALS_MAX: usize = 256;
+
+/// Between two looks whether this machine still has the address that the others were told; a lost link causes one at once.
+pub const ADDRESS_CHECK: Duration = Duration::from_secs(10);
+
+/// Pause before the addresses of `--peers` are tried while a member is not reached: most are where they were.
+pub const VISIT_PAUSE_MIN: Duration = Duration::from_millis(500);
+
+/// Longest pause between two such rounds: each costs whoever answers a handshake, and a member may be gone for days.
+pub const VISIT_PAUSE_MAX: Duration = Duration::from_secs(16);
+
 /// Links on which nobody has shown yet who they are; further ones are refused, and from half of it on an address has to be
 /// proven first. A cluster has a handful of nodes.
 pub const HANDSHAKES_MAX: usize = 64;

@@ -13,7 +13,8 @@ use wire::replication::command::{Command, Outcome};
 use crate::admin::{self, Administration, FormerMember, MemberRemoved, MemberStatus, Members, NewCode, Status};
 use crate::bridge::CallReplies;
 use crate::chat::apply;
-use crate::cluster::begin::{BeginError, RemovedError, begin, interfaces};
+use crate::cluster::addresses::interfaces;
+use crate::cluster::begin::{BeginError, RemovedError, begin};
 use crate::cluster::code::JoinCode;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
 use crate::config::args::{LogFormat, Signup, spelled};
@@ -24,6 +25,7 @@ use crate::limits::{
     COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, LINKS_PATIENCE,
     PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, STOP_PATIENCE, TURNS_MAX, WHISPERS_MAX,
 };
+use crate::listen;
 use crate::notice::{Notice, say};
 use crate::quic::tls::{self, TlsError};
 use crate::raft::read::Freshness;
@@ -135,6 +137,9 @@ fn hint(error: &io::Error) -> &'static str {
 pub async fn run(config: Config) -> Result<(), RunError> {
     let mut signals = Signals::receive().map_err(RunError::Signals)?;
     let clock = Clock;
+    if let Some(trouble) = clock.trouble() {
+        tracing::warn!("{trouble}");
+    }
     if let Some(level) = config.test_rule_level {
         apply::set_rule_level(level);
     }
@@ -163,6 +168,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         alarm: alarm.clone(),
         listener: Some(told),
         trust_data: config.trust_data,
+        listen,
+        peers: config.peers.clone(),
     };
     let consensus = Consensus::start(ground, completed, whispered).await.map_err(|error| match alarm.reason() {
         // What openraft makes of it says less.
@@ -290,12 +297,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Binds the same port for TCP and UDP. With port 0 the system chooses for TCP, and another is tried when UDP has that
 /// one taken.
 fn bind(address: SocketAddr) -> Result<(TcpListener, UdpSocket, SocketAddr), RunError> {
+    let address = listen::possible(address);
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
         let refused = |protocol| move |source| RunError::Listen { address, protocol, source };
-        let bound = TcpListener::bind(address).and_then(|tcp| Ok((tcp.local_addr()?, tcp))).map_err(refused("TCP"));
-        let bound = bound.and_then(|(local, tcp)| Ok((tcp, UdpSocket::bind(local).map_err(refused("UDP"))?, local)));
+        let bound = listen::tcp(address).and_then(|tcp| Ok((tcp.local_addr()?, tcp))).map_err(refused("TCP"));
+        let bound = bound.and_then(|(local, tcp)| Ok((tcp, listen::udp(local).map_err(refused("UDP"))?, local)));
         match bound {
             Err(_) if tries > 0 => {}
             decided => return decided,
@@ -346,8 +354,8 @@ impl Administration for Desk {
             state_hash_at: hash_at.map(|id| id.index),
             members: self.member_list(),
             clients: self.stats.clients(),
-            address: self.identity.address.clone(),
-            client_link: client_link(&self.identity.address, &pin.to_string()),
+            client_link: client_link(&self.consensus.address(), &pin.to_string()),
+            address: self.consensus.address(),
             node_id: format!("{:016x}", self.identity.node),
             cluster: self.identity.cluster_name.clone(),
             cluster_id: self.identity.cluster_id.clone(),
@@ -356,9 +364,9 @@ impl Administration for Desk {
                 .consensus
                 .introductions
                 .waits_for()
-                .or_else(|| leader.is_none().then(|| leadership.missing())),
+                .or_else(|| leader.is_none().then(|| leadership.waiting_for())),
             rule_level: leadership.rule_level(),
-            warnings: leadership.slow_links(),
+            warnings: leadership.slow_links().into_iter().chain(Clock.trouble()).collect(),
             leader_id: leader.map(|id| format!("{id:016x}")),
             quorum: leadership.quorum().into(),
         })
@@ -377,11 +385,9 @@ impl Administration for Desk {
         let now = now.ok_or_else(|| format!("no join code could be made: {}", self.consensus.leadership.missing()))?;
         let add = Command::AddJoinCode { hash: JoinCode::hash(&code.secret), expires_ms: now.saturating_add(lifetime) };
         match self.consensus.proposer.propose(&add).await {
-            Ok(Outcome::Done) => Ok(NewCode {
-                code: code.to_string(),
-                expires_in_s: valid.as_secs(),
-                peers: self.identity.address.clone(),
-            }),
+            Ok(Outcome::Done) => {
+                Ok(NewCode { code: code.to_string(), expires_in_s: valid.as_secs(), peers: self.consensus.address() })
+            }
             Ok(other) => Err(format!("unexpected outcome {other:?}")),
             Err(error) => Err(format!("no join code could be made: {error}")),
         }
@@ -439,7 +445,7 @@ impl Desk {
             directory: self.data.path().to_owned(),
         });
         if !led {
-            self.say(&Notice::Waiting { missing: leadership.missing() });
+            self.say(&Notice::Waiting { missing: leadership.waiting_for() });
             self.report_until_led().await;
         }
         self.links_stand().await;
@@ -460,7 +466,7 @@ impl Desk {
                 .filter(|ip| listen.is_ipv6() || ip.is_ipv4())
                 .map(|ip| SocketAddr::new(ip, listen.port()))
                 .collect(),
-            address: self.identity.address.clone(),
+            address: self.consensus.address(),
             role: (role.to_owned(), term),
             leader: leader.map(|(member, _)| (member.name.clone(), member.address.clone())),
             warning: leadership.quorum().warning(),
@@ -494,9 +500,9 @@ impl Desk {
 
     /// Says what is missing whenever that changes, until a majority answers.
     async fn report_until_led(&self) {
-        let mut said = self.consensus.leadership.missing();
+        let mut said = self.consensus.leadership.waiting_for();
         while !self.serves().await {
-            let missing = self.consensus.leadership.missing();
+            let missing = self.consensus.leadership.waiting_for();
             if missing != said {
                 self.say(&Notice::Waiting { missing: missing.clone() });
                 said = missing;

@@ -3,6 +3,7 @@
 //! * [`mod@bench`]: measurements; the program of the same name prints them.
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
 //! * [`chat_client`]: a small blocking client of our own dialect.
+//! * [`clock`]: a wrong clock under a node.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`desktop`]: a screen in memory, the real desktop client on it, and hands on its keyboard and mouse.
 //! * [`device`]: somebody's device, on the client library.
@@ -12,6 +13,7 @@
 //! * [`history`]: a past that is longer than the log.
 //! * [`load`]: clients that never stop sending.
 //! * [`long`]: a conversation of a million messages, and somebody who looks through it.
+//! * [`machines`]: nodes with a machine to themselves.
 //! * [`netns`]: separate machines on a switch that can be split.
 //! * [`oracle`]: what clients were told, held against every node's database.
 //! * [`proxy`]: a network between nodes whose ways can be cut.
@@ -23,6 +25,7 @@
 pub mod bench;
 pub mod chaos;
 pub mod chat_client;
+pub mod clock;
 pub mod cluster;
 pub mod desktop;
 pub mod device;
@@ -32,6 +35,7 @@ pub mod legacy_client;
 pub mod legacy_page;
 pub mod load;
 pub mod long;
+pub mod machines;
 pub mod netns;
 pub mod oracle;
 pub mod proxy;

@@ -6,7 +6,7 @@
 //! network that loses everything closes no connection. A door has to be closed before its node is killed, because a dead
 //! process refuses connections, and opened before the next start.
 //!
-//! Clients, and nodes that ask to be let in, use the nodes' own addresses.
+//! Clients use the nodes' own addresses.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Join, Node};
 use crate::switch::{Shape, Switch};
 use crate::wait_for;
 
@@ -176,7 +176,12 @@ pub fn start_in(mut network: Network, count: usize) -> (Cluster, Network) {
 /// When it does not serve in time.
 pub fn add_node<'a>(cluster: &'a mut Cluster, network: &mut Network, name: &str) -> &'a Node {
     let node = new_node(cluster, network, name);
-    let join = cluster.running().next().map(Node::invite);
+    let join = cluster.running().next().map(|member| {
+        // A node goes on to look for the others where it was told to; so that must be through a door as well.
+        let peer = network.doors.get(&member.address()).map(|door| door.address.to_string());
+        let invited = member.invite();
+        Join { peer: peer.unwrap_or(invited.peer), ..invited }
+    });
     // In the list before its start, so that its log is shown if that fails.
     cluster.nodes.push(node);
     let node = cluster.nodes.last().expect("just pushed");

@@ -2,73 +2,15 @@
 
 use std::net::SocketAddr;
 
-use tests::cluster::{Cluster, Node};
+use tests::cluster::Cluster;
 use tests::legacy_client::{Call, CallError, Client};
+use tests::machines::{PORT, addresses, at, cluster_on, on, printed_line};
 use tests::netns::{Lan, Machine, on_separate_machines};
 use tests::oracle::{Ledger, Told};
-use tests::{wait_for, wait_until};
+use tests::wait_until;
 use wire::codec::Codec;
 use wire::legacy::Request;
 use wire::legacy::reply::{Chat, ChatsReply};
-
-/// The port of a node that was told nothing.
-const PORT: u16 = 5555;
-
-fn at(machine: &Machine) -> SocketAddr {
-    (machine.ip(), PORT).into()
-}
-
-/// A node that has a machine to itself, with these words typed behind `node`.
-fn on(cluster: &Cluster, machine: &Machine, name: &str, typed: &[&str]) -> Node {
-    let mut node = cluster.new_node(name);
-    node.machine = Some(machine.clone());
-    node.typed = Some(typed.iter().map(|&word| word.to_owned()).collect());
-    node
-}
-
-/// Serves clients of other machines without TLS.
-fn open(mut node: Node) -> Node {
-    node.env.push(("SAMIRA_PLAINTEXT".into(), "any".into()));
-    node
-}
-
-/// What a node printed to be typed on the next machine, without the program.
-fn printed_line(node: &Node) -> Vec<String> {
-    wait_for("the line for the next machine", || {
-        let printed = node.printed();
-        let (_, rest) = printed.split_once("run on the next machine:\n")?;
-        let (line, _) = rest.split_once('\n')?;
-        Some(line.split_whitespace().skip(1).map(str::to_owned).collect())
-    })
-}
-
-/// Nodes on the first machines of the LAN, each started with the line that the one before it printed.
-fn cluster_on(lan: &Lan, count: usize) -> Cluster {
-    let mut cluster = Cluster::empty();
-    let mut typed = Vec::new();
-    for (i, machine) in lan.machines[..count].iter().enumerate() {
-        let words: Vec<&str> = typed.iter().map(String::as_str).collect();
-        let node = open(on(&cluster, machine, &format!("n{}", i + 1), &words));
-        cluster.nodes.push(node);
-        cluster.nodes[i].start(None);
-        typed = printed_line(&cluster.nodes[i]);
-    }
-    cluster.wait_voters(count);
-    cluster
-}
-
-/// Addresses in the list of members, in the order of their names.
-fn addresses(node: &Node) -> Vec<String> {
-    let list = node.admin("members").expect("a serving node answers");
-    let mut members: Vec<(String, String)> = list["members"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|member| (member["name"].to_string(), member["address"].as_str().expect("text").to_owned()))
-        .collect();
-    members.sort();
-    members.into_iter().map(|(_, address)| address).collect()
-}
 
 fn connect(from: &Machine, to: &Machine, codec: Codec, name: &str) -> Call<Client> {
     from.run(|| Client::logged_in(at(to), codec, name))

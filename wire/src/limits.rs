@@ -166,6 +166,9 @@ pub const PEER_FRAME_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one frame of a node that has no certificate yet: a join request with its certificate request.
 pub const JOIN_FRAME_BYTES_MAX: usize = 16 << 10;
 
+/// Addresses that one node tells another at once: one of each member, and a cluster has a handful.
+pub const ADDRESSES_MAX: usize = 64;
+
 /// People that one node tells another to be online at once: all clients that a node serves.
 pub const WHISPERED_USERS_MAX: usize = 10_000;
 

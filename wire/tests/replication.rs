@@ -7,7 +7,7 @@ use wire::DecodeErrorKind;
 use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest, Probe, ProbeReply};
-use wire::replication::rpc::{AppendOutcome, PeerReply, PeerRequest, SnapshotHeader, Vote};
+use wire::replication::rpc::{AppendOutcome, KnownAddress, PeerReply, PeerRequest, SnapshotHeader, Vote};
 use wire::replication::{VERSION, decode, decode_prefix, encode, encode_into};
 
 fn log_id() -> impl Strategy<Value = LogId> {
@@ -193,6 +193,8 @@ proptest! {
         check!(PeerRequest::Vote { vote, last_log_id: ids[1] }, PeerRequest<'_>);
         check!(PeerRequest::PreVote { last_log_id: ids[1], dead: ids[0].map(|id| id.node) }, PeerRequest<'_>);
         check!(PeerRequest::Forward { runs: vec![parts.run()] }, PeerRequest<'_>);
+        let known = vec![KnownAddress { node: parts.number, address: parts.text.clone() }];
+        check!(PeerRequest::Addresses { known }, PeerRequest<'_>);
         check!(PeerRequest::Snapshot { vote, header }, PeerRequest<'_>);
         check!(PeerRequest::Join { request: &parts.bytes }, PeerRequest<'_>);
         check!(PeerRequest::Reaches { node: parts.number }, PeerRequest<'_>);

@@ -5,6 +5,7 @@
 //! expected from then on.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -22,6 +23,10 @@ const SUFFIX: &str = ".samira";
 
 /// Sent as the server's name while the cluster's id is unknown. Servers have one certificate and do not look at it.
 const ANY_CLUSTER: &str = "cluster.samira";
+
+/// The moment at which a certificate is looked at. A cluster's certificates do not expire, and what counts is the pin: a
+/// machine whose clock is wrong must be able to talk, most of all to be told so.
+const LOOKED_AT: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
 
 /// The id of the cluster a certificate spoke of, once the handshake is through.
 pub type Seen = Arc<OnceLock<String>>;
@@ -60,7 +65,7 @@ pub fn explain(error: &rustls::Error) -> Option<&'static str> {
             "this server's cluster has another id than the one remembered: if it was recovered or founded anew, use another profile",
         ),
         rustls::Error::InvalidCertificate(_) => {
-            Some("the server's certificate is not valid now: check the clock of this machine")
+            Some("the server's certificate is none that a cluster makes: check the address, or get a new link")
         }
         _ => None,
     }
@@ -83,7 +88,7 @@ impl ServerCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        now: UnixTime,
+        _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let ca = intermediates
             .last()
@@ -93,7 +98,7 @@ impl ServerCertVerifier for Verifier {
         let anchor = anchor_from_trusted_cert(ca).map_err(malformed)?;
         let leaf = EndEntityCert::try_from(end_entity).map_err(malformed)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        leaf.verify_for_usage(algorithms, &[anchor], &[], now, KeyUsage::server_auth(), None, None).map_err(
+        leaf.verify_for_usage(algorithms, &[anchor], &[], LOOKED_AT, KeyUsage::server_auth(), None, None).map_err(
             |error| {
                 rustls::Error::InvalidCertificate(match error {
                     webpki::Error::CertExpired { .. } => CertificateError::Expired,

@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use wire::replication::entry::Member;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 
+use super::addresses::{address_now, address_of_newcomer, own_address};
 use super::code::JoinCode;
 use super::identity::{DataDir, Identity, IdentityError, Names};
 use crate::cluster::takes_place_of;
@@ -73,6 +74,10 @@ pub enum BeginError {
     Join(#[from] JoinError),
 }
 
+/// A machine with link-local addresses only.
+const NO_ADDRESS: &str = "this machine has no address but one that is good only on its own cable, which is of no use to servers \
+    elsewhere; give it another one, or say with --advertise HOST:PORT where the others reach it. The join code is not used up";
+
 /// This node was removed from its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -126,7 +131,7 @@ pub async fn begin(
             return Err(RemovedError::new(&identity, by, data).into());
         }
         let advertise = config.advertise.clone().or_else(|| identity.advertise.clone());
-        let address = advertise.clone().unwrap_or_else(|| address_again(listen, &identity.address));
+        let address = advertise.clone().unwrap_or_else(|| address_now(listen, &identity.address, &[]));
         if (&address, &advertise) != (&identity.address, &identity.advertise) {
             (identity.address, identity.advertise) = (address, advertise);
             data.keep(&identity)?;
@@ -152,16 +157,13 @@ pub async fn begin(
     let request = |local: IpAddr| {
         // Where the connection to the cluster leaves from is where the cluster can reach us, unless the operator knows
         // better or we listen somewhere else.
-        let address = config.advertise.clone().unwrap_or_else(|| {
-            let ip = if listen.ip().is_unspecified() { local } else { listen.ip() };
-            SocketAddr::new(ip, listen.port()).to_string()
-        });
-        JoinRequest {
+        let address = config.advertise.clone().or_else(|| address_of_newcomer(listen, local)).ok_or(NO_ADDRESS)?;
+        Ok(JoinRequest {
             secret: code.secret.clone(),
             csr: csr.clone(),
             member: Member { id: node, address, name: config.name.clone() },
             named: config.named,
-        }
+        })
     };
     let asked = ask_all(config, code, &request, &say).await;
     answering.stop().await;
@@ -191,55 +193,11 @@ pub async fn begin(
     }
 }
 
-/// Addresses of this machine that others may reach, loopback left out, those of the older protocol first.
-pub fn interfaces() -> Vec<IpAddr> {
-    let mut found: Vec<_> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
-        .map(|interface| interface.ip())
-        .collect();
-    found.sort_by_key(|ip| (ip.is_ipv6(), *ip));
-    found
-}
-
-/// Where others reach a node that nobody has told: where it listens, or the address of the machine that its default route
-/// leaves from. The first in order is the last resort: it may belong to a bridge of containers.
-fn own_address(listen: SocketAddr) -> String {
-    if !listen.ip().is_unspecified() {
-        return listen.to_string();
-    }
-    let found = interfaces();
-    let routed = default_source().filter(|ip| found.contains(ip));
-    let ip = routed.or_else(|| found.first().copied()).unwrap_or_else(|| [127, 0, 0, 1].into());
-    SocketAddr::new(ip, listen.port()).to_string()
-}
-
-/// The address that this machine uses towards the rest of the world. Nothing is sent: connecting a UDP socket only chooses
-/// a route. Where to does not matter, so it is an address of a documentation network.
-fn default_source() -> Option<IpAddr> {
-    let probe = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
-    probe.connect(("192.0.2.1", 9)).ok()?;
-    Some(probe.local_addr().ok()?.ip())
-}
-
-/// Where others reach a node that starts again: where they did before, if this machine still has that address.
-fn address_again(listen: SocketAddr, before: &str) -> String {
-    match before.parse::<SocketAddr>() {
-        Ok(before)
-            if listen.ip().is_unspecified() && (before.ip().is_loopback() || interfaces().contains(&before.ip())) =>
-        {
-            SocketAddr::new(before.ip(), listen.port()).to_string()
-        }
-        _ => own_address(listen),
-    }
-}
-
 /// Asks one peer after the other until one decides.
 async fn ask_all(
     config: &Config,
     code: &JoinCode,
-    request: &impl Fn(IpAddr) -> JoinRequest,
+    request: &impl Fn(IpAddr) -> Result<JoinRequest, String>,
     say: &impl Fn(Notice),
 ) -> Result<(JoinReply, CertificateDer<'static>), BeginError> {
     let mut said = String::new();
@@ -292,19 +250,5 @@ fn explain(refusal: &JoinRefusal) -> String {
             "this server does not reach the leader {name} at {address} over UDP ({reason}): look for a firewall there, or \
              start {name} with --advertise HOST:PORT so that all servers reach it; the join code was not used up"
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_restarted_node_keeps_its_address_while_the_machine_has_it() {
-        let anywhere = SocketAddr::from(([0, 0, 0, 0], 7));
-        assert_eq!(address_again(anywhere, "127.0.0.1:5"), "127.0.0.1:7", "same address, new port");
-        // An address of a documentation network, which no machine has.
-        assert_ne!(address_again(anywhere, "192.0.2.1:5"), "192.0.2.1:7");
-        assert_eq!(address_again(([127, 0, 0, 1], 7).into(), "192.0.2.1:5"), "127.0.0.1:7");
     }
 }

@@ -272,6 +272,18 @@ impl DataDir {
         self.write_json("node.json", identity)
     }
 
+    /// Keeps another address of this node.
+    ///
+    /// # Errors
+    /// Files.
+    pub fn keep_address(&self, address: &str) -> Result<(), IdentityError> {
+        // As it stands now: others may have changed it since this process began.
+        match self.read_json::<Identity>("node.json")? {
+            Some(identity) => self.keep(&Identity { address: address.to_owned(), ..identity }),
+            None => Ok(()),
+        }
+    }
+
     /// Takes over what the cluster answered.
     ///
     /// # Errors

@@ -3,10 +3,12 @@
 //! * [`ca`]: the cluster's certificate authority.
 //! * [`code`]: one-time join codes.
 //! * [`identity`]: what the data directory knows about this node.
+//! * [`addresses`]: which of this machine's addresses the others are told.
 //! * [`begin`]: found, join, or start again: the three ways to become a running member.
 
 use wire::replication::entry::Member;
 
+pub mod addresses;
 pub mod begin;
 pub mod ca;
 pub mod code;

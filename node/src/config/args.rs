@@ -131,7 +131,7 @@ pub struct RunArgs {
     /// What to call the cluster, when this server founds one [default: samira]
     #[arg(long, env = "SAMIRA_CLUSTER_NAME", value_name = "NAME")]
     pub cluster_name: Option<String>,
-    /// Where to listen, TCP for clients and UDP for servers; port 0 takes a free one [default: 0.0.0.0:5555]
+    /// Where to listen, TCP for clients and UDP for servers; port 0 takes a free one [default: [::]:5555, both families]
     #[arg(long, env = "SAMIRA_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<String>,
     /// Where others reach this server [default: its address on the way to its first peer]
@@ -140,7 +140,7 @@ pub struct RunArgs {
     /// Where to keep everything [default: ./samira-data]
     #[arg(long, env = "SAMIRA_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Servers of the cluster to join, with a join code
+    /// Servers of the cluster to join, with a join code; a server that has joined finds the others there if all have moved
     #[arg(long, env = "SAMIRA_PEERS", value_name = "HOST:PORT", value_delimiter = ',')]
     pub peers: Option<Vec<String>>,
     /// One-time code to join with, as another server printed it

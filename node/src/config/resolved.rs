@@ -1,7 +1,7 @@
 //! One checked configuration.
 
 use std::io::{self, Read as _};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use super::args::{LegacyGrpc, LogFormat, Plaintext, RunArgs, Signup};
@@ -9,6 +9,7 @@ use super::file::File;
 use crate::cluster::code::{CodeError, JoinCode};
 use crate::cluster::valid_name;
 use crate::limits::{ADDRESS_BYTES_MAX, JOIN_CODE_FILE_BYTES_MAX, MAX_CLIENTS_DEFAULT};
+use crate::quic::dial::is_link_local;
 
 /// Where the original listened, so that its clients find us.
 pub const PORT_DEFAULT: u16 = 5555;
@@ -110,10 +111,19 @@ pub enum ConfigError {
         value: String,
     },
     /// An address of a server.
-    #[error("{flag} {value:?} is not HOST:PORT")]
+    #[error("{flag} {value:?} is not HOST:PORT; an IPv6 address stands in brackets, like [fd00::1]:5555")]
     Address {
         /// Which flag.
         flag: &'static str,
+        /// As given.
+        value: String,
+    },
+    /// A link-local address that others shall use.
+    #[error(
+        "--advertise {value:?} means this machine only on its own cable, so it is of no use to the other servers; give \
+         another of its addresses, or a name"
+    )]
+    OneCable {
         /// As given.
         value: String,
     },
@@ -171,7 +181,7 @@ impl Config {
     /// See [`ConfigError`].
     pub fn resolve(args: RunArgs) -> Result<Self, ConfigError> {
         let file = args.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
-        let listen = args.listen.or(file.listen).unwrap_or_else(|| format!("0.0.0.0:{PORT_DEFAULT}"));
+        let listen = args.listen.or(file.listen).unwrap_or_else(|| format!("[::]:{PORT_DEFAULT}"));
         let listen = listen
             .to_socket_addrs()
             .ok()
@@ -198,6 +208,9 @@ impl Config {
             if !is_host_port(value) {
                 return Err(ConfigError::Address { flag, value: value.clone() });
             }
+        }
+        if let Some(value) = advertise.as_ref().filter(|value| is_of_one_cable(value)) {
+            return Err(ConfigError::OneCable { value: value.clone() });
         }
         for (flag, value) in [("--name", &name), ("--cluster-name", &cluster_name)] {
             if !valid_name(value) {
@@ -249,7 +262,24 @@ pub fn is_host_port(value: &str) -> bool {
     value.len() <= ADDRESS_BYTES_MAX
         && value
             .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+            .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+/// Without brackets nobody could tell where an IPv6 address ends.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|ip| ip.split('%').next().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok())),
+        None => !host.is_empty() && !host.contains([':', '%', ']']),
+    }
+}
+
+/// Whether an address means something on one cable only.
+fn is_of_one_cable(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    let ip = host.split('%').next().unwrap_or(host).parse::<IpAddr>();
+    host.contains('%') || ip.is_ok_and(is_link_local)
 }
 
 fn default_name(port: u16) -> String {
@@ -298,6 +328,10 @@ mod tests {
         wrong(RunArgs { listen: Some("5555".into()), ..default() }, "--listen");
         wrong(RunArgs { advertise: Some("host".into()), ..default() }, "--advertise");
         wrong(RunArgs { advertise: Some("host:0".into()), ..default() }, "--advertise");
+        wrong(RunArgs { advertise: Some("fd00::1:5555".into()), ..default() }, "brackets");
+        wrong(RunArgs { advertise: Some("[fe80::1]:5555".into()), ..default() }, "own cable");
+        wrong(RunArgs { advertise: Some("[fe80::1%eth0]:5555".into()), ..default() }, "own cable");
+        wrong(RunArgs { advertise: Some("169.254.3.4:5555".into()), ..default() }, "own cable");
         wrong(RunArgs { peers: Some(vec!["a:1".into(), ":2".into()]), ..default() }, "--peers");
         wrong(RunArgs { name: Some("a b".into()), ..default() }, "--name");
         wrong(RunArgs { cluster_name: Some(String::new()), ..default() }, "--cluster-name");

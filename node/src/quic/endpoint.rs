@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
@@ -14,19 +14,22 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wire::limits::{JOIN_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 use wire::replication::join::{JoinReply, JoinRequest};
-use wire::replication::rpc::{Datagram, Hello, PeerReply};
+use wire::replication::rpc::{Datagram, Hello, KnownAddress, PeerReply};
 use wire::replication::{decode, encode};
 
 use super::congestion::Bounded;
+use super::dial;
 use super::frame::{encode_frame, read_frame, write_frame};
 use super::lives::{Acquaintance, Introduced, Lives, Unwelcome};
-use super::peer::Peer;
+use super::peer::{self, Peer};
+use super::places::Arrivals;
 use super::tls::{self, ALPN_JOIN, ALPN_PEER, Credentials, Pin, TlsError};
 use crate::cluster::valid_name;
 use crate::limits::{
     DATAGRAMS_BYTES_MAX, DIAL_TIMEOUT, FAREWELL, HANDSHAKES_MAX, JOIN_CONNECTIONS_MAX, JOIN_TIMEOUT, LINK_IDLE_TIMEOUT,
     LINK_KEEP_ALIVE, PEER_STREAMS_MAX, STRANGER_WINDOW_BYTES,
 };
+use crate::listen::unmapped;
 
 /// Close codes seen by the other side, with a reason beside them.
 mod close {
@@ -116,6 +119,9 @@ pub struct Dialler {
     removed: watch::Sender<Option<String>>,
     acquaintance: Arc<dyn Acquaintance>,
     lives: Arc<Lives>,
+    pub(super) arrivals: Arc<Arrivals>,
+    /// Told whenever a link begins or ends, in either direction.
+    pub(super) changed: Arc<watch::Sender<()>>,
 }
 
 impl Dialler {
@@ -125,18 +131,35 @@ impl Dialler {
     }
 
     async fn connect_newcomer(&self, address: &str, config: QuicClientConfig) -> io::Result<Connection> {
-        let remote = resolve(address).await?;
         let mut client = quinn::ClientConfig::new(Arc::new(config));
         client.transport_config(Arc::new(transport()));
-        let connecting = self.endpoint.connect_with(client, remote, "newcomer.samira").map_err(io::Error::other)?;
+        let endpoint = self.endpoint.clone();
+        let attempt = move |remote| {
+            let connecting = endpoint.connect_with(client.clone(), remote, "newcomer.samira");
+            async move { connecting.map_err(io::Error::other)?.await.map_err(io::Error::other) }
+        };
+        let (connection, _) = dial::first(&[address.to_owned()], attempt).await?;
+        Ok(connection)
+    }
+
+    /// Connects to this member, which has to prove that it is the one.
+    pub(super) async fn connect_peer(&self, id: u64, remote: SocketAddr) -> io::Result<Connection> {
+        self.connect(&tls::node_name(id, &self.cluster_id), remote).await
+    }
+
+    /// Connects to any member; [`Dialler::member_at`] tells which one it is.
+    pub(super) async fn connect_any(&self, remote: SocketAddr) -> io::Result<Connection> {
+        self.connect(&tls::cluster_name(&self.cluster_id), remote).await
+    }
+
+    async fn connect(&self, name: &str, remote: SocketAddr) -> io::Result<Connection> {
+        let connecting = self.endpoint.connect_with(self.client.clone(), remote, name).map_err(io::Error::other)?;
         connecting.await.map_err(io::Error::other)
     }
 
-    pub(super) async fn connect_peer(&self, id: u64, address: &str) -> io::Result<Connection> {
-        let remote = resolve(address).await?;
-        let name = tls::node_name(id, &self.cluster_id);
-        let connecting = self.endpoint.connect_with(self.client.clone(), remote, &name).map_err(io::Error::other)?;
-        connecting.await.map_err(io::Error::other)
+    /// Which member the other end of a connection has proven to be.
+    pub(super) fn member_at(&self, connection: &Connection) -> Option<u64> {
+        tls::node_in(&certificate_of(connection)?, &self.cluster_id)
     }
 
     /// What to say first to a member.
@@ -204,6 +227,49 @@ impl Peers {
         self.lock().get(&id).cloned()
     }
 
+    /// Those that are linked with this node now.
+    pub fn linked(&self) -> Vec<Linked> {
+        let peers: Vec<Arc<Peer>> = self.lock().values().cloned().collect();
+        peers.into_iter().filter_map(|peer| peer.link().map(|(at, link)| Linked { peer, at, link })).collect()
+    }
+
+    /// Changes whenever a link begins or ends, in either direction.
+    pub fn links(&self) -> watch::Receiver<()> {
+        self.dialler.changed.subscribe()
+    }
+
+    /// Whether this member has a link to us, whatever ours to it does.
+    pub fn is_here(&self, id: u64) -> bool {
+        self.dialler.arrivals.is_here(id)
+    }
+
+    /// A member says where it reaches others now; what it said before is forgotten.
+    pub fn told(&self, teller: u64, known: &[KnownAddress]) {
+        let peers: Vec<Arc<Peer>> = self.lock().values().cloned().collect();
+        for peer in peers {
+            let says = known.iter().find(|known| known.node == peer.id()).map(|known| known.address.as_str());
+            peer.told(teller, says);
+        }
+    }
+
+    /// Dials an address at which any member may answer, and returns which one does, unless that is linked there already.
+    /// Both then know where the other is.
+    ///
+    /// # Errors
+    /// No member answers there.
+    pub async fn visit(&self, address: &str) -> io::Result<Option<u64>> {
+        let linked: Vec<SocketAddr> = self.linked().into_iter().map(|link| link.at).collect();
+        if dial::resolve(address).await?.iter().any(|at| linked.contains(at)) {
+            return Ok(None);
+        }
+        let dialler = self.dialler.clone();
+        let (id, at) = dial::first(&[address.to_owned()], move |remote| peer::visit(dialler.clone(), remote)).await?;
+        if let Some(peer) = self.find(id) {
+            peer.told(self.dialler.node, Some(&at.to_string()));
+        }
+        Ok(Some(id))
+    }
+
     /// Returns once another member says that this node was removed, with the name of the server where that was asked
     /// for.
     pub async fn removed(&self) -> String {
@@ -234,6 +300,22 @@ impl Peers {
         self.dialler.endpoint.close(VarInt::from_u32(close::STOPPING), b"stopping");
         self.dialler.endpoint.wait_idle().await;
     }
+}
+
+/// A peer whose link stands.
+#[derive(Debug)]
+pub struct Linked {
+    /// Which.
+    pub peer: Arc<Peer>,
+    /// Where it is reached.
+    pub at: SocketAddr,
+    /// Tells this link from later ones.
+    pub link: usize,
+}
+
+fn certificate_of(connection: &Connection) -> Option<CertificateDer<'static>> {
+    let identity = connection.peer_identity()?;
+    identity.downcast::<Vec<CertificateDer<'static>>>().ok()?.into_iter().next()
 }
 
 pub(super) fn transport() -> TransportConfig {
@@ -288,11 +370,18 @@ pub fn start<H: Handler>(
     let endpoint = endpoint(socket, credentials.key.secret_der(), Some(server))?;
     let cluster_id = credentials.cluster_id.clone();
     let lives = Arc::new(Lives::default());
-    let us =
-        Arc::new(Us { node, cluster_id: cluster_id.clone(), acquaintance: acquaintance.clone(), lives: lives.clone() });
+    let changed = Arc::new(watch::Sender::new(()));
+    let arrivals = Arc::new(Arrivals::new(changed.clone()));
+    let us = Arc::new(Us {
+        node,
+        cluster_id: cluster_id.clone(),
+        acquaintance: acquaintance.clone(),
+        lives: lives.clone(),
+        arrivals: arrivals.clone(),
+    });
     tokio::spawn(accept(endpoint.clone(), us, handler));
     let removed = watch::Sender::new(None);
-    let dialler = Dialler { endpoint, client, node, cluster_id, removed, acquaintance, lives };
+    let dialler = Dialler { endpoint, client, node, cluster_id, removed, acquaintance, lives, arrivals, changed };
     Ok(Arc::new(Peers { dialler: Arc::new(dialler), peers: Mutex::default() }))
 }
 
@@ -302,6 +391,7 @@ struct Us {
     cluster_id: String,
     acquaintance: Arc<dyn Acquaintance>,
     lives: Arc<Lives>,
+    arrivals: Arc<Arrivals>,
 }
 
 async fn accept<H: Handler>(endpoint: quinn::Endpoint, us: Arc<Us>, handler: Arc<H>) {
@@ -319,7 +409,7 @@ async fn accept<H: Handler>(endpoint: quinn::Endpoint, us: Arc<Us>, handler: Arc
         };
         let (handler, us, newcomers) = (handler.clone(), us.clone(), newcomers.clone());
         tokio::spawn(async move {
-            let remote = incoming.remote_address();
+            let remote = unmapped(incoming.remote_address());
             if let Err(reason) = serve(incoming, seat, &us, handler, &newcomers).await {
                 tracing::debug!(%remote, %reason, "link ended");
             }
@@ -350,10 +440,7 @@ async fn serve<H: Handler>(
         return tokio::time::timeout(JOIN_TIMEOUT, serve_newcomer(&connection, &*handler)).await?;
     }
     debug_assert_eq!(protocol, ALPN_PEER, "TLS lets no other protocol through");
-    let certificate = connection
-        .peer_identity()
-        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
-        .and_then(|chain| chain.into_iter().next());
+    let certificate = certificate_of(&connection);
     let refuse = || connection.close(VarInt::from_u32(close::REFUSED), b"not a member of this cluster");
     let Some(certificate) = certificate else {
         refuse();
@@ -394,6 +481,7 @@ async fn serve<H: Handler>(
         }
     };
     write_frame(&mut send, &answer).await?;
+    let _arrived = us.arrivals.arrive(hello.node, &connection);
     handler.arrived(hello.node);
     tokio::spawn(answer_datagrams(handler.clone(), connection.clone(), hello.node));
     let mut removed = std::pin::pin!(handler.removed(hello.node));
@@ -460,7 +548,7 @@ async fn serve_newcomer<H: Handler>(connection: &Connection, handler: &H) -> io:
     let mut buffer = Vec::new();
     let request = read_frame(&mut recv, &mut buffer, JOIN_FRAME_BYTES_MAX).await?;
     let request: JoinRequest = decode(request.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
-    let reply = handler.join(connection.remote_address(), request).await;
+    let reply = handler.join(unmapped(connection.remote_address()), request).await;
     write_frame(&mut send, &encode_frame(&reply)).await?;
     send.finish().map_err(io::Error::other)?;
     connection.closed().await;
@@ -473,39 +561,31 @@ pub(super) struct Reached {
     endpoint: quinn::Endpoint,
     connection: Connection,
     /// This machine's address on the way there.
-    local: std::net::IpAddr,
+    local: IpAddr,
 }
 
-/// Connects to a member, and says nothing.
+/// Connects to a member, at whichever of its addresses answers first, and says nothing.
 ///
 /// # Errors
 /// The node cannot be reached, or proves another key than the pinned one.
 pub(super) async fn reach(address: &str, pin: Pin) -> Result<Reached, JoinError> {
-    let remote = resolve(address).await.map_err(JoinError::Unreachable)?;
-    // A connected socket tells which local address leads there.
-    let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-    let local = UdpSocket::bind(any)
-        .and_then(|probe| probe.connect(remote).and_then(|()| probe.local_addr()))
-        .map_err(JoinError::Unreachable)?
-        .ip();
-    let endpoint = quinn::Endpoint::client(any).map_err(JoinError::Unreachable)?;
     let mut client = quinn::ClientConfig::new(Arc::new(tls::join_client(pin)?));
     client.transport_config(Arc::new(transport()));
-    let connection = endpoint
-        .connect_with(client, remote, "join.samira")
-        .map_err(|error| JoinError::Unreachable(io::Error::other(error)))?
-        .await
-        .map_err(|error| match error {
-            quinn::ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
-                JoinError::WrongCluster(error.reason)
-            }
-            error => JoinError::Unreachable(io::Error::other(error)),
-        })?;
-    Ok(Reached { endpoint, connection, local })
+    // Another server may live at another address of a name, so one that proves the wrong key ends nothing but its attempt.
+    let wrong = Arc::new(Mutex::new(None));
+    let seen = wrong.clone();
+    let attempt = move |remote| reach_at(client.clone(), remote, seen.clone());
+    match dial::first(&[address.to_owned()], attempt).await {
+        Ok((reached, _)) => Ok(reached),
+        Err(error) => {
+            let wrong = wrong.lock().expect("nobody panics while holding this lock").take();
+            Err(wrong.map_or(JoinError::Unreachable(error), JoinError::WrongCluster))
+        }
+    }
 }
 
-/// Asks the node at `address` to be let in, once. `request` is told the local address of the connection. Nothing is said
-/// to a server of another cluster than `expected`, if one is.
+/// Asks the node at `address` to be let in, once. `request` is told the local address of the connection, and says why there is
+/// none to be made. Nothing is said to a server of another cluster than `expected`, if one is.
 ///
 /// # Errors
 /// The node cannot be reached, proves another key than the pinned one, or breaks off.
@@ -513,7 +593,7 @@ pub async fn ask_to_join(
     address: &str,
     pin: Pin,
     expected: Option<&str>,
-    request: impl FnOnce(std::net::IpAddr) -> JoinRequest,
+    request: impl FnOnce(IpAddr) -> Result<JoinRequest, String>,
 ) -> Result<(JoinReply, CertificateDer<'static>), JoinError> {
     let Reached { endpoint, connection, local } = reach(address, pin).await?;
     let ca = connection
@@ -530,9 +610,10 @@ pub async fn ask_to_join(
         .into_iter()
         .find(|certificate| Pin::of_certificate(certificate) == Some(pin))
         .ok_or_else(|| JoinError::WrongCluster("the pinned key is not in its chain".into()))?;
+    let request = request(local).map_err(JoinError::NoAddress)?;
     let exchange = async {
         let (mut send, mut recv) = connection.open_bi().await?;
-        write_frame(&mut send, &encode_frame(&request(local))).await?;
+        write_frame(&mut send, &encode_frame(&request)).await?;
         let mut buffer = Vec::new();
         let reply = read_frame(&mut recv, &mut buffer, PEER_FRAME_BYTES_MAX).await?;
         decode(reply.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)
@@ -541,6 +622,31 @@ pub async fn ask_to_join(
     connection.close(VarInt::from_u32(close::STOPPING), b"joined");
     endpoint.wait_idle().await;
     Ok((reply, ca))
+}
+
+async fn reach_at(
+    client: quinn::ClientConfig,
+    remote: SocketAddr,
+    wrong: Arc<Mutex<Option<String>>>,
+) -> io::Result<Reached> {
+    // A connected socket tells which local address leads there.
+    let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let probe = UdpSocket::bind(any)?;
+    probe.connect(remote)?;
+    let local = probe.local_addr()?.ip();
+    let endpoint = quinn::Endpoint::client(any)?;
+    let connecting = endpoint.connect_with(client, remote, "join.samira").map_err(io::Error::other)?;
+    match connecting.await {
+        Ok(connection) => Ok(Reached { endpoint, connection, local }),
+        Err(error) => {
+            if let ConnectionError::TransportError(error) = &error
+                && u64::from(error.code) & !0xff == 0x100
+            {
+                *wrong.lock().expect("nobody panics while holding this lock") = Some(error.reason.clone());
+            }
+            Err(io::Error::other(error))
+        }
+    }
 }
 
 /// Why asking to join gave no reply.
@@ -563,16 +669,10 @@ pub enum JoinError {
         /// Id of the cluster that the server there belongs to.
         found: String,
     },
+    /// This machine has no address that the cluster could use; nothing was said.
+    #[error("{0}")]
+    NoAddress(String),
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-}
-
-async fn resolve(address: &str) -> io::Result<SocketAddr> {
-    if let Ok(literal) = address.parse() {
-        return Ok(literal);
-    }
-    let name = address.to_owned();
-    let mut found = tokio::task::spawn_blocking(move || name.to_socket_addrs()).await.map_err(io::Error::other)??;
-    found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address")))
 }

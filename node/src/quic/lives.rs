@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use wire::replication::rpc::{Hello, Life};
 
 use crate::limits::{PROBE_PATIENCE, PROBE_PAUSE};
+use crate::listen::unmapped;
 
 /// What is known of a speaker before its process is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,15 +93,15 @@ impl Lives {
         connection: &Connection,
     ) -> Result<Introduced, Unwelcome> {
         let _turn = self.turn.lock().await;
-        let standing = book.judge(hello, connection.remote_address());
+        let standing = book.judge(hello, unmapped(connection.remote_address()));
         if standing != Standing::Known {
             let mut answers = JoinSet::new();
             for earlier in self.of_other_lives(hello) {
-                answers.spawn(async move { answers_now(&earlier).await.then(|| earlier.remote_address()) });
+                answers.spawn(async move { answers_now(&earlier).await.then(|| unmapped(earlier.remote_address())) });
             }
             while let Some(answered) = answers.join_next().await {
                 if let Ok(Some(first)) = answered {
-                    book.cloned(hello, first, connection.remote_address());
+                    book.cloned(hello, first, unmapped(connection.remote_address()));
                     return Err(Unwelcome::Clone(first));
                 }
             }

@@ -4,6 +4,8 @@
 //!   certificate yet and may only ask to join.
 //! * [`peer`]: one outgoing connection per peer, redialled in the background, with a few long-lived streams by purpose,
 //!   so that a snapshot never delays a heartbeat.
+//! * [`dial`]: names, and the addresses that they stand for, tried one shortly after the other.
+//! * `places`: where a peer may be reached beside the address that is listed for it.
 //! * [`endpoint`]: the UDP socket, incoming connections and their streams.
 //! * [`line`]: what is known of the line to a peer; [`congestion`]: how many bytes may be under way on it.
 //! * [`lives`]: which process of a member speaks, before anything else is said.
@@ -13,10 +15,12 @@
 //! What the messages mean is not known here.
 
 mod congestion;
+pub mod dial;
 pub mod endpoint;
 pub mod frame;
 pub mod line;
 pub mod lives;
 pub mod peer;
+mod places;
 pub mod probe;
 pub mod tls;

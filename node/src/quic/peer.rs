@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use wire::replication::decode;
 use wire::replication::encode;
 use wire::replication::rpc::{Datagram, Hello, PeerReply, PeerRequest};
 
+use super::dial;
 use super::endpoint::Dialler;
 use super::frame::{encode_frame, read_frame, write_frame};
 use super::line::Line;
 use super::lives::Introduced;
+use super::places::Places;
 use crate::limits::{DIAL_AGAIN, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_TIMEOUT, DIALS_MAX};
+use crate::listen::unmapped;
 
 /// What a stream is used for. Lanes never wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,7 +78,7 @@ pub enum CallError {
 #[derive(Debug)]
 pub struct Peer {
     id: u64,
-    address: watch::Sender<String>,
+    places: Arc<watch::Sender<Places>>,
     connection: watch::Receiver<Option<Connection>>,
     line: Arc<Line>,
     lost: Arc<Mutex<Instant>>,
@@ -100,13 +104,13 @@ struct Stream {
 impl Peer {
     /// Starts dialling.
     pub(super) fn new(dialler: Arc<Dialler>, id: u64, address: String) -> Self {
-        let (address, addresses) = watch::channel(address);
+        let places = Arc::new(watch::Sender::new(Places::listed(&address)));
         let (connected, connection) = watch::channel(None);
         let (arrived, line) = (Arc::new(Notify::new()), Arc::new(Line::default()));
         let lost = Arc::new(Mutex::new(Instant::now()));
-        let keep = keep_connected(dialler, id, addresses, arrived.clone(), connected, line.clone(), lost.clone());
+        let keep = keep_connected(dialler, id, places.clone(), arrived.clone(), connected, line.clone(), lost.clone());
         let dialling = tokio::spawn(keep).abort_handle();
-        Peer { id, address, connection, line, lost, arrived, streams: Mutex::default(), dialling }
+        Peer { id, places, connection, line, lost, arrived, streams: Mutex::default(), dialling }
     }
 
     /// Its node id.
@@ -164,15 +168,33 @@ impl Peer {
         self.arrived.notify_one();
     }
 
-    /// Where it is dialled from the next attempt on.
+    /// The address that the cluster lists for it now.
     pub fn set_address(&self, address: &str) {
-        self.address.send_if_modified(|current| {
-            let changed = current != address;
+        self.places.send_if_modified(|places| {
+            let changed = places.listed != address;
             if changed {
-                address.clone_into(current);
+                address.clone_into(&mut places.listed);
             }
             changed
         });
+    }
+
+    /// Where another member says that it reaches it now, if anywhere.
+    pub fn told(&self, teller: u64, address: Option<&str>) {
+        self.places.send_if_modified(|places| places.tell(teller, address));
+    }
+
+    /// Where it is reached, and a number of the link, while that stands.
+    pub fn link(&self) -> Option<(SocketAddr, usize)> {
+        let connection = self.connection.borrow().clone()?;
+        Some((unmapped(connection.remote_address()), connection.stable_id()))
+    }
+
+    /// Where it is reached, or was last, and where it is listed; names are not looked up for it.
+    pub fn whereabouts(&self) -> Vec<SocketAddr> {
+        let places = self.places.borrow();
+        let listed = dial::literal(&places.listed).filter(|listed| places.reached != Some(*listed));
+        places.reached.into_iter().chain(listed).collect()
     }
 
     /// Asks and waits for the answer, at most `timeout`, part of which may pass waiting for a connection.
@@ -276,34 +298,41 @@ fn is_stop(error: &io::Error) -> bool {
 async fn keep_connected(
     dialler: Arc<Dialler>,
     id: u64,
-    mut addresses: watch::Receiver<String>,
+    places: Arc<watch::Sender<Places>>,
     arrived: Arc<Notify>,
     connected: watch::Sender<Option<Connection>>,
     line: Arc<Line>,
     lost: Arc<Mutex<Instant>>,
 ) {
+    let mut known = places.subscribe();
     let mut pause = DIAL_PAUSE_MIN;
     let mut last_error = String::new();
     loop {
-        let address = addresses.borrow_and_update().clone();
-        let dialled = dial_again_and_again(&dialler, id, &address, &arrived).await;
+        let dialled = dial_again_and_again(&dialler, id, &mut known, &arrived).await;
         match dialled {
-            Ok((connection, introduced)) => {
+            Ok(((connection, introduced), address)) => {
                 line.measured(connection.rtt());
-                tracing::info!(peer = format_args!("{id:016x}"), address, "connected");
+                tracing::info!(peer = format_args!("{id:016x}"), %address, "connected");
                 (pause, last_error) = (DIAL_PAUSE_MIN, String::new());
+                // Nobody has to dial again for that.
+                places.send_if_modified(|places| {
+                    places.reached = Some(address);
+                    false
+                });
                 connected.send_replace(Some(connection.clone()));
+                dialler.changed.send_replace(());
                 let reason = hear_datagrams(&connection, &line).await;
                 drop(introduced);
                 dialler.ended(id, &reason);
                 *lost.lock().expect("nobody panics while holding this lock") = Instant::now();
                 connected.send_replace(None);
-                tracing::info!(peer = format_args!("{id:016x}"), address, %reason, "disconnected");
+                dialler.changed.send_replace(());
+                tracing::info!(peer = format_args!("{id:016x}"), %address, %reason, "disconnected");
             }
             Err(error) => {
                 let error = error.to_string();
                 if error != last_error {
-                    tracing::info!(peer = format_args!("{id:016x}"), address, error, "cannot connect, trying on");
+                    tracing::info!(peer = format_args!("{id:016x}"), error, "cannot connect, trying on");
                     last_error = error;
                 }
             }
@@ -311,7 +340,7 @@ async fn keep_connected(
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(DIAL_PAUSE_MAX),
             () = arrived.notified() => pause = DIAL_PAUSE_MIN,
-            changed = addresses.changed() => if changed.is_err() { return },
+            changed = known.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -333,38 +362,70 @@ async fn hear_datagrams(connection: &Connection, line: &Line) -> ConnectionError
 
 /// Dials until one attempt succeeds or fails, or none has for [`DIAL_TIMEOUT`]. Over a long line an attempt takes seconds; but
 /// packets to a dead port are repeated ever more slowly, and a new attempt gets through at once. So another one begins beside
-/// it every [`DIAL_AGAIN`], and when the peer has shown that it is there. None is given up for it: two nodes that dial each
-/// other over a long line would do so for ever.
+/// it every [`DIAL_AGAIN`], when the peer has shown that it is there, and when there is news of where it is. None is given up
+/// for it: two nodes that dial each other over a long line would do so for ever.
 async fn dial_again_and_again(
     dialler: &Arc<Dialler>,
     id: u64,
-    address: &str,
+    known: &mut watch::Receiver<Places>,
     arrived: &Notify,
-) -> io::Result<(Connection, Introduced)> {
+) -> io::Result<((Connection, Introduced), SocketAddr)> {
     let mut attempts = JoinSet::new();
     let many = async {
         loop {
+            let candidates = known.borrow_and_update().candidates(dialler.arrivals.from(id));
             if attempts.len() < DIALS_MAX {
-                let (dialler, address) = (dialler.clone(), address.to_owned());
-                attempts.spawn(async move { dial(&dialler, id, &address).await });
+                let dialler = dialler.clone();
+                attempts.spawn(async move {
+                    let attempt = |remote| dial(dialler.clone(), id, remote);
+                    dial::first(&candidates, attempt).await
+                });
             }
             tokio::select! {
                 Some(outcome) = attempts.join_next() => return outcome.map_err(io::Error::other)?,
                 () = tokio::time::sleep(DIAL_AGAIN) => {}
                 () = arrived.notified() => {}
+                Ok(()) = known.changed() => {}
             }
         }
     };
-    tokio::time::timeout(DIAL_TIMEOUT, many).await.unwrap_or_else(|_| Err(io::Error::other("no answer")))
+    tokio::time::timeout(DIAL_TIMEOUT, many).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
-async fn dial(dialler: &Dialler, id: u64, address: &str) -> io::Result<(Connection, Introduced)> {
-    let connection = dialler.connect_peer(id, address).await?;
-    let greeted = greet(dialler, id, &connection).await;
+async fn dial(dialler: Arc<Dialler>, id: u64, remote: SocketAddr) -> io::Result<(Connection, Introduced)> {
+    let attempt = async {
+        let connection = dialler.connect_peer(id, remote).await?;
+        let introduced = greeted(&dialler, id, &connection).await?;
+        Ok((connection, introduced))
+    };
+    tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(no_answer()))
+}
+
+/// Finds out which member answers at an address.
+pub(super) async fn visit(dialler: Arc<Dialler>, remote: SocketAddr) -> io::Result<u64> {
+    let attempt = async {
+        let connection = dialler.connect_any(remote).await?;
+        let id = dialler.member_at(&connection).ok_or_else(|| io::Error::other("its certificate names no server"))?;
+        if id == dialler.node() {
+            return Err(io::Error::other("this server itself answers there"));
+        }
+        let _introduced = greeted(&dialler, id, &connection).await?;
+        Ok(id)
+    };
+    tokio::time::timeout(DIAL_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(no_answer()))
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer (UDP)")
+}
+
+/// Introduces both sides of a fresh connection; if it ends instead, its other end may have said why.
+async fn greeted(dialler: &Dialler, id: u64, connection: &Connection) -> io::Result<Introduced> {
+    let greeted = greet(dialler, id, connection).await;
     if let (Err(_), Some(reason)) = (&greeted, connection.close_reason()) {
         dialler.ended(id, &reason);
     }
-    greeted.map(|introduced| (connection, introduced))
+    greeted
 }
 
 /// Says who we are, and checks who answers.

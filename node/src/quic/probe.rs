@@ -19,6 +19,7 @@ use wire::limits::JOIN_FRAME_BYTES_MAX;
 use wire::replication::decode;
 use wire::replication::join::{Probe, ProbeReply};
 
+use super::dial;
 use super::endpoint::{EndpointError, Peers, reach, transport};
 use super::frame::{encode_frame, read_frame, write_frame};
 use super::tls::{self, Pin};
@@ -74,7 +75,7 @@ async fn ask(connection: &Connection, leader: &str) -> io::Result<Option<String>
 
 /// Whether somebody listens there. The newcomer is known already: it has the same port for UDP.
 async fn accepts_tcp(address: &str) -> io::Result<()> {
-    TcpStream::connect(address).await.map(drop)
+    dial::first(&[address.to_owned()], TcpStream::connect).await.map(drop)
 }
 
 /// A newcomer that answers probes on the port that it will serve.

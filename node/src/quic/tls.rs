@@ -8,6 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -15,6 +16,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -68,6 +70,21 @@ pub enum TlsError {
     Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
 }
 
+/// The moment at which every certificate is looked at: within the years that the authority writes into its certificates
+/// (`cluster/ca.rs`: 1975 to 4096), whatever this machine's clock says. They do not expire, so a clock can only be wrong about
+/// them: a board without a battery begins in 1970, and its data is good.
+const LOOKED_AT: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+
+/// [`LOOKED_AT`] for rustls.
+#[derive(Debug)]
+struct NoClock;
+
+impl TimeProvider for NoClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(LOOKED_AT)
+    }
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -86,7 +103,7 @@ pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(&credentials.ca)?, provider())
         .allow_unauthenticated()
         .build()?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+    let mut config = rustls::ServerConfig::builder_with_details(provider(), Arc::new(NoClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![credentials.certificate.clone(), credentials.ca.clone()], credentials.key.clone_key())?;
@@ -104,7 +121,7 @@ pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
 /// # Errors
 /// The credentials do not work.
 pub fn client_server(credentials: &Credentials) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+    let mut config = rustls::ServerConfig::builder_with_details(provider(), Arc::new(NoClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![credentials.certificate.clone(), credentials.ca.clone()], credentials.key.clone_key())?;
@@ -129,7 +146,7 @@ pub fn grpc_server(credentials: &Credentials) -> Result<Arc<rustls::ServerConfig
 /// # Errors
 /// The credentials do not work.
 pub fn peer_client(credentials: &Credentials) -> Result<QuicClientConfig, TlsError> {
-    let mut config = rustls::ClientConfig::builder_with_provider(provider())
+    let mut config = rustls::ClientConfig::builder_with_details(provider(), Arc::new(NoClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots(&credentials.ca)?)
         .with_client_auth_cert(
@@ -158,7 +175,7 @@ pub fn probe_client(key: Pin) -> Result<QuicClientConfig, TlsError> {
 
 fn pinned_client(pin: Pin, pinned: Pinned, alpn: &[u8]) -> Result<QuicClientConfig, TlsError> {
     let provider = provider();
-    let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
+    let mut config = rustls::ClientConfig::builder_with_details(provider.clone(), Arc::new(NoClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(PinVerifier { pin, pinned, provider }))
@@ -175,7 +192,7 @@ pub fn probe_server(
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
 ) -> Result<QuicServerConfig, TlsError> {
-    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+    let mut config = rustls::ServerConfig::builder_with_details(provider(), Arc::new(NoClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)?;
@@ -196,16 +213,25 @@ pub fn cluster_of(certificate: &CertificateDer<'_>) -> Option<String> {
     id.map(ToOwned::to_owned)
 }
 
-/// Whether a node's certificate was issued by the CA of this certificate.
-pub fn is_issued_by(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> bool {
-    verify(certificate, ca, UnixTime::now(), &provider())
+/// The node that a certificate of this cluster, already known to come from its CA, belongs to.
+pub fn node_in(certificate: &CertificateDer<'_>, cluster_id: &str) -> Option<u64> {
+    let parsed = EndEntityCert::try_from(certificate).ok()?;
+    let suffix = format!(".{}", cluster_name(cluster_id));
+    let id = |name: &str| u64::from_str_radix(name.strip_suffix(&suffix)?.strip_prefix('n')?, 16).ok();
+    parsed.valid_dns_names().find_map(id).filter(|&id| is_node(certificate, id, cluster_id))
 }
 
-fn verify(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>, now: UnixTime, provider: &CryptoProvider) -> bool {
+/// Whether a node's certificate was issued by the CA of this certificate. No clock is asked.
+pub fn is_issued_by(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> bool {
+    verify(certificate, ca, &provider())
+}
+
+fn verify(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>, provider: &CryptoProvider) -> bool {
     let Ok(anchor) = anchor_from_trusted_cert(ca) else { return false };
     let algorithms = provider.signature_verification_algorithms.all;
     EndEntityCert::try_from(certificate).is_ok_and(|certificate| {
-        certificate.verify_for_usage(algorithms, &[anchor], &[], now, KeyUsage::server_auth(), None, None).is_ok()
+        let usage = KeyUsage::server_auth();
+        certificate.verify_for_usage(algorithms, &[anchor], &[], LOOKED_AT, usage, None, None).is_ok()
     })
 }
 
@@ -283,7 +309,7 @@ impl ServerCertVerifier for PinVerifier {
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        now: UnixTime,
+        _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if self.pinned == Pinned::Itself {
             let proven = Pin::of_certificate(end_entity) == Some(self.pin);
@@ -295,7 +321,7 @@ impl ServerCertVerifier for PinVerifier {
             .iter()
             .find(|certificate| Pin::of_certificate(certificate) == Some(self.pin))
             .ok_or_else(refuse)?;
-        if !verify(end_entity, ca, now, &self.provider) {
+        if !verify(end_entity, ca, &self.provider) {
             return Err(refuse());
         }
         Ok(ServerCertVerified::assertion())

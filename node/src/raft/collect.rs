@@ -13,7 +13,7 @@ use wire::replication::encode;
 use super::leader::Leadership;
 use super::office::{Unanswered, in_office};
 use super::types::{Proposal, Raft};
-use crate::env::Clock;
+use crate::env::{Clock, ClusterTime};
 use crate::limits::{COLLECTED_RUNS_MAX, PROPOSAL_PATIENCE};
 use crate::storage::trouble::Alarm;
 
@@ -57,9 +57,9 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn start(raft: Raft, clock: Clock, leadership: Leadership, alarm: &Alarm) -> Self {
+    pub(super) fn start(raft: Raft, clock: Clock, time: ClusterTime, leadership: Leadership, alarm: &Alarm) -> Self {
         let (runs, queue) = mpsc::channel(COLLECTED_RUNS_MAX);
-        alarm.guard("collecting writes", collect(raft, clock, leadership, queue));
+        alarm.guard("collecting writes", collect(raft, clock, time, leadership, queue));
         Collector { runs }
     }
 
@@ -72,7 +72,13 @@ impl Collector {
     }
 }
 
-async fn collect(raft: Raft, clock: Clock, leadership: Leadership, mut queue: mpsc::Receiver<Collected>) {
+async fn collect(
+    raft: Raft,
+    clock: Clock,
+    time: ClusterTime,
+    leadership: Leadership,
+    mut queue: mpsc::Receiver<Collected>,
+) {
     let mut held = None;
     loop {
         let next = match held.take() {
@@ -97,7 +103,7 @@ async fn collect(raft: Raft, clock: Clock, leadership: Leadership, mut queue: mp
         let encoded = encode(&Batch {
             // A voter that does not know an entry's rules stops at it.
             rule_level: leadership.rule_level(),
-            time_ms: clock.unix_ms(),
+            time_ms: time.now_ms(clock),
             runs: batch.iter().map(|collected| collected.run.as_wire()).collect(),
         });
         let write = raft.client_write(Proposal(encoded.into()));

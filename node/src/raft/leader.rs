@@ -280,6 +280,13 @@ impl Leadership {
         self.members().iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id).collect()
     }
 
+    /// Whether enough voters have links to this node, so that a leader among them is heard.
+    fn reached_by_majority(&self) -> bool {
+        let members = self.members();
+        let voters: Vec<u64> = members.iter().filter(|(_, voter)| *voter).map(|(member, _)| member.id).collect();
+        voters.iter().filter(|&&id| id == self.node || self.peers.is_here(id)).count() > voters.len() / 2
+    }
+
     /// Members in order of their ids, each with whether it votes.
     pub fn members(&self) -> Vec<(Member, bool)> {
         members(&self.metrics.borrow().membership_config)
@@ -302,6 +309,26 @@ impl Leadership {
         self.peers.find(member).map_or(Some(Duration::ZERO), |peer| peer.unreached_for())
     }
 
+    /// For an operator: what keeps this cluster from deciding, and what can be done about it.
+    pub fn waiting_for(&self) -> String {
+        let members = self.members();
+        let missing = self.missing();
+        if members.is_empty() {
+            missing
+        } else if !self.reaches_majority() {
+            format!(
+                "{missing}. Start them; if they run and have moved, start this server again with --peers HOST:PORT, the \
+                 address of one of them now (UDP and TCP have to get through)"
+            )
+        } else if !self.reached_by_majority() {
+            format!(
+                "{missing}. Let both through to this machine's port, or say with --advertise HOST:PORT where the others reach it"
+            )
+        } else {
+            missing
+        }
+    }
+
     /// For a person: what keeps this cluster from deciding.
     pub fn missing(&self) -> String {
         if let Some(confirmation) = self.introductions.waits_for() {
@@ -320,6 +347,10 @@ impl Leadership {
             "this server has not heard from its cluster yet".to_owned()
         } else if here < needed {
             format!("{here} of {all} servers can be reached, {needed} are needed; not reached: {}", away.join(", "))
+        } else if !self.reached_by_majority() {
+            let me = members.iter().find(|(member, _)| member.id == self.node).map(|(member, _)| &member.address);
+            let at = me.map_or("the address that they know", String::as_str);
+            format!("this server reaches {here} of {all} servers, but too few of them reach it at {at}, UDP and TCP")
         } else if away.is_empty() {
             format!("the {all} servers have not agreed on a leader yet")
         } else {

@@ -164,7 +164,7 @@ pub(super) async fn tend(
         watch.retain(is_member);
         for (member, _) in members.iter().filter(|(member, _)| member.id != me) {
             leadership.peers().get(member.id, &member.address);
-            watch.keep(member.id, &member.address);
+            watch.keep(member.id);
         }
         let written: BTreeSet<u64> = removals.borrow_and_update().nodes.keys().copied().collect();
         leadership.introductions().promises().retain(|id| !written.contains(&id));
@@ -293,30 +293,5 @@ pub(super) async fn update_member(raft: &Raft, member: Member) -> Result<(), Str
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(unanswered) => Err(unanswered.to_string()),
-    }
-}
-
-/// Tells the cluster where this node is reached now, once there is a leader, if it is listed otherwise.
-pub(super) async fn announce(raft: Raft, mut leadership: Leadership, me: Member) {
-    loop {
-        leadership.led().await;
-        if leadership.members().iter().any(|(member, _)| *member == me) {
-            return;
-        }
-        let done = match leadership.leader() {
-            Some(leader) if leader == me.id => update_member(&raft, me.clone()).await.is_ok(),
-            Some(leader) => match leadership.peers().find(leader) {
-                Some(peer) => {
-                    let announce = PeerRequest::Announce { member: me.clone() };
-                    matches!(peer.call(Lane::Control, &announce, CALL_TIMEOUT).await, Ok(PeerReply::Done))
-                }
-                None => false,
-            },
-            None => false,
-        };
-        if done {
-            return;
-        }
-        let _ = tokio::time::timeout(MEMBERSHIP_PAUSE, leadership.changed()).await;
     }
 }

@@ -4,6 +4,7 @@
 //! [`network`]) and what stands on it: writes exactly once ([`propose`]), linearizable reads on any node ([`read`]), who
 //! leads ([`leader`]) and how members come in. Its types end in [`types`].
 
+mod addresses;
 mod candidacy;
 pub mod clocks;
 mod collect;
@@ -32,7 +33,7 @@ pub mod whisper;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use openraft::error::Fatal;
@@ -59,7 +60,7 @@ use self::types::{Peer, Raft};
 use self::whisper::Whispers;
 use crate::chat::effect::Listener;
 use crate::cluster::identity::{DataDir, Identity, IdentityError};
-use crate::env::{Clock, LogEntries};
+use crate::env::{Clock, ClusterTime, LogEntries};
 use crate::limits::{CALL_TIMEOUT, ELECTION_TIMEOUT_MAX, ELECTION_TIMEOUT_MIN, HEARTBEAT};
 use crate::quic::endpoint::{self, EndpointError, Peers};
 use crate::storage;
@@ -116,6 +117,10 @@ pub struct Ground {
     pub listener: Option<Listener>,
     /// The operator says that this data directory counts, although it may be older than its promises.
     pub trust_data: bool,
+    /// Where this node listens, with its real port.
+    pub listen: SocketAddr,
+    /// Addresses that the operator gave, at which members may be found.
+    pub peers: Vec<String>,
 }
 
 /// Running consensus.
@@ -136,6 +141,7 @@ pub struct Consensus {
     log: RaftLog,
     peers: Arc<Peers>,
     remover: Remover,
+    own: watch::Sender<Member>,
 }
 
 impl std::fmt::Debug for Consensus {
@@ -191,7 +197,7 @@ impl Consensus {
         completions: mpsc::Sender<Vec<Completion>>,
         whispered: mpsc::Sender<whisper::Heard>,
     ) -> Result<Self, StartError> {
-        let Ground { data, identity, socket, clock, alarm, listener, trust_data } = ground;
+        let Ground { data, identity, socket, clock, alarm, listener, trust_data, listen, peers: given } = ground;
         let credentials = data.credentials(&identity)?;
         // Read here, so that a broken key is told before anything is served.
         let keeps_ca_key = data.authority()?.is_some();
@@ -220,8 +226,13 @@ impl Consensus {
         let builder = SnapshotBuilder::new(files.clone());
         let applied = Arc::new(watch::Sender::new(state.applied().map(|id| id.index)));
         let (hashes, told) = (state.hashes().clone(), Told::default());
+        let time = ClusterTime::default();
+        if let Some(newest) = state.newest_message_ms()? {
+            time.heard(newest);
+        }
         let apply = ApplyThread::start(state, alarm.clone())?;
-        let machine = ChatStateMachine::new(apply, builder, applied.clone(), log.flushes().clone(), log.clone());
+        let (flushes, stamped) = (log.flushes().clone(), time.clone());
+        let machine = ChatStateMachine::new(apply, builder, applied.clone(), flushes, log.clone(), stamped);
 
         let server = Arc::new(PeerServer::default());
         let peers =
@@ -245,9 +256,15 @@ impl Consensus {
 
         let leadership =
             Leadership::new(identity.node, &raft, peers.clone(), heard.clone(), introductions.clone(), &alarm);
-        let collector = Collector::start(raft.clone(), clock, leadership.clone(), &alarm);
+        let collector = Collector::start(raft.clone(), clock, time, leadership.clone(), &alarm);
         let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions, &alarm).await?;
         let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe(), &alarm);
+        let own = watch::Sender::new(me);
+        // What an operator has named stays.
+        if identity.advertise.is_none() && listen.ip().is_unspecified() {
+            let follow = addresses::follow(own.clone(), listen, leadership.clone(), data.clone());
+            alarm.guard("following this machine's address", follow);
+        }
         let doorkeeper = Doorkeeper {
             data: data.clone(),
             identity,
@@ -262,7 +279,10 @@ impl Consensus {
         alarm.guard("standing for election", candidate.clone().stand_when_due());
         let tend = membership::tend(raft.clone(), leadership.clone(), removals.clone(), candidate.clone());
         alarm.guard("tending the members", tend);
-        tokio::spawn(membership::announce(raft.clone(), leadership.clone(), me));
+        let announce = addresses::announce(raft.clone(), leadership.clone(), own.subscribe());
+        alarm.guard("announcing this server's address", announce);
+        alarm.guard("telling addresses", addresses::tell(leadership.clone(), own.subscribe()));
+        tokio::spawn(addresses::visit(leadership.clone(), given));
         let remover = Remover {
             leadership: leadership.clone(),
             proposer: proposer.clone(),
@@ -286,7 +306,7 @@ impl Consensus {
         });
         tokio::spawn(comparison::keep_comparing(leadership.clone(), hashes, told));
         let whispers = Whispers::start(leadership.clone());
-        Ok(Consensus { proposer, reads, leadership, clocks, whispers, introductions, raft, log, peers, remover })
+        Ok(Consensus { proposer, reads, leadership, clocks, whispers, introductions, raft, log, peers, remover, own })
     }
 
     /// Removes a member for good: the one called `who`, a name or an id in hexadecimal. `by` is the name of this server.
@@ -295,6 +315,11 @@ impl Consensus {
     /// Why it was not removed, for an operator.
     pub async fn remove(&self, who: &str, by: &str) -> Result<RemovedMember, String> {
         self.remover.remove(who, by).await
+    }
+
+    /// Where others reach this node now: `HOST:PORT`.
+    pub fn address(&self) -> String {
+        self.own.borrow().address.clone()
     }
 
     /// Who was removed, as far as this node has applied the log.

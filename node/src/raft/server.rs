@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
+use wire::limits::ADDRESSES_MAX;
+use wire::replication::entry::Member;
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{AppendOutcome, Datagram, PeerReply, PeerRequest, Vote};
 use wire::replication::{decode, encode};
@@ -19,8 +21,9 @@ use super::membership::{self, Doorkeeper};
 use super::removal::Remover;
 use super::types::Raft;
 use super::{propose, read, whisper};
+use crate::config::resolved::is_host_port;
 use crate::env::Clock;
-use crate::limits::{JOIN_TIMEOUT, RETRY_PAUSE};
+use crate::limits::{CALL_TIMEOUT, JOIN_TIMEOUT, RETRY_PAUSE};
 use crate::quic::endpoint::{Admission, Content, Handler};
 use crate::quic::peer::Lane;
 use crate::storage::snapshot::StateFiles;
@@ -193,10 +196,8 @@ impl Parts {
             },
             PeerRequest::Announce { member } => {
                 if !self.leads() {
-                    return self.not_leader();
-                }
-                if member.id != from {
-                    return PeerReply::Failed { reason: "a node announces itself only".into() };
+                    // The member itself may not reach the leader. Passed on once, so that it never goes round.
+                    return if member.id == from { self.pass_on(member).await } else { self.not_leader() };
                 }
                 match membership::update_member(&self.raft, member).await {
                     Ok(()) => PeerReply::Done,
@@ -223,6 +224,11 @@ impl Parts {
             }
             PeerRequest::Reaches { node } => PeerReply::Reaches { linked: self.leadership.reaches(node) },
             PeerRequest::Clock => PeerReply::Clock { time_ms: Clock.unix_ms() },
+            PeerRequest::Addresses { known } => {
+                let plausible = known.into_iter().take(ADDRESSES_MAX).filter(|known| is_host_port(&known.address));
+                self.leadership.peers().told(from, &plausible.collect::<Vec<_>>());
+                PeerReply::Done
+            }
             PeerRequest::Remove { node, by } => {
                 if !self.leads() {
                     return self.not_leader();
@@ -255,6 +261,14 @@ impl Parts {
             Ok(PeerReply::Join { reply }) => decode(&reply).ok(),
             _ => None,
         }
+    }
+
+    /// Hands the leader what a member announces.
+    async fn pass_on(&self, member: Member) -> PeerReply {
+        let leader = self.leadership.leader().and_then(|leader| self.leadership.peers().find(leader));
+        let Some(leader) = leader else { return self.not_leader() };
+        let announce = PeerRequest::Announce { member };
+        leader.call(Lane::Control, &announce, CALL_TIMEOUT).await.unwrap_or_else(|_| self.not_leader())
     }
 
     fn leads(&self) -> bool {

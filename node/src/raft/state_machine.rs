@@ -6,6 +6,7 @@ use std::sync::Arc;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, Entry, ErrorSubject, ErrorVerb, OptionalSend, Snapshot, StorageError, StorageIOError};
 use tokio::sync::{oneshot, watch};
+use wire::replication::decode_prefix;
 
 use super::flushes::Flushes;
 use super::log_store::RaftLog;
@@ -13,8 +14,9 @@ use super::snapshot::{Meta, SnapshotBuilder, SnapshotContent, snapshot_error};
 use super::types::{
     Applied, LogId, StoredMembership, TypeConfig, entry_out, is_left_in_log, log_id_in, stored_membership_in,
 };
+use crate::env::ClusterTime;
 use crate::storage::apply::ApplyThread;
-use crate::storage::entry::LogEntry;
+use crate::storage::entry::{LogEntry, LogPayload};
 
 /// The chat state as openraft sees it.
 #[derive(Debug)]
@@ -24,19 +26,22 @@ pub struct ChatStateMachine {
     applied: Arc<watch::Sender<Option<u64>>>,
     flushes: Flushes,
     log: RaftLog,
+    time: ClusterTime,
 }
 
 impl ChatStateMachine {
-    /// Around a running apply thread. `log` has the content of entries that came without. `applied` is told the index of every applied entry, for readers that wait for it;
-    /// `flushes` says when the entries to apply are on disk.
+    /// Around a running apply thread. `log` has the content of entries that came without. `applied` is told the index of
+    /// every applied entry, for readers that wait for it; `flushes` says when the entries to apply are on disk; `time` hears
+    /// their times.
     pub fn new(
         apply: ApplyThread,
         builder: SnapshotBuilder,
         applied: Arc<watch::Sender<Option<u64>>>,
         flushes: Flushes,
         log: RaftLog,
+        time: ClusterTime,
     ) -> Self {
-        ChatStateMachine { apply, builder, applied, flushes, log }
+        ChatStateMachine { apply, builder, applied, flushes, log, time }
     }
 
     /// The next entries to apply in one transaction: those that came with their content up to the first without, or the content
@@ -83,6 +88,12 @@ impl RaftStateMachine<TypeConfig> for ChatStateMachine {
         while !entries.is_empty() {
             let part = self.next(&mut entries).await?;
             let upto = part.last().map(|entry| entry.log_id.index);
+            // The first two fields of a batch are its rule level and its time.
+            let stamps = part.iter().filter_map(|entry| match &entry.payload {
+                LogPayload::Batch(batch) => decode_prefix::<(u16, u64)>(batch).ok(),
+                LogPayload::Blank | LogPayload::Membership(_) => None,
+            });
+            stamps.for_each(|((_, time_ms), _)| self.time.heard(time_ms));
             outcomes.extend(ask(|done| self.apply.apply(part, done)).await?);
             if let Some(upto) = upto {
                 self.log.applied(upto);

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +28,12 @@ use crate::quic::peer::Peer;
 /// The watch over all other members.
 pub(super) struct Watch {
     candidate: Candidate,
-    watched: HashMap<u64, (String, AbortHandle)>,
+    watched: HashMap<u64, AbortHandle>,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.watched.values().for_each(|(_, task)| task.abort());
+        self.watched.values().for_each(AbortHandle::abort);
     }
 }
 
@@ -44,7 +45,7 @@ impl Watch {
 
     /// Stops watching everybody else.
     pub(super) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
-        self.watched.retain(|&peer, (_, task)| {
+        self.watched.retain(|&peer, task| {
             let kept = keep(peer);
             if !kept {
                 task.abort();
@@ -53,49 +54,72 @@ impl Watch {
         });
     }
 
-    /// Watches a member at an address from now on.
-    pub(super) fn keep(&mut self, peer: u64, address: &str) {
-        if self.watched.get(&peer).is_some_and(|(known, _)| known == address) {
-            return;
-        }
-        let task = tokio::spawn(watch(self.candidate.clone(), peer, address.to_owned())).abort_handle();
-        if let Some((_, old)) = self.watched.insert(peer, (address.to_owned(), task)) {
-            old.abort();
-        }
+    /// Watches a member from now on, wherever its link says that it is.
+    pub(super) fn keep(&mut self, peer: u64) {
+        let candidate = &self.candidate;
+        self.watched.entry(peer).or_insert_with(|| tokio::spawn(watch(candidate.clone(), peer)).abort_handle());
     }
 }
 
-async fn watch(candidate: Candidate, peer: u64, address: String) {
+async fn watch(candidate: Candidate, peer: u64) {
     let leadership = candidate.leadership();
-    // A connection has broken and it is not known yet why.
-    let mut broken = false;
-    loop {
-        match connect(&address, leadership.peers().find(peer)).await {
-            Ok(held) => {
-                let since = Instant::now();
-                end_of(held).await;
-                broken = true;
-                if since.elapsed() < WATCH_PAUSE {
-                    // Caught by the death of the process, or sent away: soon again, but not at once for ever.
-                    tokio::time::sleep(WATCH_PAUSE / 4).await;
+    // Where a connection has broken, while it is not known yet why.
+    let mut broken = None;
+    'watch: loop {
+        // Only the port that took the connection can tell whether its process is gone. The member may also have moved since.
+        let known = whereabouts(leadership, peer).into_iter().filter(|address| broken != Some(*address));
+        let targets: Vec<SocketAddr> = broken.into_iter().chain(known).collect();
+        for address in targets {
+            match connect(address, leadership.peers().find(peer)).await {
+                Ok(held) => {
+                    let since = Instant::now();
+                    tokio::select! {
+                        () = end_of(held) => broken = Some(address),
+                        // Where nobody is any more nothing would tell of a death.
+                        () = moved(leadership, peer, address) => {
+                            broken = None;
+                            continue 'watch;
+                        }
+                    }
+                    if since.elapsed() < WATCH_PAUSE {
+                        // Caught by the death of the process, or sent away: soon again, but not at once for ever.
+                        tokio::time::sleep(WATCH_PAUSE / 4).await;
+                    }
+                    continue 'watch;
                 }
-                continue;
-            }
-            // Not if it was never reached: a way that only this kind of connection cannot go proves nothing.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                if mem::take(&mut broken) && leadership.leader() == Some(peer) {
-                    tracing::info!(peer = format_args!("{peer:016x}"), address, "the leader is gone");
-                    succeed(&candidate, peer).await;
+                // Not if it was never reached: a way that only this kind of connection cannot go proves nothing.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    if broken == Some(address) && mem::take(&mut broken).is_some() && leadership.leader() == Some(peer)
+                    {
+                        tracing::info!(peer = format_args!("{peer:016x}"), %address, "the leader is gone");
+                        succeed(&candidate, peer).await;
+                    }
                 }
+                // Caught by the death of the process; the next attempt tells.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                    continue 'watch;
+                }
+                Err(_) => {}
             }
-            // Caught by the death of the process; the next attempt tells.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-                continue;
-            }
-            Err(_) => {}
         }
         pause(leadership, peer).await;
     }
+}
+
+fn whereabouts(leadership: &Leadership, peer: u64) -> Vec<SocketAddr> {
+    leadership.peers().find(peer).map(|link| link.whereabouts()).unwrap_or_default()
+}
+
+/// Returns once a member is known to be elsewhere.
+async fn moved(leadership: &Leadership, peer: u64, address: SocketAddr) {
+    let mut links = leadership.peers().links();
+    while links.changed().await.is_ok() {
+        let known = whereabouts(leadership, peer);
+        if !known.is_empty() && !known.contains(&address) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Until a peer that could not be reached is worth another try: a while, or less if it has come back.
@@ -118,7 +142,7 @@ async fn end_of(mut held: TcpStream) {
     while held.read(&mut nothing).await.is_ok_and(|count| count > 0) {}
 }
 
-async fn connect(address: &str, link: Option<Arc<Peer>>) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, link: Option<Arc<Peer>>) -> io::Result<TcpStream> {
     let open = async {
         let mut connection = TcpStream::connect(address).await?;
         connection.write_all(&[WATCH_PREFACE]).await?;

@@ -19,6 +19,7 @@ use super::office::{Unanswered, in_office};
 use super::snapshot::SnapshotBuilder;
 use super::state_machine::ChatStateMachine;
 use super::types::{Peer, Proposal, Raft, TypeConfig, Vote, log_id_in};
+use crate::env::ClusterTime;
 use crate::storage::apply::ApplyThread;
 use crate::storage::log::LogStore;
 use crate::storage::snapshot::StateFiles;
@@ -42,8 +43,14 @@ impl StoreBuilder<TypeConfig, RaftLog, ChatStateMachine, tempfile::TempDir> for 
         // The suite applies entries that it never appended.
         let flushes = Flushes::new(u64::MAX);
         let applied = Arc::new(watch::Sender::new(None));
-        let machine =
-            ChatStateMachine::new(ApplyThread::start(state, alarm).unwrap(), builder, applied, flushes, log.clone());
+        let machine = ChatStateMachine::new(
+            ApplyThread::start(state, alarm).unwrap(),
+            builder,
+            applied,
+            flushes,
+            log.clone(),
+            ClusterTime::default(),
+        );
         Ok((directory, log, machine))
     }
 }

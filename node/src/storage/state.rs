@@ -117,6 +117,23 @@ impl StateDb {
         StateDb::around(connection, path).unwrap()
     }
 
+    /// When the newest message was stored, by the clock of the leader of that time.
+    ///
+    /// # Errors
+    /// SQLite said no.
+    pub fn newest_message_ms(&self) -> Result<Option<u64>, OpenError> {
+        let newest = self
+            .connection
+            .query_row("SELECT time_ms FROM messages ORDER BY id DESC LIMIT 1", [], |row| super::rows::u64_at(row, 0));
+        newest
+            .map(Some)
+            .or_else(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => Ok(None),
+                error => Err(error),
+            })
+            .map_err(|error| OpenError::from_sqlite(&self.path, error))
+    }
+
     /// The last applied entry.
     pub fn applied(&self) -> Option<LogId> {
         self.progress.applied

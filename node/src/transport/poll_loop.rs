@@ -27,6 +27,7 @@ use crate::limits::{
     ACCEPT_PAUSE, ACCEPTS_PER_TURN, BUFFERED_BYTES_MAX, HANDSHAKES_PER_TURN, READ_BYTES_PER_TURN, TLS_RECORD_BYTES_MAX,
     TURN_BYTES_MAX,
 };
+use crate::listen::unmapped;
 
 pub(super) const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
@@ -216,6 +217,8 @@ impl PollLoop {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok((socket, peer)) => {
+                    // An address of the older protocol comes mapped into the newer one where both are served.
+                    let peer = unmapped(peer);
                     let Some(standing) = self.admission.enter() else {
                         tracing::debug!(%peer, "refused without a word: too many refused connections wait already");
                         continue;

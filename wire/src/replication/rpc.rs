@@ -137,6 +137,20 @@ pub enum PeerRequest<'a> {
     },
     /// How late is it with you?
     Clock,
+    /// Where the speaker is reached, and where it reaches others now; what it said before is over.
+    Addresses {
+        /// At most [`crate::limits::ADDRESSES_MAX`].
+        known: Vec<KnownAddress>,
+    },
+}
+
+/// Where a member is reached, as another says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownAddress {
+    /// Id of the member.
+    pub node: u64,
+    /// `HOST:PORT`.
+    pub address: String,
 }
 
 /// Something about people that is never stored.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::env::civil;
+
 /// Milliseconds since 1970, shown as ISO 8601 in UTC with microseconds and without a zone:
 /// `2026-11-22T12:07:55.726000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,20 +21,6 @@ impl fmt::Display for Timestamp {
         let micros = of_day % 1000 * 1000;
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}")
     }
-}
-
-/// Year, month and day of a day since 1970-01-01. Counted in eras of 400 years that begin on a 1 March, so that the leap
-/// day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
