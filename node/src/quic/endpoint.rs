@@ -618,7 +618,10 @@ pub async fn ask_to_join(
         let reply = read_frame(&mut recv, &mut buffer, PEER_FRAME_BYTES_MAX).await?;
         decode(reply.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)
     };
-    let reply = exchange.await.map_err(JoinError::Unreachable)?;
+    // A server that is reached and never answers would be waited for as long as its link stands.
+    let reply =
+        tokio::time::timeout(JOIN_TIMEOUT, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let reply = reply.map_err(JoinError::Unreachable)?;
     connection.close(VarInt::from_u32(close::STOPPING), b"joined");
     endpoint.wait_idle().await;
     Ok((reply, ca))
