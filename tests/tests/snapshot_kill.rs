@@ -105,6 +105,40 @@ fn a_server_that_is_stopped_while_it_takes_in_a_snapshot_starts_again() {
 }
 
 #[test]
+fn a_follower_that_was_away_for_longer_than_the_log_is_kept_may_die_while_it_catches_up() {
+    let mut disks = Vec::new();
+    let cluster = Cluster::start_prepared(3, |node| disks.push(BadDisk::under(node)));
+    let mut scribe = Client::connect(cluster.nodes[cluster.leader()].address(), Codec::Samira1).unwrap();
+    scribe.signup("scribe").unwrap();
+    scribe.signup("reader").unwrap();
+    let place = cluster.follower();
+    let node = &cluster.nodes[place];
+    // With entries of its own that are not in its state yet.
+    lengthen_log(&cluster, &mut scribe, 500);
+    node.kill();
+    fill(&mut scribe, HISTORY);
+    lengthen_log(&cluster, &mut scribe, 500 + ENTRIES_PURGED);
+    let mut load = Load::start(&cluster, 2);
+    for point in
+        ["received.part write 3 kill-before", "state.db-wal write 400 cut-before", "state.db write 300 cut-before:3"]
+    {
+        disks[place].set(point);
+        drop(node.spawn(None));
+        node.wait_exit();
+        assert_eq!(disks[place].struck().len(), 1, "{point} was not reached: {}", node.printed());
+        disks[place].mend();
+    }
+    node.start(None);
+    cluster.wait_voters(3);
+    assert_eq!(leftovers(node), [""; 0]);
+    load.wait_for_more(100);
+    load.stop();
+    cluster.settle();
+    cluster.stop();
+    load.ledger.check(&cluster.nodes);
+}
+
+#[test]
 fn a_disk_that_is_full_while_a_snapshot_comes_delays_a_server_and_no_more() {
     let mut cluster = long_past();
     let mut load = Load::start(&cluster, 2);
