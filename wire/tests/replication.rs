@@ -67,7 +67,7 @@ fn reply() -> impl Strategy<Value = PeerReply> {
         any::<u32>().prop_map(|voters| PeerReply::Removed { voters }),
         any::<bool>().prop_map(|granted| PeerReply::PreVote { granted }),
         any::<bool>().prop_map(|linked| PeerReply::Reaches { linked }),
-        any::<u64>().prop_map(|time_ms| PeerReply::Clock { time_ms }),
+        any::<(u64, u64)>().prop_map(|(time_ms, stamp_ms)| PeerReply::Clock { time_ms, stamp_ms }),
     ]
 }
 

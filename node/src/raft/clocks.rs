@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::leader::Leadership;
-use crate::env::Clock;
+use crate::env::{Clock, ClusterTime};
 use crate::limits::{CALL_TIMEOUT, CLOCK_LOOK_PAUSE, CLOCK_SKEW_MAX, RETRY_PAUSE, WRITE_HOLD};
 use crate::quic::peer::Lane;
 
@@ -19,6 +19,7 @@ use crate::quic::peer::Lane;
 #[derive(Debug, Clone)]
 pub struct Clocks {
     leadership: Leadership,
+    time: ClusterTime,
     known: Arc<Mutex<Known>>,
 }
 
@@ -29,9 +30,21 @@ struct Known {
     looked: Option<Instant>,
 }
 
+/// What another node says about the time.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    time_ms: u64,
+    stamp_ms: u64,
+}
+
 impl Clocks {
-    pub(super) fn new(leadership: Leadership) -> Self {
-        Clocks { leadership, known: Arc::default() }
+    pub(super) fn new(leadership: Leadership, time: ClusterTime) -> Self {
+        Clocks { leadership, time, known: Arc::default() }
+    }
+
+    /// The time that this node would stamp on an entry now.
+    pub(super) fn stamp_ms(&self) -> u64 {
+        self.time.now_ms(Clock)
     }
 
     /// Milliseconds by which a member's clock is ahead of this node's, when it was last asked.
@@ -59,8 +72,8 @@ impl Clocks {
     pub(super) fn look_at(&self, member: u64) {
         let clocks = self.clone();
         tokio::spawn(async move {
-            let Some((time_ms, now_ms)) = clocks.ask(member).await else { return };
-            let ahead_ms = difference(time_ms, now_ms);
+            let Some(answer) = clocks.ask(member).await else { return };
+            let ahead_ms = difference(answer.time_ms, Clock.unix_ms());
             let before = clocks.lock().ahead_ms.insert(member, ahead_ms);
             if is_skewed(ahead_ms) && !before.is_some_and(is_skewed) {
                 let members = clocks.leadership.members();
@@ -75,17 +88,17 @@ impl Clocks {
         });
     }
 
-    /// Milliseconds since 1970 on the clock of the leader, which stamps what is written. Waits for a leader as long as a
+    /// The time that the leader would stamp on an entry now, milliseconds since 1970. Waits for a leader as long as a
     /// write does; `None` if none answers.
     pub async fn leader_ms(&self) -> Option<u64> {
         let mut leadership = self.leadership.clone();
         let asked = async {
             loop {
                 match leadership.leader() {
-                    Some(leader) if leader == leadership.node() => return Clock.unix_ms(),
+                    Some(leader) if leader == leadership.node() => return self.stamp_ms(),
                     Some(leader) => {
-                        if let Some((time_ms, _)) = self.ask(leader).await {
-                            return time_ms;
+                        if let Some(answer) = self.ask(leader).await {
+                            return answer.stamp_ms;
                         }
                     }
                     None => {}
@@ -96,14 +109,14 @@ impl Clocks {
         tokio::time::timeout(WRITE_HOLD, asked).await.ok()
     }
 
-    /// A member's clock and this node's at the moment of the answer.
-    async fn ask(&self, member: u64) -> Option<(u64, u64)> {
+    /// A member's times at this moment.
+    async fn ask(&self, member: u64) -> Option<Times> {
         let peer = self.leadership.peers().find(member)?;
         let asked = Instant::now();
         match peer.call(Lane::Control, &PeerRequest::Clock, CALL_TIMEOUT).await {
-            Ok(PeerReply::Clock { time_ms }) => {
+            Ok(PeerReply::Clock { time_ms, stamp_ms }) => {
                 let half = u64::try_from(asked.elapsed().as_millis() / 2).unwrap_or_default();
-                Some((time_ms.saturating_add(half), Clock.unix_ms()))
+                Some(Times { time_ms: time_ms.saturating_add(half), stamp_ms: stamp_ms.saturating_add(half) })
             }
             _ => None,
         }

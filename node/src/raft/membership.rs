@@ -11,6 +11,7 @@ use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{PeerReply, PeerRequest};
 
 use super::candidacy::Candidate;
+use super::clocks::Clocks;
 use super::leader::{Leadership, members};
 use super::newcomer::answers;
 use super::office::in_office;
@@ -34,6 +35,7 @@ pub(super) struct Doorkeeper {
     pub(super) proposer: Proposer,
     pub(super) leadership: Leadership,
     pub(super) reads: Reads,
+    pub(super) clocks: Clocks,
 }
 
 impl Doorkeeper {

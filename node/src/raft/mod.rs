@@ -256,7 +256,7 @@ impl Consensus {
 
         let leadership =
             Leadership::new(identity.node, &raft, peers.clone(), heard.clone(), introductions.clone(), &alarm);
-        let collector = Collector::start(raft.clone(), clock, time, leadership.clone(), &alarm);
+        let collector = Collector::start(raft.clone(), clock, time.clone(), leadership.clone(), &alarm);
         let proposer = ProposerTask::start(leadership.clone(), collector.clone(), store, completions, &alarm).await?;
         let reads = Reads::start(raft.clone(), leadership.clone(), applied.subscribe(), &alarm);
         let own = watch::Sender::new(me);
@@ -265,12 +265,14 @@ impl Consensus {
             let follow = addresses::follow(own.clone(), listen, leadership.clone(), data.clone());
             alarm.guard("following this machine's address", follow);
         }
+        let clocks = Clocks::new(leadership.clone(), time.clone());
         let doorkeeper = Doorkeeper {
             data: data.clone(),
             identity,
             proposer: proposer.clone(),
             leadership: leadership.clone(),
             reads: reads.clone(),
+            clocks: clocks.clone(),
         };
         if !keeps_ca_key {
             tokio::spawn(doorkeeper.clone().fetch_ca_key(leadership.clone()));
@@ -290,7 +292,6 @@ impl Consensus {
             data,
             removals,
         };
-        let clocks = Clocks::new(leadership.clone());
         server.fill(Parts {
             clocks: clocks.clone(),
             raft: raft.clone(),

@@ -14,7 +14,6 @@ use super::read::Freshness;
 use crate::cluster::code::JoinCode;
 use crate::cluster::{ca, takes_place_of};
 use crate::config::args::spelled;
-use crate::env::Clock;
 use crate::limits::{CALL_TIMEOUT, GONE_AFTER};
 use crate::quic::peer::Lane;
 use crate::quic::probe::ProbeError;
@@ -66,7 +65,7 @@ impl Doorkeeper {
         });
         let code = code.await.map_err(|error| busy(error.to_string()))?.map_err(busy)?;
         let code = code.ok_or(JoinRefusal::CodeUnknown)?;
-        if code.expires_ms <= Clock.unix_ms() {
+        if code.expires_ms <= self.clocks.stamp_ms() {
             return Err(JoinRefusal::CodeExpired);
         }
         match code.used_by {

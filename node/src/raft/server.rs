@@ -223,7 +223,7 @@ impl Parts {
                 PeerReply::Done
             }
             PeerRequest::Reaches { node } => PeerReply::Reaches { linked: self.leadership.reaches(node) },
-            PeerRequest::Clock => PeerReply::Clock { time_ms: Clock.unix_ms() },
+            PeerRequest::Clock => PeerReply::Clock { time_ms: Clock.unix_ms(), stamp_ms: self.clocks.stamp_ms() },
             PeerRequest::Addresses { known } => {
                 let plausible = known.into_iter().take(ADDRESSES_MAX).filter(|known| is_host_port(&known.address));
                 self.leadership.peers().told(from, &plausible.collect::<Vec<_>>());

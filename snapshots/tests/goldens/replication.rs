@@ -215,7 +215,7 @@ fn peer_replies() {
         ("peer_reply_removed", PeerReply::Removed { voters: 3 }),
         ("peer_reply_pre_vote", PeerReply::PreVote { granted: true }),
         ("peer_reply_reaches", PeerReply::Reaches { linked: true }),
-        ("peer_reply_clock", PeerReply::Clock { time_ms: 1_700_000_000_000 }),
+        ("peer_reply_clock", PeerReply::Clock { time_ms: 300, stamp_ms: 1_700_000_000_000 }),
     ] {
         owned(name, &reply);
     }

@@ -254,8 +254,10 @@ pub enum PeerReply {
     },
     /// To [`PeerRequest::Clock`].
     Clock {
-        /// Milliseconds since 1970, UTC.
+        /// The machine's clock, milliseconds since 1970, UTC.
         time_ms: u64,
+        /// The time that the answering node would stamp on an entry now. Another one where its clock is certainly wrong.
+        stamp_ms: u64,
     },
 }
 
