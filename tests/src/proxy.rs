@@ -144,7 +144,10 @@ fn both_ports() -> io::Result<(TcpListener, UdpSocket)> {
 }
 
 /// An address on which nobody listens, neither on TCP nor on UDP.
-fn free_address() -> SocketAddr {
+///
+/// # Panics
+/// When there are no free ports.
+pub fn free_address() -> SocketAddr {
     let (listener, _socket) = wait_for("a port that is free for TCP and UDP", || both_ports().ok());
     listener.local_addr().expect("it is bound")
 }

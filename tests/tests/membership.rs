@@ -3,6 +3,7 @@
 use tests::cluster::{Cluster, Join};
 use tests::legacy_client::Client;
 use tests::load::Load;
+use tests::proxy::free_address;
 use tests::wait_until;
 use wire::codec::Codec;
 
@@ -64,6 +65,29 @@ fn a_newcomer_waits_for_a_peer_that_is_away_and_joins_when_it_comes() {
         let printed = cluster.nodes[1].printed();
         printed.contains("waiting for a server to join through") && printed.contains(&join.peer)
     });
+    cluster.nodes[0].start(None);
+    cluster.nodes[1].wait_ready(&ready);
+    cluster.wait_voters(2);
+    cluster.stop();
+}
+
+#[test]
+fn a_newcomer_that_asks_another_newcomer_is_told_to_ask_a_member() {
+    let mut cluster = Cluster::start(1);
+    let join = cluster.nodes[0].invite();
+    let member = cluster.nodes[0].address();
+    cluster.nodes[0].stop();
+    let mut newcomer = cluster.new_node("n2");
+    // It asks the member, whose port nobody has now, and itself.
+    newcomer.set_address(free_address());
+    let peer = format!("{member},{}", newcomer.address());
+    let ready = newcomer.spawn(Some(&Join { peer, code: join.code }));
+    cluster.nodes.push(newcomer);
+    let says = |words: &str| {
+        wait_until(&format!("the newcomer to say `{words}`"), || cluster.nodes[1].printed().contains(words));
+    };
+    says("the server there is no member of a cluster itself yet; give the address of one that is");
+    says("no answer over UDP; see whether a server runs there, and whether a firewall lets UDP through");
     cluster.nodes[0].start(None);
     cluster.nodes[1].wait_ready(&ready);
     cluster.wait_voters(2);

@@ -130,6 +130,10 @@ pub async fn begin(
         if let Some(by) = &identity.removed_by {
             return Err(RemovedError::new(&identity, by, data).into());
         }
+        if config.named && config.name != identity.name {
+            let (name, given) = (&identity.name, &config.name);
+            tracing::warn!(name, given, "a server keeps the name it joined with; the one given now is not used");
+        }
         let advertise = config.advertise.clone().or_else(|| identity.advertise.clone());
         let address = advertise.clone().unwrap_or_else(|| address_now(listen, &identity.address, &[]));
         if (&address, &advertise) != (&identity.address, &identity.advertise) {

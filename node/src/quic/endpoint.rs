@@ -555,6 +555,9 @@ async fn serve_newcomer<H: Handler>(connection: &Connection, handler: &H) -> io:
     Ok(())
 }
 
+/// The TLS alert of a server that speaks none of the protocols it was asked for.
+const NO_APPLICATION_PROTOCOL: u8 = 120;
+
 /// A connection of somebody without a certificate to a member of the cluster with a pinned key.
 #[derive(Debug)]
 pub(super) struct Reached {
@@ -647,8 +650,24 @@ async fn reach_at(
             {
                 *wrong.lock().expect("nobody panics while holding this lock") = Some(error.reason.clone());
             }
-            Err(io::Error::other(error))
+            Err(io::Error::other(unreached(error)))
         }
+    }
+}
+
+/// An error of somebody who asks to be let in, in words that name what to look at.
+fn unreached(error: ConnectionError) -> String {
+    match error {
+        ConnectionError::TimedOut => {
+            "no answer over UDP; see whether a server runs there, and whether a firewall lets UDP through".to_owned()
+        }
+        // A newcomer answers nobody but the members that ask it back.
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == quinn::TransportErrorCode::crypto(NO_APPLICATION_PROTOCOL) =>
+        {
+            "the server there is no member of a cluster itself yet; give the address of one that is".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

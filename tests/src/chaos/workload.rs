@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use wire::codec::Codec;
 use wire::legacy::Request;
-use wire::legacy::reply::{Chat, ChatsReply, Message, Outcome};
+use wire::legacy::reply::{Chat, ChatsReply, Message, MessagesReply, Outcome};
 
 use super::accounts::Accounts;
 use super::pace::{Gate, Pulse};
@@ -335,7 +335,13 @@ impl Writer {
     /// shows nothing of it, and what it holds is sent again from the next list on (ADR 7).
     fn read(&mut self, seat: &mut Seat) -> Result<Vec<Message<String>>, Lost> {
         let asked = now();
-        let messages = seat.client.messages(&seat.chat, &self.me).map_err(|_| Lost)?;
+        let request =
+            Request::GetMessages { chat_id: seat.chat.as_str().into(), current_user: self.me.as_str().into() };
+        let reply: MessagesReply<Vec<Message<String>>, String> = seat.client.call_raw(&request).map_err(|_| Lost)?;
+        if reply.success != Some(true) {
+            return Err(Lost);
+        }
+        let messages = reply.messages;
         // The node's own measure lies between these: it may have come to the question before late, and to this one.
         if seat.asked.elapsed() > PAGE_SILENCE {
             // It took the page for one that is opened anew, from the first message on that counts as unread.
@@ -343,6 +349,12 @@ impl Writer {
             seat.count = 0;
         }
         seat.asked = asked;
+        if reply.stale {
+            // Shown and not marked as read: the next list that a majority stands behind begins with what is unread.
+            seat.shown.clear();
+            seat.count = 0;
+            return Ok(messages);
+        }
         let newest = messages.iter().map(|message| message.id).max().unwrap_or(0);
         let gone = seat.shown.range(newest + 1..).find(|(id, _)| !self.shared.ledger.may_be_deleted(**id));
         if let Some((id, text)) = gone {
