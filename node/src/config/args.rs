@@ -131,8 +131,13 @@ pub struct RunArgs {
     /// What to call the cluster, when this server founds one [default: samira]
     #[arg(long, env = "SAMIRA_CLUSTER_NAME", value_name = "NAME")]
     pub cluster_name: Option<String>,
-    /// Where to listen, TCP for clients and UDP for servers; port 0 takes a free one [default: [::]:5555, both families]
-    #[arg(long, env = "SAMIRA_LISTEN", value_name = "ADDR:PORT")]
+    /// Where to listen, TCP for clients and UDP for servers.
+    #[arg(
+        help = "Where to listen, TCP for clients and UDP for servers; port 0 takes a free one [default: [::]:5555, both families]",
+        long,
+        env = "SAMIRA_LISTEN",
+        value_name = "ADDR:PORT"
+    )]
     pub listen: Option<String>,
     /// Where others reach this server [default: its address on the way to its first peer]
     #[arg(long, env = "SAMIRA_ADVERTISE", value_name = "HOST:PORT")]

@@ -7,7 +7,7 @@
 //! * [`dial`]: names, and the addresses that they stand for, tried one shortly after the other.
 //! * `places`: where a peer may be reached beside the address that is listed for it.
 //! * [`endpoint`]: the UDP socket, incoming connections and their streams.
-//! * [`line`]: what is known of the line to a peer; [`congestion`]: how many bytes may be under way on it.
+//! * [`mod@line`]: what is known of the line to a peer; [`congestion`]: how many bytes may be under way on it.
 //! * [`lives`]: which process of a member speaks, before anything else is said.
 //! * [`probe`]: the way back to a newcomer, tried before its code is used up.
 //! * [`frame`]: a `u32` length and that many bytes.
