@@ -28,6 +28,9 @@ pub(super) const OVERCOME: usize = 3;
 /// machine with much other work, and longer than a write is held before it is refused.
 const GAP_MAX: Duration = Duration::from_secs(20);
 
+/// The row of faults that came before the one before was overcome.
+const WHILE_RECOVERING: &str = "any of them, while recovering";
+
 /// Threads that take the processors.
 const HOGS: usize = 4;
 
@@ -137,7 +140,12 @@ impl Campaign<'_> {
                 return;
             }
             pass(step.pause);
-            let kind = if self.recovering { "any of them, while recovering".into() } else { step.fault.to_string() };
+            if self.recovering && step.fault.comes_alone() {
+                let gap = self.overcome();
+                self.gaps.entry(WHILE_RECOVERING.into()).or_default().push(gap);
+                self.recovering = false;
+            }
+            let kind = if self.recovering { WHILE_RECOVERING.into() } else { step.fault.to_string() };
             self.workload.shared.pulse.measure();
             self.fault(&step);
             if step.recover || step.settle {

@@ -97,6 +97,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it begins once the one before is overcome, and the next one once it is. It has several acts of its own, and a
+    /// row of its own in the report.
+    pub fn comes_alone(self) -> bool {
+        self.is_long() || matches!(self, Self::Restored | Self::Cloned)
+    }
+
     /// Whether it takes too long for a short campaign.
     fn is_long(self) -> bool {
         matches!(self, Self::Absence(..) | Self::LostTwice | Self::KilledJoining)
@@ -256,7 +262,7 @@ impl Iterator for Schedule {
             pause: rng.millis(50..=1500 / times),
             hold,
             then: rng.millis(10..=1500 / times),
-            recover: !rng.one_in(3),
+            recover: !rng.one_in(3) || fault.comes_alone(),
             settle: rng.one_in(6),
             choice: rng.bits(),
         })
