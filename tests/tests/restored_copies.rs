@@ -11,6 +11,7 @@ use tests::legacy_client::Client;
 use tests::oracle::stored_texts;
 use tests::{wait_for, wait_until};
 use wire::codec::Codec;
+use wire::replication::command::RULE_LEVEL;
 
 /// Failed by itself.
 const FAILED: i32 = 1;
@@ -491,7 +492,7 @@ fn a_leader_stamps_no_rules_that_a_voter_does_not_know() {
     assert!(newest.is_some());
     cluster.nodes[old].start(None);
     let level = |place: usize| cluster.nodes[place].admin("status").ok()?["rule_level"].as_u64();
-    wait_until("the newer rules to be in force", || level(leader) == Some(4));
+    wait_until("the newer rules to be in force", || level(leader) == Some(u64::from(RULE_LEVEL)));
     client.signup("bob").unwrap();
     cluster.settle();
 }
