@@ -129,8 +129,8 @@ fn a_follower_that_was_away_for_longer_than_the_log_is_kept_may_die_while_it_cat
         disks[place].mend();
     }
     node.start(None);
-    cluster.wait_voters(3);
-    assert_eq!(leftovers(node), [""; 0]);
+    // It is ready before it has caught up: a voter that it was before, it may still be taking in one more copy.
+    wait_until("the last copy to be taken in", || leftovers(node).is_empty());
     load.wait_for_more(100);
     load.stop();
     cluster.settle();
