@@ -84,18 +84,18 @@ pub struct Status {
     pub cluster_id: String,
     /// Where it keeps everything.
     pub data_dir: PathBuf,
-    /// What is missing, while there is no leader, or what has to be confirmed before this node votes.
+    /// The servers that are missing while nobody leads, or that have to confirm something before this node votes.
     pub waiting_for: Option<String>,
     /// The newest rule level that all voters know.
     #[serde(default)]
     pub rule_level: u16,
-    /// What an operator should know although it works.
+    /// Sentences for an operator about things that work, and should be looked at all the same.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// Id of the leader, hexadecimal: names may repeat.
     #[serde(default)]
     pub leader_id: Option<String>,
-    /// What the cluster can lose.
+    /// Counts of servers that vote, are needed and are reached.
     #[serde(flatten)]
     pub quorum: QuorumStatus,
 }
@@ -140,7 +140,7 @@ pub struct MemberStatus {
     /// Milliseconds by which its clock is ahead of the answering node's, when it was last asked.
     #[serde(default)]
     pub clock_ahead_ms: Option<i64>,
-    /// What is wrong with it, and what to do.
+    /// The fault of this member in words, with the next step.
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -178,7 +178,7 @@ pub struct Members {
     pub members: Vec<MemberStatus>,
     /// Those that were removed.
     pub removed: Vec<FormerMember>,
-    /// What the cluster can lose.
+    /// Counts of servers that vote, are needed and are reached.
     #[serde(flatten)]
     pub quorum: QuorumStatus,
 }

@@ -22,7 +22,7 @@ pub struct Greeting {
     pub role: (String, u64),
     /// Name and address of the leader.
     pub leader: Option<(String, String)>,
-    /// What the cluster can lose now, if that is nothing.
+    /// A sentence for an operator, when the cluster can lose no server now.
     pub warning: Option<String>,
     /// Whether this start has founded the cluster.
     pub founded: bool,
