@@ -224,10 +224,15 @@ impl Engine {
         self.client.state() == State::Greeting
     }
 
-    /// Whether the node knows everything that it is to be told by itself.
+    /// Whether the node knows everything that it is to be told by itself, and what it has stored of the outbox has come
+    /// back: a program that ends as soon as it is served would otherwise ask for that in vain each time.
     pub(crate) fn is_quiet(&self) -> bool {
+        let awaits_echo = || self.asked.values().any(|asked| matches!(asked, Asked::Echo { .. }));
         self.client.state() != State::Ready
-            || (!self.marks_asked && self.model.marks_due().next().is_none() && self.writes.in_flight() == 0)
+            || (!self.marks_asked
+                && self.model.marks_due().next().is_none()
+                && self.writes.in_flight() == 0
+                && !awaits_echo())
     }
 
     /// When [`Engine::tick`] is due.

@@ -13,7 +13,8 @@ use self::node::Node;
 use super::driver::{Driver, Settings, StartError};
 use crate::command::{Answer, Command, Failure, Note, Password, Ticket};
 use crate::env::Clock;
-use crate::model::{Delivery, LinkState, Model, Row, Target, WriteState};
+use crate::model::{Delivery, Delta, LinkState, Model, Outgoing, Row, Summary, Target, Write, WriteState};
+use crate::store::Store;
 
 /// Longer than anything here takes on a busy machine; nothing waits for it unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -262,6 +263,39 @@ fn what_was_written_without_a_connection_survives_the_program() {
     al.until("sent", |al| al.texts(1) == ["one", "two"] && al.model.outbox.is_empty());
     assert_eq!(node.texts(1), ["one", "two"]);
     assert_eq!(node.world().entries, ["signup", "resume"]);
+}
+
+#[test]
+fn what_is_stored_comes_back_to_a_program_that_ends_at_once() {
+    let node = Node::start();
+    let bo = node.add_user("bo");
+    let directory = tempfile::tempdir().unwrap();
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.sign_up("al");
+    al.until("online", Person::is_online);
+    let (me, mut model) = (al.model.me(), al.model.clone());
+    drop(al);
+    // A first sync that met the message told the conversation and not what is its user's own in it; then the answer came.
+    node.say(me, bo, "hello");
+    let database = directory.path().join("profile.db");
+    let write = Write::Send { to: Target::Username("bo".into()), text: "hello".into() };
+    let deltas = [
+        Delta::Queued(Outgoing { key: 1, seq: 1, write, created_ms: 1, state: WriteState::Sent }),
+        Delta::Conversation(Summary { conversation: 1, last_number: 1, ..Summary::default() }),
+        Delta::Cursor { cursor: node.world().cursor(), synced: true },
+        Delta::WriteState { key: 1, seq: 1, state: WriteState::Stored { conversation: 1, number: 1 } },
+    ];
+    model.apply_all(&deltas);
+    let (mut store, _) = Store::open(&database).unwrap();
+    store.commit(&deltas, &model).unwrap();
+    drop(store);
+    node.world().slow_history = true;
+
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.until("online", Person::is_online);
+    drop(al);
+    let (_store, model) = Store::open(&database).unwrap();
+    assert!(model.outbox.is_empty(), "{:?}", model.outbox);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use wire::chat::code::Code;
 use wire::chat::item::{self, Token};
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) no_tokens: bool,
     /// Take connections and say nothing.
     pub(crate) mute: bool,
+    /// Answer about history late, as a node does that asks the others first.
+    pub(crate) slow_history: bool,
     /// Changes in one answer.
     pub(crate) sync_limit: usize,
     /// Every write that was applied: device, number, text.
@@ -101,6 +104,9 @@ pub(crate) struct Node {
 }
 
 pub(crate) const CLUSTER: &str = "c1";
+
+/// See [`World::slow_history`]: less than a client waits at its end.
+const HISTORY_DELAY: Duration = Duration::from_millis(50);
 
 impl Node {
     pub(crate) fn start() -> Self {
@@ -506,6 +512,12 @@ impl World {
                 Reply::Done(Default::default())
             }
             Request::History(asked) => {
+                if self.slow_history {
+                    // It ends early if the client leaves.
+                    stream.set_read_timeout(Some(HISTORY_DELAY)).unwrap();
+                    let _ = stream.peek(&mut [0]);
+                    stream.set_read_timeout(None).unwrap();
+                }
                 let before = if asked.before == 0 { u64::MAX } else { asked.before };
                 let last = self.conversations[asked.conversation as usize - 1].messages.len() as u64;
                 let numbers = (1..=last).rev().filter(|number| *number < before);

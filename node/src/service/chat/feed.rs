@@ -12,7 +12,8 @@
 //! There is one source of truth, the rows: whatever a single event does not tell (a new conversation, a nickname, a
 //! conversation that is behind), and whatever was missed, is read from behind the session's cursor, as it is for a device
 //! that was away. So nothing that is applied while a read is under way needs to be kept: it is noted that there is
-//! something newer, and read next.
+//! something newer, and read next. A read that began while a conversation was behind leaves its messages out; when they are
+//! handed over before the read ends, what it found is void and it is done again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +45,8 @@ pub(super) enum Tell {
     Event,
     /// Read from behind the cursor, and push what is found.
     Read,
+    /// Drop what this read found, and do it again for whom it was done.
+    Again,
 }
 
 /// Where a read begins.
@@ -86,6 +89,10 @@ pub(super) struct Feed {
     behind: BTreeMap<u64, u64>,
     /// The read that was to be pushed has failed, and was not begun anew.
     to_retry: bool,
+    /// The read under way leaves out messages of a conversation that is not behind any more.
+    is_overtaken: bool,
+    /// Changes in one answer, as the client last asked; 0: as many as the node likes.
+    limit: u64,
 }
 
 impl Feed {
@@ -98,6 +105,8 @@ impl Feed {
             newest: 0,
             behind: BTreeMap::new(),
             to_retry: false,
+            is_overtaken: false,
+            limit: 0,
         }
     }
 
@@ -113,9 +122,14 @@ impl Feed {
         }
     }
 
-    /// The client asks what happened behind `cursor`, and which conversations it knows to be behind. False while another
-    /// such request is being answered.
-    pub(super) fn ask(&mut self, request: u64, cursor: u64, behind: &[u64]) -> bool {
+    /// How many changes the read for `request` may find.
+    pub(super) fn limit(&self, request: Option<u64>) -> u64 {
+        if request.is_some() { self.limit } else { 0 }
+    }
+
+    /// The client asks for up to `limit` changes behind `cursor`, and tells which conversations it knows to be behind. False
+    /// while another such request is being answered.
+    pub(super) fn ask(&mut self, request: u64, (cursor, limit): (u64, u64), behind: &[u64]) -> bool {
         if let Phase::Reading { request: Some(_) } = self.phase {
             return false;
         }
@@ -124,7 +138,7 @@ impl Feed {
             (self.since, self.unread_left) = (0, None);
         }
         self.phase = Phase::Reading { request: Some(request) };
-        self.cursor = cursor;
+        (self.cursor, self.limit, self.is_overtaken) = (cursor, limit, false);
         self.behind = behind.iter().map(|&conversation| (conversation, 0)).collect();
         true
     }
@@ -168,6 +182,7 @@ impl Feed {
     }
 
     fn read(&mut self) -> Tell {
+        self.is_overtaken = false;
         self.phase = Phase::Reading { request: None };
         Tell::Read
     }
@@ -176,6 +191,9 @@ impl Feed {
     pub(super) fn found(&mut self, request: Option<u64>, found: &Found) -> Option<Tell> {
         if self.phase != (Phase::Reading { request }) {
             return None;
+        }
+        if std::mem::take(&mut self.is_overtaken) {
+            return Some(Tell::Again);
         }
         let SyncFrom { cursor, since, unread_left, behind, .. } = &found.next;
         self.cursor = *cursor;
@@ -213,7 +231,9 @@ impl Feed {
 
     /// Whether a read that has failed is to be begun anew now.
     pub(super) fn retry(&mut self) -> bool {
-        std::mem::take(&mut self.to_retry) && self.phase == (Phase::Reading { request: None })
+        let is_due = std::mem::take(&mut self.to_retry) && self.phase == (Phase::Reading { request: None });
+        self.is_overtaken &= !is_due;
+        is_due
     }
 
     /// The unread messages of a conversation were handed over as they stood at `change`, and `left` remain. Whether there
@@ -223,6 +243,7 @@ impl Feed {
             Some(&newest) if left > 0 || newest > change => true,
             Some(_) => {
                 self.behind.remove(&conversation);
+                self.is_overtaken |= matches!(self.phase, Phase::Reading { .. });
                 false
             }
             None => left > 0,
@@ -252,7 +273,7 @@ mod tests {
     /// A feed that was told everything up to `cursor`.
     fn live(cursor: u64, behind: &[u64]) -> Feed {
         let mut feed = Feed::new();
-        assert!(feed.ask(1, 0, behind));
+        assert!(feed.ask(1, (0, 0), behind));
         assert_eq!(feed.found(Some(1), &found(cursor, false, behind)), Some(Tell::Nothing));
         feed
     }
@@ -271,8 +292,8 @@ mod tests {
     #[test]
     fn what_is_applied_during_a_read_is_read_next() {
         let mut feed = Feed::new();
-        assert!(feed.ask(1, 0, &[]));
-        assert!(!feed.ask(2, 0, &[]), "one at a time");
+        assert!(feed.ask(1, (0, 0), &[]));
+        assert!(!feed.ask(2, (0, 0), &[]), "one at a time");
         assert_eq!(feed.applied(&message(8, 9)), Tell::Nothing);
         assert_eq!(feed.found(Some(1), &found(7, false, &[])), Some(Tell::Read));
         assert_eq!(feed.found(None, &found(8, false, &[])), Some(Tell::Nothing));
@@ -282,14 +303,14 @@ mod tests {
     #[test]
     fn a_client_that_is_told_of_more_asks_when_it_is_ready() {
         let mut feed = Feed::new();
-        assert!(feed.ask(1, 0, &[]));
+        assert!(feed.ask(1, (0, 0), &[]));
         assert_eq!(feed.found(Some(1), &found(4, true, &[])), Some(Tell::Nothing));
         assert_eq!(feed.applied(&message(9, 9)), Tell::Nothing);
-        assert!(feed.ask(2, 4, &[]));
+        assert!(feed.ask(2, (4, 0), &[]));
         assert_eq!(feed.from().unread_left, Some(3), "it goes on with what was left");
         assert_eq!(feed.found(Some(1), &found(9, false, &[])), None, "of another request");
         assert!(!feed.failed(Some(2)), "the client asks again itself");
-        assert!(feed.ask(3, 0, &[]));
+        assert!(feed.ask(3, (0, 0), &[]));
         assert_eq!(feed.from().unread_left, None, "it begins anew");
     }
 
@@ -317,8 +338,32 @@ mod tests {
         assert!(feed.failed(None));
         assert!(feed.retry() && !feed.retry());
         let mut feed = Feed::new();
-        assert!(feed.ask(1, 0, &[]));
+        assert!(feed.ask(1, (0, 0), &[]));
         assert!(!feed.failed(Some(1)) && !feed.retry());
+    }
+
+    #[test]
+    fn a_read_is_done_again_when_what_it_leaves_out_was_handed_over_meanwhile() {
+        let mut feed = live(5, &[9]);
+        assert_eq!(feed.applied(&person(6)), Tell::Read);
+        assert!(!feed.handed_over(9, 6, 0));
+        assert_eq!(feed.found(None, &found(6, false, &[9])), Some(Tell::Again));
+        assert_eq!((feed.from().cursor, feed.from().behind.len()), (5, 0));
+        assert_eq!(feed.found(None, &found(6, false, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.applied(&message(7, 9)), Tell::Event, "it is not behind any more");
+        // The same for a client that asks for both at once.
+        let mut feed = Feed::new();
+        assert!(feed.ask(1, (5, 7), &[8, 9]));
+        assert!(feed.handed_over(8, 6, 1), "this one stays behind");
+        assert!(!feed.handed_over(9, 6, 0));
+        assert_eq!(feed.found(Some(1), &found(6, true, &[8, 9])), Some(Tell::Again));
+        assert_eq!((feed.limit(Some(1)), feed.from().behind), (7, BTreeSet::from([8])));
+        assert_eq!(feed.found(Some(1), &found(6, false, &[8])), Some(Tell::Nothing));
+        assert_eq!(feed.applied(&message(7, 9)), Tell::Event);
+        // Handed over between two reads, nothing is void.
+        assert!(!feed.handed_over(8, 7, 0));
+        assert_eq!(feed.applied(&person(8)), Tell::Read);
+        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Tell::Nothing));
     }
 
     #[test]

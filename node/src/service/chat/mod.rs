@@ -210,6 +210,7 @@ impl<C: Cluster> Clients<C> {
             Update::LoggedOut => self.shared.log_out(conn, session),
             Update::Told(found) => match session.feed.found(id, &found) {
                 Some(Tell::Read) => read_again = true,
+                Some(Tell::Again) => return self.shared.read(conn, session, id),
                 Some(_) => {}
                 // Somebody else logged in meanwhile, or asked anew: only a reply is still owed.
                 None if id.is_none() => frame = None,
@@ -246,7 +247,7 @@ impl<C: Cluster> Clients<C> {
             session.machine.handle_answered(id);
         }
         if read_again {
-            self.shared.read(conn, session, None, 0);
+            self.shared.read(conn, session, None);
         }
         if let Some(whisper) = types {
             self.heard_typing(&whisper);
@@ -286,7 +287,7 @@ impl<C: Cluster> Clients<C> {
     pub(super) fn missed(&mut self, whom: impl Fn(Identity) -> bool) {
         for (&conn, session) in &mut self.sessions {
             if session.who().is_some_and(&whom) && session.feed.missed() == Tell::Read {
-                self.shared.read(conn, session, None, 0);
+                self.shared.read(conn, session, None);
             }
         }
     }
@@ -365,7 +366,7 @@ impl<C: Cluster> Clients<C> {
             let Some(session) = self.sessions.get_mut(&conn) else { continue };
             session.noted_deadline = None;
             if session.feed.retry() {
-                self.shared.read(conn, session, None, 0);
+                self.shared.read(conn, session, None);
             }
             self.shared.tend(conn, session);
         }

@@ -164,8 +164,8 @@ impl<C: Cluster> Shared<C> {
                 }
             }
             Plan::Sync { cursor, limit, behind } => {
-                if session.feed.ask(id, cursor, behind) {
-                    self.read(conn, session, Some(id), limit);
+                if session.feed.ask(id, (cursor, limit), behind) {
+                    self.read(conn, session, Some(id));
                 } else {
                     self.answer(conn, session, id, &Err(No::new(Code::OutOfPlace, "this is being answered already")));
                 }
@@ -203,8 +203,8 @@ impl<C: Cluster> Shared<C> {
     }
 
     /// Reads what happened behind a session's cursor, for a request or to push it.
-    pub(super) fn read(&mut self, conn: ConnId, session: &mut Session, request: Option<u64>, limit: u64) {
-        let job = Job::Sync { request, from: session.feed.from(), limit };
+    pub(super) fn read(&mut self, conn: ConnId, session: &mut Session, request: Option<u64>) {
+        let job = Job::Sync { request, from: session.feed.from(), limit: session.feed.limit(request) };
         self.spawn(conn, session, request, job);
     }
 
@@ -311,8 +311,8 @@ impl<C: Cluster> Shared<C> {
             return;
         }
         match session.feed.applied(effect) {
-            Tell::Nothing => {}
-            Tell::Read => self.read(conn, session, None, 0),
+            Tell::Nothing | Tell::Again => {}
+            Tell::Read => self.read(conn, session, None),
             Tell::Event => {
                 let own = matches!(effect.what, What::Message { device, .. } if device == who.device);
                 let bytes =
