@@ -469,7 +469,7 @@ impl Desk {
             address: self.consensus.address(),
             role: (role.to_owned(), term),
             leader: leader.map(|(member, _)| (member.name.clone(), member.address.clone())),
-            warning: leadership.quorum().warning(),
+            warning: leadership.quorum_when_joined().warning(),
             founded: self.identity.founder && !self.identity.begun,
             cluster_id: self.identity.cluster_id.clone(),
             data_dir: self.data.path().to_owned(),

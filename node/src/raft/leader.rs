@@ -294,7 +294,15 @@ impl Leadership {
 
     /// How many voters there are, are needed, and are reached from here.
     pub fn quorum(&self) -> Quorum {
-        let voters = self.members().into_iter().filter(|(_, voter)| *voter).map(|(member, _)| member);
+        self.quorum_of(self.members().into_iter().filter(|(_, voter)| *voter).map(|(member, _)| member))
+    }
+
+    /// The same once everybody votes who joins now, this node among them.
+    pub fn quorum_when_joined(&self) -> Quorum {
+        self.quorum_of(self.members().into_iter().map(|(member, _)| member))
+    }
+
+    fn quorum_of(&self, voters: impl Iterator<Item = Member>) -> Quorum {
         let (here, away): (Vec<_>, Vec<_>) = voters.partition(|member| self.reaches(member.id));
         let all = here.len() + away.len();
         let away = away.into_iter().map(|member| format!("{} ({})", member.name, member.address)).collect();

@@ -46,7 +46,7 @@ impl Remover {
         let deadline = Instant::now() + REMOVAL_PATIENCE;
         // An old list of members could hold the name of a node that has long been replaced.
         if self.reads.barrier().await == Freshness::Stale {
-            return Err(format!("nothing can be changed now: {}", self.leadership.missing()));
+            return Err(format!("nothing can be changed now: {}", self.leadership.waiting_for()));
         }
         let member = self.find(who)?;
         loop {
