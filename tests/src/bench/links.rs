@@ -1,6 +1,6 @@
 //! What a cluster achieves over long, narrow and lossy lines between its nodes ([`crate::switch`]).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -66,7 +66,7 @@ pub struct Row {
     pub writes_per_s: f64,
     /// Median time of one message under way alone, milliseconds.
     pub p50_ms: f64,
-    /// Seconds until a follower that has missed 4 MiB has applied them.
+    /// Seconds from the start of a follower that has missed 4 MiB until it has applied them.
     pub catch_up_s: f64,
     /// Terms begun meanwhile.
     pub elections: u64,
@@ -146,8 +146,9 @@ pub fn run(case: Case, time: Duration) -> Result<Row> {
     }
     network.shape(case.shape());
     network.open(cluster.nodes[away].address());
+    let back = now();
     cluster.nodes[away].start(None);
-    let catch_up_s = catches_up(&cluster, away, leader)?.as_secs_f64();
+    let catch_up_s = catches_up(&cluster, away, leader, back)?.as_secs_f64();
 
     sender.text = "x".repeat(case.message_bytes);
     let mut singles = Vec::new();
@@ -170,9 +171,8 @@ fn term(cluster: &Cluster) -> Result<u64> {
     cluster.running().filter_map(|node| node.status()).map(|status| status.term).max().context("no node answers")
 }
 
-fn catches_up(cluster: &Cluster, behind: usize, ahead: usize) -> Result<Duration> {
+fn catches_up(cluster: &Cluster, behind: usize, ahead: usize, begin: Instant) -> Result<Duration> {
     let applied = |node: usize| cluster.nodes[node].status().and_then(|status| status.applied);
-    let begin = now();
     let goal = applied(ahead).context("the leader answers")?;
     while applied(behind) < Some(goal) {
         if begin.elapsed() > CATCH_UP_PATIENCE {
