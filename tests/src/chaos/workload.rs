@@ -355,12 +355,19 @@ impl Writer {
             seat.count = 0;
             return Ok(messages);
         }
+        if messages.len() < seat.count {
+            // It starts afresh with what counts as unread: again, if the mark of what was shown could not be stored.
+            seat.shown.clear();
+        }
         let newest = messages.iter().map(|message| message.id).max().unwrap_or(0);
         let gone = seat.shown.range(newest + 1..).find(|(id, _)| !self.shared.ledger.may_be_deleted(**id));
         if let Some((id, text)) = gone {
             self.shared.violations.report(format!(
-                "{} was shown message {id} `{text}`, and later on the same page nothing newer than {newest}",
-                self.me
+                "{} was shown message {id} `{text}`, and later on the same page nothing newer than {newest}: a list of {}, \
+                 after one of {}",
+                self.me,
+                messages.len(),
+                seat.count
             ));
         }
         // Placeholders have no id.
