@@ -114,6 +114,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The connection of which this says that nothing more will come.
+    pub fn end_of(&self) -> Option<ConnId> {
+        match self {
+            Event::Ended { conn } | Event::Closed { conn } => Some(*conn),
+            _ => None,
+        }
+    }
+}
+
 /// A connection that speaks HTTP/2, on its way from the poll thread to those who serve it.
 #[derive(Debug)]
 pub struct HandedOver {

@@ -190,6 +190,44 @@ fn another_pin_is_not_spoken_to() {
 }
 
 #[test]
+fn an_outage_logs_nobody_out() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(3);
+    let links: Vec<_> = cluster.nodes.iter().map(|node| link(node).to_string()).collect();
+    let ann = Person::new(&profiles, "ann", &links[0]);
+    ann.chat(&["signup", "ann"]).done();
+    ann.chat(&["send", "ann", "before"]).done();
+    // Two of three are gone: the third lets ann read, and its word costs her nothing.
+    cluster.kill_together(&[1, 2]);
+    let there = ann.chat(&["status"]).done();
+    assert!(there.contains("no majority"), "{there}");
+    let texts =
+        |ran: Ran| -> Vec<String> { ran.json().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect() };
+    assert_eq!(texts(ann.chat(&["history", "ann", "--json"])), ["before"]);
+    cluster.start_together(&[1, 2]);
+    cluster.wait_voters(3);
+    ann.chat(&["send", "ann", "after"]).done();
+
+    // A server that was away knows only tokens of then.
+    cluster.nodes[2].kill();
+    for _ in 0..3 {
+        ann.chat(&["status"]).done();
+    }
+    cluster.kill_together(&[0, 1]);
+    cluster.start_together(&[2]);
+    let lagging = Person { link: links[2].clone(), ..Person::new(&profiles, "ann", &links[2]) };
+    let told = lagging.chat(&["status", "--timeout", "3s"]);
+    assert_eq!(told.code, UNREACHABLE, "{}{}", told.out, told.err);
+    assert!(told.err.contains("without a majority"), "{}", told.err);
+    assert_eq!(texts(lagging.chat(&["history", "ann", "--json", "--timeout", "1s"])), ["before", "after"]);
+    cluster.start_together(&[0, 1]);
+    cluster.wait_voters(3);
+    ann.chat(&["send", "ann", "again"]).done();
+    assert_eq!(texts(ann.chat(&["history", "ann", "--json"])), ["before", "after", "again"]);
+    cluster.stop();
+}
+
+#[test]
 fn what_is_queued_while_nobody_is_there_is_sent_once() {
     let profiles = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(3);

@@ -103,9 +103,15 @@ fn every_start_says_what_the_node_is_and_what_to_run_next() {
     check("joiner.txt", &cluster.nodes[1], &[(&cluster.nodes[0], "FOUNDER-PORT")]);
 
     // Of two servers a joiner warns, of three it does not, whether they have their votes yet or not.
-    cluster.add_node();
-    let third = last_greeting(&cluster.nodes[2]);
-    assert!(!third.contains("WARNING"), "{third}");
+    let text = last_greeting(&cluster.nodes[1]);
+    let join =
+        Join { peer: between(&text, "--peers ", &[' ']).into(), code: between(&text, "--join-code ", &['\n']).into() };
+    let mut third = cluster.new_node("gamma");
+    third.set_address(([0, 0, 0, 0], 0).into());
+    third.start(Some(&join));
+    cluster.nodes.push(third);
+    let text = last_greeting(&cluster.nodes[2]);
+    assert!(!text.contains("WARNING"), "{text}");
     cluster.stop();
 
     // Alone again, on the addresses it had.

@@ -139,7 +139,16 @@ impl Engine {
     /// Logged in. The token goes to disk before anything else happens.
     pub(super) fn entered(&mut self, session: &Session<'_>) {
         let before = self.store.identity().clone();
-        let identity = Identity { device: session.device, token: session.token, ..before.clone() };
+        let is_another = !matches!(self.model.me(), 0) && self.model.me() != session.user;
+        if session.stale && is_another {
+            return self.unconfirmed();
+        }
+        // Without a majority nobody gives out a token or makes a device, and those held here stay good.
+        let identity = match session.stale && before.device != 0 {
+            true => before.clone(),
+            false => Identity { device: session.device, token: session.token, ..before.clone() },
+        };
+        let same_device = identity.device == before.device;
         if let Err(error) = self.store.set_identity(identity) {
             return self.break_down(error);
         }
@@ -149,11 +158,11 @@ impl Engine {
             (Some(wanted), None) => Some((wanted.username.clone(), wanted.password.clone())),
             (None, None) => self.login.take(),
         };
-        if !matches!(self.model.me(), 0) && self.model.me() != session.user {
+        if is_another {
             self.change(Delta::Wipe);
             self.forget_outbox();
         }
-        if before.device != session.device {
+        if !same_device {
             self.give_up_unanswered();
         }
         self.change(Delta::Account(Account::from(session)));
@@ -172,6 +181,13 @@ impl Engine {
             self.answer(wanted.ticket, Ok(Answer::Done));
         }
         self.sync();
+    }
+
+    /// Somebody else was let in than whose messages are held here, and no majority vouches for it: those are not dropped.
+    fn unconfirmed(&mut self) {
+        let why = "no majority of the servers answers, and this profile holds another account: use another profile, or try later";
+        self.fail_entry(Failure::NotNow(why.to_owned()));
+        self.hangup = Some(why.to_owned());
     }
 
     /// Not let in, or not even welcome.

@@ -149,7 +149,7 @@ impl Conversation {
         (due != Marks::default()).then_some(due)
     }
 
-    pub(super) fn message(&mut self, message: &Message, way: Way, me: u64) {
+    pub(super) fn message(&mut self, message: Message, way: Way, me: u64) {
         let number = message.number;
         if number == 0 || number <= self.cleared {
             return;
@@ -162,7 +162,7 @@ impl Conversation {
         // A deletion that came first is not undone by an older answer.
         let deleted_before = self.messages.get(&number).is_some_and(|held| held.deleted);
         if !deleted_before {
-            self.messages.insert(number, message.clone());
+            self.messages.insert(number, message);
         }
         self.last_number = self.last_number.max(number);
         match way {

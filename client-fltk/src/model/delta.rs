@@ -202,7 +202,8 @@ impl Delta {
 #[must_use]
 pub fn of_changes(changes: &reply::Changes<'_>) -> Vec<Delta> {
     let mut deltas = Vec::new();
-    if changes.resync {
+    // What is held is not dropped on the word of a node that no majority vouches for.
+    if changes.resync && !changes.stale {
         deltas.push(Delta::Forget);
     }
     deltas.extend(changes.account.iter().map(|account| Delta::Account(account.into())));

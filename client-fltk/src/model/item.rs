@@ -121,7 +121,7 @@ pub struct Message {
     pub text: Text,
     /// It was deleted: its number is taken, and nothing is shown.
     pub deleted: bool,
-    /// Its number among this device's writes; 0 if another device wrote it.
+    /// Its number among this device's writes, while it is being told; 0 if another device wrote it, and where it is held.
     pub seq: u64,
 }
 

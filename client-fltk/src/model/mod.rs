@@ -277,7 +277,8 @@ impl Model {
 
     fn message(&mut self, conversation: u64, message: &Message, way: Way) {
         let me = self.me();
-        self.conversation(conversation).message(message, way, me);
+        let held = Message { seq: 0, ..message.clone() };
+        self.conversation(conversation).message(held, way, me);
         if let Some(previous) = self.typing.get_mut(&(conversation, message.sender))
             && way == Way::Stream
         {

@@ -310,7 +310,8 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     })
 }
 
-const MESSAGE: &str = "SELECT number, id, sender, time_ms, text, deleted, seq FROM messages";
+/// Not the number of the write: once the message is here its write is done, and the next device of this profile counts anew.
+const MESSAGE: &str = "SELECT number, id, sender, time_ms, text, deleted FROM messages";
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
@@ -320,7 +321,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         time_ms: number(row, 3)?,
         text: Text(row.get(4)?),
         deleted: row.get(5)?,
-        seq: number(row, 6)?,
+        seq: 0,
     })
 }
 

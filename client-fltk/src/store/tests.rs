@@ -147,6 +147,24 @@ fn every_kind_of_write_survives() {
 }
 
 #[test]
+fn a_number_of_an_earlier_device_is_nobodys_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let (mut store, mut model) = open(&path);
+    commit(&mut store, &mut model, &[account(), message(3, 1, ME, 1)]);
+    drop(store);
+    // The next device of this profile counts from 1 again.
+    let (mut store, mut model) = open(&path);
+    let write = Write::Send { to: Target::Conversation(3), text: "new".into() };
+    let sent = Outgoing { key: 1, seq: 1, write, created_ms: 7, state: WriteState::Sent };
+    commit(&mut store, &mut model, &[Delta::Queued(sent)]);
+    for held in store.messages_before(3, 0, 9).unwrap() {
+        commit(&mut store, &mut model, &[Delta::Message { conversation: 3, message: held, way: Way::History }]);
+    }
+    assert_eq!(model.outbox.len(), 1);
+}
+
+#[test]
 fn a_message_known_to_have_come_and_gone_leaves_the_outbox_on_disk_too() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("p.db");

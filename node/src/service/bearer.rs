@@ -12,10 +12,14 @@ use wire::session::server::Identity;
 
 use super::backend::{Backend, Cluster};
 use crate::chat::state::TokenRole;
-use crate::storage::query::QueryError;
+use crate::raft::read::Freshness;
+use crate::storage::query::{QueryError, StateReader};
 
 /// What is said about a token that is not good.
 pub(crate) const UNKNOWN: &str = "this token is not valid any more: log in";
+
+/// What is said where nobody can tell now.
+pub(crate) const UNCONFIRMED: &str = "without a majority this server cannot tell whether this token is valid";
 
 /// A device and its token. Never shown in debug output.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,27 +57,48 @@ impl FromStr for Bearer {
     }
 }
 
-/// Who shows the token; `None` if it is not good.
+/// What is known of a token that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// It is good, and this device's.
+    By(Identity),
+    /// It is not good, and never will be again.
+    Void,
+    /// This node does not know it, and no majority vouches that it should.
+    Unheard,
+}
+
+impl Shown {
+    /// What this node's state says. What it has applied is decided for good; what it does not know may still reach it.
+    pub(super) fn look(reader: &StateReader, device: u64, hash: &[u8; 32]) -> Result<Shown, QueryError> {
+        let role = reader.token_role(device, hash)?;
+        Ok(match (role, reader.device(device)?) {
+            (_, Some(known)) if known.revoked => Shown::Void,
+            (Some(TokenRole::Current | TokenRole::Pending), Some(known)) => {
+                Shown::By(Identity { user: known.user, device, read_only: false })
+            }
+            _ => Shown::Unheard,
+        })
+    }
+}
+
+/// Who shows the token.
 ///
 /// A good one is taken as this node knows it. Revocations that it has not heard of are still noticed by the write that
 /// comes of the call, and by nothing else; they arrive within a heartbeat.
-pub(super) async fn verify<C: Cluster>(backend: &Backend<C>, bearer: Bearer) -> Result<Option<Identity>, QueryError> {
+pub(super) async fn verify<C: Cluster>(backend: &Backend<C>, bearer: Bearer) -> Result<Shown, QueryError> {
     let hash: [u8; 32] = Sha256::digest(bearer.token.0).into();
-    let look = || {
-        backend.queries.run(move |reader| {
-            let role = reader.token_role(bearer.device, &hash)?;
-            let valid = matches!(role, Some(TokenRole::Current | TokenRole::Pending));
-            let device = reader.device(bearer.device)?.filter(|device| valid && !device.revoked);
-            Ok(device.map(|device| Identity { user: device.user, device: device.device, read_only: false }))
-        })
-    };
+    let look = || backend.queries.run(move |reader| Shown::look(reader, bearer.device, &hash));
     match look().await? {
-        Some(found) => Ok(Some(found)),
-        None => {
+        Shown::Unheard => {
             // It may have been given out by another node a moment ago.
-            backend.cluster.barrier().await;
-            look().await
+            let freshness = backend.cluster.barrier().await;
+            Ok(match look().await? {
+                Shown::Unheard if freshness != Freshness::Stale => Shown::Void,
+                shown => shown,
+            })
         }
+        known => Ok(known),
     }
 }
 

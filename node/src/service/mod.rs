@@ -11,6 +11,7 @@
 //! * [`legacy`]: the dialect of the original's clients.
 //! * [`bearer`]: tokens as gRPC calls carry them.
 //! * [`passwords`]: Argon2id on a thread of its own.
+//! * [`standstill`]: whether what was read may be older than anybody waits.
 //!
 //! What a client may do follows from who is logged in on its connection, in both.
 
@@ -19,10 +20,11 @@ pub(crate) mod bearer;
 mod chat;
 pub(crate) mod legacy;
 mod passwords;
+mod standstill;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +33,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use wire::codec::Codec;
 use wire::frame;
 use wire::replication::command::Command;
@@ -41,7 +44,7 @@ use self::passwords::Passwords;
 use crate::bridge::{CallReplies, ConnId, Event, Outgoing, Replies, Security, Turn};
 use crate::chat::effect::{Applied, Audience, Listener};
 use crate::env::Clock;
-use crate::limits::EFFECTS_MAX;
+use crate::limits::{EFFECTS_MAX, STANDSTILL_LOOK};
 use crate::raft::leader::Leadership;
 use crate::raft::propose::{Completion, ProposeError, Proposer, Ticket};
 use crate::raft::read::{Freshness, Reads};
@@ -223,6 +226,8 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
     async fn run(mut self, inputs: Inputs, mut leadership: Option<Leadership>) {
         let Inputs { mut turns, mut called, mut completions, applied, mut whispered } = inputs;
         let AppliedQueue { mut queue, left_out, .. } = applied;
+        let mut looks = tokio::time::interval(STANDSTILL_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = self.chat.deadline();
             tokio::select! {
@@ -243,6 +248,7 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                 Some(ended) = self.chat.next_ended() => self.chat.job_done(ended),
                 () = changed(&mut leadership) => self.chat.cluster_changed(),
                 () = until(deadline) => self.chat.due(Clock.monotonic()),
+                _ = looks.tick() => self.chat.note_time(Clock.monotonic()),
                 turn = turns.recv() => match turn {
                     Some(turn) => self.turn(turn),
                     None => return,
@@ -268,6 +274,9 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
 
     fn turn(&mut self, turn: Turn) {
         let Turn { mut bytes, events } = turn;
+        self.chat.note_time(Clock.monotonic());
+        // Who has ended when its last frames are looked at does not wait for what they ask.
+        let left: BTreeSet<ConnId> = events.iter().filter_map(Event::end_of).collect();
         for event in events {
             match event {
                 Event::Opened { conn, codec, secure, own_dialect, peer: _ } => {
@@ -281,7 +290,7 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
                 Event::Called { conn, secure, who, listens } => {
                     self.chat.called(conn, secure != Security::Plain, who, listens);
                 }
-                Event::Frame { conn, range } => self.frame(conn, &mut bytes[range]),
+                Event::Frame { conn, range } => self.frame(conn, &mut bytes[range], left.contains(&conn)),
                 Event::Malformed { conn, error } => {
                     self.decide(conn, None);
                     self.chat.malformed(conn, error);
@@ -300,10 +309,11 @@ impl<C: Cluster, S: Fn(Vec<Outgoing>) + Send> Service<C, S> {
         }
     }
 
-    fn frame(&mut self, conn: ConnId, bytes: &mut [u8]) {
+    /// A frame has come; `left`: whoever sent it has ended the connection behind it.
+    fn frame(&mut self, conn: ConnId, bytes: &mut [u8], left: bool) {
         self.decide(conn, Some(bytes));
         match self.chat.codec(conn) {
-            Some(codec) => self.chat.frame(conn, frame::body(codec, bytes)),
+            Some(codec) => self.chat.frame(conn, frame::body(codec, bytes), left),
             None => self.legacy.frame(conn, bytes),
         }
     }

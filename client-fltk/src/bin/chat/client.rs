@@ -84,13 +84,16 @@ impl Client {
         if online { Ok(()) } else { Err(self.unreachable()) }
     }
 
-    /// As [`Client::connect`], but what is on disk is enough if nobody answers.
+    /// As [`Client::connect`], but what is on disk is enough if nobody answers or nobody is let in; that is said.
+    /// False then.
     pub(crate) fn connect_if_possible(&mut self) -> Result<bool, Stop> {
-        match self.connect() {
-            Ok(()) => Ok(true),
-            Err(Stop::Unreachable(_)) if self.model.account.is_some() => Ok(false),
-            Err(stop) => Err(stop),
-        }
+        let why = match self.connect() {
+            Err(Stop::Unreachable(_)) if self.model.account.is_some() => "no server reached".to_owned(),
+            Err(Stop::NotLoggedIn(why)) if self.model.account.is_some() => why,
+            outcome => return outcome.map(|()| true),
+        };
+        eprintln!("chat: {why}");
+        Ok(false)
     }
 
     pub(crate) fn unreachable(&self) -> Stop {

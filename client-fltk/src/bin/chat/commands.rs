@@ -217,7 +217,7 @@ fn from_stdin() -> Result<String, Stop> {
 
 fn history(mut client: Client, who: &str, number: u64, before: u64, json: bool) -> Result<(), Stop> {
     if !client.connect_if_possible()? {
-        eprintln!("chat: no server reached: this is what was here");
+        eprintln!("chat: this is what was here");
     }
     let conversation = client.conversation(who)?.id;
     let (mut found, mut next) = (Vec::new(), before);
@@ -273,7 +273,7 @@ fn users(mut client: Client, pattern: &str, json: bool) -> Result<(), Stop> {
 
 fn conversations(mut client: Client, json: bool) -> Result<(), Stop> {
     if !client.connect_if_possible()? {
-        eprintln!("chat: no server reached: this is what was here");
+        eprintln!("chat: this is what was here");
     }
     let model = &client.model;
     for id in model.newest_first() {

@@ -327,6 +327,62 @@ fn a_session_without_a_majority_reads_and_becomes_whole() {
 }
 
 #[test]
+fn an_outage_logs_nobody_out() {
+    let node = Node::start();
+    node.add_user("bo");
+    let directory = tempfile::tempdir().unwrap();
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.sign_up("al");
+    let hello = al.send("bo", "hello");
+    assert_eq!(al.answer(hello), stored(1));
+    node.world().stale = true;
+    node.cut();
+    al.until("stale", |al| al.is_online() && al.model.link.stale);
+    drop(al);
+    // Another process of the same profile, still without a majority, and then with one.
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.until("stale", |al| al.is_online() && al.model.link.stale);
+    al.send("bo", "held");
+    drop(al);
+    node.world().stale = false;
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.until("whole", |al| al.is_online() && al.texts(1) == ["hello", "held"]);
+    assert_eq!(node.world().applied.iter().map(|applied| applied.1).collect::<Vec<_>>(), [1, 2]);
+    assert!(node.world().entries.iter().all(|entry| *entry != "login"));
+}
+
+#[test]
+fn a_node_that_has_not_heard_of_a_token_logs_nobody_out() {
+    let node = Node::start();
+    let mut al = Person::signed_up(&node, "al");
+    let token = node.swap_token(None);
+    node.world().stale = true;
+    node.cut();
+    al.until("noticed", |al| matches!(al.model.link.state, LinkState::Offline { .. }));
+    node.swap_token(Some(token));
+    node.world().stale = false;
+    al.until("back", Person::is_online);
+}
+
+#[test]
+fn another_account_is_not_let_in_over_held_messages_without_a_majority() {
+    let node = Node::start();
+    let bo = node.add_user("bo");
+    let mut al = Person::signed_up(&node, "al");
+    let me = al.model.me();
+    node.say(bo, me, "hello");
+    al.until("there", |al| al.texts(1) == ["hello"]);
+    node.forget_tokens();
+    node.cut();
+    al.until("asked", |al| matches!(al.model.link.state, LinkState::LogInNeeded { .. }));
+    node.world().stale = true;
+    let other = Command::LogIn { username: "bo".into(), password: Password::of("") };
+    node.set_password("bo", Password::of("").wire());
+    assert!(matches!(al.ask(other), Err(Failure::NotNow(why)) if why.contains("another account")));
+    assert_eq!(al.texts(1), ["hello"]);
+}
+
+#[test]
 fn without_a_token_the_password_is_kept_in_memory() {
     let node = Node::start();
     node.world().no_tokens = true;

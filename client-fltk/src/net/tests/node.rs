@@ -179,6 +179,20 @@ impl Node {
         }
     }
 
+    /// Puts another token in the place of the first device's and returns what was there; none: one that nobody has.
+    pub(crate) fn swap_token(&self, token: Option<[u8; 24]>) -> [u8; 24] {
+        let mut world = self.world();
+        let device = world.devices.values_mut().next().unwrap();
+        std::mem::replace(&mut device.token, token.unwrap_or([0xff; 24]))
+    }
+
+    /// Gives somebody a password, as it comes over the wire.
+    pub(crate) fn set_password(&self, name: &str, password: &str) {
+        let mut world = self.world();
+        let user = world.users.iter_mut().find(|user| user.name == name).unwrap();
+        user.password = password.to_owned();
+    }
+
     /// Somebody with an account who is not connected.
     pub(crate) fn add_user(&self, name: &str) -> u64 {
         self.world().user(name, "")
@@ -393,6 +407,7 @@ impl World {
         let (mut messages, mut deleted, mut marks, mut summaries) = (vec![], vec![], vec![], vec![]);
         let new = self.changes.iter().skip(cursor as usize);
         changes.cursor = cursor;
+        changes.resync = cursor > self.cursor();
         for (count, change) in new.enumerate() {
             if count == self.sync_limit {
                 changes.more = true;
@@ -457,6 +472,7 @@ impl World {
                     Some(user) if self.users[user as usize - 1].password == login.password => {
                         self.enter(id, server, user, login.device)
                     }
+                    _ if self.stale => error(Code::Unavailable),
                     _ => error(Code::BadCredentials),
                 }
             }
@@ -468,6 +484,7 @@ impl World {
                         let user = device.user;
                         self.enter(id, server, user, resume.device)
                     }
+                    None if self.stale => error(Code::Unavailable),
                     None => error(Code::BadToken),
                 }
             }
@@ -553,14 +570,21 @@ impl World {
     fn enter(&mut self, id: u64, server: &mut Server, user: u64, device: u64) -> Reply<'_> {
         let known = self.devices.get(&device).is_some_and(|found| found.user == user);
         self.next += 1;
-        let device = if known { device } else { 1000 + self.next };
         let mut token = [0; 24];
         token[..8].copy_from_slice(&self.next.to_be_bytes());
-        let entry = self.devices.entry(device).or_insert(Device { user, token, last_seq: 0, replies: BTreeMap::new() });
-        entry.token = token;
+        // Without a majority no device is made and no token changes.
+        let device = match (known, self.stale) {
+            (true, _) => device,
+            (false, true) => 0,
+            (false, false) => 1000 + self.next,
+        };
+        if !self.stale {
+            let new = Device { user, token, last_seq: 0, replies: BTreeMap::new() };
+            self.devices.entry(device).or_insert(new).token = token;
+        }
         let identity = Identity { user, device, read_only: self.stale };
         server.logged_in(identity);
-        let last_seq = entry.last_seq;
+        let last_seq = self.devices.get(&device).map_or(0, |found| found.last_seq);
         let connection = self.connections.iter_mut().find(|connection| connection.id == id).unwrap();
         connection.identity = Some(identity);
         Reply::Session(reply::Session {
@@ -568,7 +592,7 @@ impl World {
             username: &self.users[user as usize - 1].name,
             view_limit: 6,
             device,
-            token: (!self.no_tokens).then_some(Token(token)),
+            token: (!self.no_tokens && !self.stale).then_some(Token(token)),
             last_seq,
             stale: self.stale,
             ..Default::default()

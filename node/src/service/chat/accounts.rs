@@ -13,9 +13,10 @@ use super::answer::{self, No};
 use super::job::{Done, Update};
 use super::render;
 use crate::chat::names;
-use crate::chat::state::{Lookup, TokenRole};
+use crate::chat::state::Lookup;
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster};
+use crate::service::bearer::Shown;
 
 /// Device ids stay below this: every program that reads JSON can hold them without rounding.
 const DEVICE_ID_BITS: u32 = 53;
@@ -143,6 +144,9 @@ async fn log_in<C: Cluster>(
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     let right = backend.passwords.verify(password, hash).await?;
     let Some(account) = account.filter(|_| right) else {
+        if stale {
+            return Err(No::unconfirmed("user name and password are right"));
+        }
         return Err(No::new(Code::BadCredentials, "unknown user name or wrong password"));
     };
     let user = account.id;
@@ -185,13 +189,12 @@ async fn add_device<C: Cluster>(
 async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Token>) -> Result<Entered, No> {
     let old_hash = hash(&token.ok_or(No::from(&Refusal::TokenUnknown))?);
     if backend.cluster.barrier().await == Freshness::Stale {
-        let known = backend.queries.run(move |reader| {
-            let role = reader.token_role(device, &old_hash)?;
-            let valid = matches!(role, Some(TokenRole::Current | TokenRole::Pending));
-            Ok(reader.device(device)?.filter(|device| valid && !device.revoked))
-        });
-        let known = known.await?.ok_or(No::from(&Refusal::TokenUnknown))?;
-        return Ok(Entered { user: known.user, device, token: None, stale: true });
+        // The client's token stays good: none is given out, and what this node does not know is not refused for good.
+        return match backend.queries.run(move |reader| Shown::look(reader, device, &old_hash)).await? {
+            Shown::By(known) => Ok(Entered { user: known.user, device, token: None, stale: true }),
+            Shown::Void => Err(No::from(&Refusal::TokenUnknown)),
+            Shown::Unheard => Err(No::unconfirmed("this token is valid")),
+        };
     }
     let (token, new_hash) = new_token()?;
     match backend.write(&Command::ResumeDevice { device, old_hash, new_hash }).await? {

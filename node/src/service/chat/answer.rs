@@ -41,6 +41,12 @@ impl No {
         No::later(Code::Unavailable, "this server has not heard of the account yet", RETRY_SOON_MS)
     }
 
+    /// Without a majority this node may have missed what would make it right: nothing is said for good.
+    pub(super) fn unconfirmed(what: &str) -> No {
+        let text = format!("without a majority this server cannot tell whether {what}");
+        No::later(Code::Unavailable, text, RETRY_LATER_MS)
+    }
+
     /// The device or its account is gone: whoever is logged in as it is logged out.
     pub(super) fn is_revocation(&self) -> bool {
         self.code == Code::Revoked

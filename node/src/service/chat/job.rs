@@ -159,13 +159,13 @@ async fn sync<C: Cluster>(
     (from, limit): (From, u64),
 ) -> Result<Done, No> {
     let limit = at_most(limit, MESSAGES_PER_REPLY_MAX);
-    let read = backend.read(who.user, move |reader, _| {
+    let read = backend.read(who.user, move |reader, stale| {
         let From { cursor, first, since, unread_left, behind } = from;
         let unread_left = match unread_left {
             Some(left) => left,
             None => view_limit(reader, who)?,
         };
-        reader.sync(who.user, &SyncFrom { cursor, first, since, unread_left, behind }, limit)
+        reader.sync(who.user, &SyncFrom { cursor, first, since, unread_left, behind }, limit, stale)
     });
     let Read { value: chunk, stale } = read.await?;
     let found = Found { next: chunk.next.clone(), more: chunk.more, resync: chunk.resync };

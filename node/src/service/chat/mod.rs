@@ -44,6 +44,7 @@ use self::presence::Presence;
 use self::session::Session;
 use self::shared::{Encoded, Shared, Write, told};
 use super::backend::{Backend, Cluster};
+use super::standstill::Standstill;
 use super::{Tickets, Whom};
 use crate::bridge::{ConnId, Outgoing};
 use crate::chat::effect::{Applied, Audience, Effect};
@@ -81,6 +82,7 @@ impl<C: Cluster> Clients<C> {
             deadlines: BTreeSet::new(),
             presence: Presence::default(),
             nodes,
+            standstill: Standstill::new(Clock.monotonic()),
             out: Vec::new(),
         };
         Clients { sessions: HashMap::new(), shared }
@@ -136,9 +138,15 @@ impl<C: Cluster> Clients<C> {
         }
     }
 
-    /// A frame has come, without what frames it.
-    pub(super) fn frame(&mut self, conn: ConnId, body: &mut [u8]) {
+    /// To be called before anything that was read is looked at, and once in a while.
+    pub(super) fn note_time(&mut self, now: Instant) {
+        self.shared.standstill.note(now);
+    }
+
+    /// A frame has come, without what frames it; `left`: whoever sent it has ended the connection behind it.
+    pub(super) fn frame(&mut self, conn: ConnId, body: &mut [u8], left: bool) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.left |= left;
         match session.codec.decode::<FromClient<'_>>(body) {
             Ok(frame) => {
                 let step = session.machine.handle_frame(frame);

@@ -8,6 +8,7 @@ use wire::session::server::{Identity, Server};
 
 use super::feed::Feed;
 use super::marks::Gathered;
+use crate::env::Clock;
 
 /// One connection.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub(super) struct Session {
     pub(super) logging_out: bool,
     /// Held while a password is looked at, see [`Passwords::asked_by`](crate::service::passwords::Passwords::asked_by).
     pub(super) asking: Option<Arc<()>>,
+    /// When it began.
+    pub(super) opened: Instant,
+    /// Its client has ended the connection, and at most waits for answers.
+    pub(super) left: bool,
     /// A job finds out whether a session that may only read may write again.
     pub(super) rechecking: bool,
 }
@@ -49,6 +54,8 @@ impl Session {
             watched: Box::default(),
             logging_out: false,
             asking: None,
+            opened: Clock.monotonic(),
+            left: false,
             rechecking: false,
         }
     }

@@ -29,6 +29,7 @@ use crate::env::Clock;
 use crate::limits::RECHECK_HINT_MS;
 use crate::raft::propose::{ProposeError, Ticket};
 use crate::service::backend::{Backend, Cluster, NodeAddress};
+use crate::service::standstill::Standstill;
 use crate::service::{Tickets, Whom};
 
 /// Who waits for a write, and for what.
@@ -56,6 +57,7 @@ pub(super) struct Shared<C> {
     pub(super) presence: Presence,
     /// The cluster, as clients were last told.
     pub(super) nodes: Vec<NodeAddress>,
+    pub(super) standstill: Standstill,
     pub(super) out: Vec<Outgoing>,
 }
 
@@ -178,11 +180,23 @@ impl<C: Cluster> Shared<C> {
                     self.out.push(Outgoing::push(conn, answer::event(session.codec, event)));
                 }
             }
+            Plan::Job(Job::Enter { enter: Enter::Resume { .. }, .. }) if self.may_be_late(session) => {
+                let no = No::new(Code::Unavailable, "this came when its sender may have left: the token is still good");
+                self.answer(conn, session, id, &Err(no.clone()));
+                session.machine.end();
+                self.close_if_done(conn, session, &no);
+            }
             Plan::Job(job) => {
                 session.logging_out |= job.logs_out();
                 self.spawn(conn, session, Some(id), job);
             }
         }
+    }
+
+    /// Whether a request may have been read so late that its client has given it up and asks elsewhere. A token that is used
+    /// here and there counts as stolen.
+    fn may_be_late(&self, session: &Session) -> bool {
+        session.left || self.standstill.since(session.opened)
     }
 
     pub(super) fn submit(&mut self, command: &Command<'_>, write: Write) -> Result<(), ProposeError> {

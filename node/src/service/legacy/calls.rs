@@ -31,7 +31,7 @@ use crate::env::Clock;
 use crate::limits::{ADDRESS_BOUND_AGAIN, ADDRESS_BOUND_FOR, GRPC_PLACES_CLIENTS_MAX, GRPC_PLACES_MAX};
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster};
-use crate::service::bearer::{self, Bearer};
+use crate::service::bearer::{self, Bearer, Shown};
 use crate::storage::query::QueryError;
 
 /// Where logins count for nothing.
@@ -175,8 +175,11 @@ impl<C: Cluster> Calls<C> {
     /// # Errors
     /// It is not good, or nobody can tell now.
     pub(crate) async fn verify(&self, bearer: Bearer) -> Result<Identity, Rejection> {
-        let found = bearer::verify(&self.backend, bearer).await?;
-        found.ok_or_else(|| Rejection::Unauthenticated(bearer::UNKNOWN.into()))
+        match bearer::verify(&self.backend, bearer).await? {
+            Shown::By(who) => Ok(who),
+            Shown::Void => Err(Rejection::Unauthenticated(bearer::UNKNOWN.into())),
+            Shown::Unheard => Err(Rejection::NotNow(bearer::UNCONFIRMED.into())),
+        }
     }
 
     /// Who acts under `name` there; anybody who is logged in there if that is empty.

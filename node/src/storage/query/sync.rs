@@ -114,13 +114,18 @@ struct Own {
 }
 
 impl StateReader {
-    /// What has changed for `user` behind `from`: at most `limit` changes, and no more content than one reply holds.
+    /// What has changed for `user` behind `from`: at most `limit` changes, and no more content than one reply holds. A
+    /// cursor from beyond this state is of another history, unless the state may be old (`stale`): then this node has
+    /// nothing to tell yet.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn sync(&self, user: u64, from: &SyncFrom, limit: usize) -> Result<SyncChunk, QueryError> {
+    pub fn sync(&self, user: u64, from: &SyncFrom, limit: usize, stale: bool) -> Result<SyncChunk, QueryError> {
         let last = self.last_change()?;
         let limit = limit.clamp(1, MESSAGES_PER_REPLY_MAX);
+        if stale && from.cursor > last {
+            return Ok(SyncChunk::new(from.clone(), false));
+        }
         let resync = from.cursor > last;
         let mut next = if resync { SyncFrom::cursor(0, from.unread_left) } else { from.clone() };
         let first = std::mem::take(&mut next.first);

@@ -135,7 +135,7 @@ impl Device {
     fn sync(&mut self, reader: &StateReader, view_limit: u32, limits: &[usize], mut between: impl FnMut()) {
         let mut from = SyncFrom::cursor(self.cursor, view_limit);
         for limit in limits.iter().cycle() {
-            let chunk = reader.snapshot(|reader| reader.sync(ME, &from, *limit)).unwrap();
+            let chunk = reader.snapshot(|reader| reader.sync(ME, &from, *limit, false)).unwrap();
             assert!(!chunk.resync);
             self.chunk(&chunk);
             from = chunk.next;
@@ -336,10 +336,15 @@ proptest! {
 fn a_cursor_of_another_history_begins_again() {
     let mut world = World::new();
     world.step(&Step::Send(2, ME));
-    let chunk = world.reader.sync(ME, &SyncFrom::cursor(1000, 9), 100).unwrap();
+    let chunk = world.reader.sync(ME, &SyncFrom::cursor(1000, 9), 100, false).unwrap();
     assert!(chunk.resync && !chunk.more);
     assert_eq!((chunk.conversations.len(), chunk.messages.len(), chunk.next.cursor), (1, 1, 3));
-    assert!(!world.reader.sync(ME, &SyncFrom::cursor(3, 9), 100).unwrap().resync);
+    assert!(!world.reader.sync(ME, &SyncFrom::cursor(3, 9), 100, false).unwrap().resync);
+    // A state that may be old may be behind the cursor: it tells nothing, and leaves it where it is.
+    let from = SyncFrom::cursor(4, 9);
+    let chunk = world.reader.sync(ME, &from, 100, true).unwrap();
+    assert!(!chunk.resync && !chunk.more && chunk.conversations.is_empty() && chunk.messages.is_empty());
+    assert_eq!(chunk.next, from);
 }
 
 #[test]
@@ -353,7 +358,7 @@ fn a_chunk_holds_no_more_than_a_reply() {
     let mut from = SyncFrom::cursor(0, 100);
     let mut sizes = Vec::new();
     loop {
-        let chunk = world.reader.sync(ME, &from, 100).unwrap();
+        let chunk = world.reader.sync(ME, &from, 100, false).unwrap();
         sizes.push(chunk.messages.len());
         from = chunk.next;
         if !chunk.more {
