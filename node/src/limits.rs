@@ -291,6 +291,10 @@ pub const SUCCESSION_ROUNDS: u32 = 3;
 /// Who has voted for another helps nobody else to stand for this long: the other may be about to win.
 pub const VOTE_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long a link to a member waits for openraft's core before it tells it of a newer vote: longer than any entry takes to be
+/// written on a disk that works.
+pub const CORE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Interval of heartbeats, whatever the line and whatever is sent over it.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
@@ -351,6 +355,9 @@ pub const RECHECK_PATIENCE: Duration = Duration::from_secs(5);
 /// Who has not run for this long has stood still: less than any client waits for an answer, more than a busy machine keeps a
 /// thread waiting.
 pub const STANDSTILL_MIN: Duration = Duration::from_secs(3);
+
+/// How often a node looks whether its data directory is still in place.
+pub const DIRECTORY_LOOK: Duration = Duration::from_secs(2);
 
 /// How often a node looks whether it has.
 pub const STANDSTILL_LOOK: Duration = Duration::from_secs(1);

@@ -62,8 +62,8 @@ impl Notice {
         match self {
             Notice::Founded { cluster_id, directory } => format!(
                 "FOUNDED A NEW CLUSTER, id {cluster_id}: {} was empty, and no --peers were given.\n  \
-                 If this server belongs to a cluster that exists already: stop it now, and see whether the right disk is \
-                 mounted and the right --data-dir is given.\n  \
+                 If this server belongs to a cluster that exists already: stop it now, move this directory away, and see \
+                 whether the right disk is mounted and the right --data-dir is given.\n  \
                  So that no later start founds another one, put into its unit: --expect-cluster {cluster_id}\n",
                 shown(directory)
             ),

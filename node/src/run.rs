@@ -22,8 +22,8 @@ use crate::config::resolved::Config;
 use crate::env::Clock;
 use crate::greeting::{Greeting, client_link};
 use crate::limits::{
-    COMPLETIONS_MAX, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX, LINKS_PATIENCE,
-    PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, STOP_PATIENCE, TURNS_MAX, WHISPERS_MAX,
+    COMPLETIONS_MAX, DIRECTORY_LOOK, GRPC_HANDED_OVER_MAX, GRPC_TURNS_MAX, JOIN_CODE_LIFETIME, JOIN_CODE_LIFETIME_MAX,
+    LINKS_PATIENCE, PORT_TRIES, QUERY_THREADS, SHUTDOWN_PATIENCE, STOP_PATIENCE, TURNS_MAX, WHISPERS_MAX,
 };
 use crate::listen;
 use crate::notice::{Notice, say};
@@ -237,6 +237,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             (_, _, Failure::Defect(reason)) => End::Defect(reason),
         },
         by = consensus.removed() => End::Removed(by),
+        () = out_of_place(desk.data.clone()) => End::Fallen(format!(
+            "its data directory {} was deleted or moved away while it ran, and what it stores would be gone with it. If it was \
+             moved, put it back and start again. If it is lost, start here with the line that `node join-code` prints on \
+             another server, and remove the old one there with `node members remove {:016x}`",
+            desk.data.path().display(),
+            desk.identity.node
+        )),
         ended = &mut service => End::Defect(match ended {
             // The thread with the clients' sockets has ended before; the log says why.
             Ok(()) => "clients are not served any more".to_owned(),
@@ -292,6 +299,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     // Left behind it would only be found stale at the next start.
     let _ = std::fs::remove_file(desk.data.file(admin::SOCKET));
     end
+}
+
+/// Returns once the data directory is not where it was.
+async fn out_of_place(data: Arc<DataDir>) {
+    loop {
+        tokio::time::sleep(DIRECTORY_LOOK).await;
+        let looked = data.clone();
+        // Where that cannot be found out now, later.
+        if let Ok(false) = tokio::task::spawn_blocking(move || looked.is_in_place()).await {
+            return;
+        }
+    }
 }
 
 /// Binds the same port for TCP and UDP. With port 0 the system chooses for TCP, and another is tried when UDP has that

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use tests::cluster::Node;
+use tests::cluster::{Cluster, Node};
 use tests::disk::cluster_on_bad_disks;
 use tests::load::Load;
 use tests::oracle::fold;
@@ -45,6 +45,30 @@ fn a_full_disk_stops_that_node_until_there_is_space() {
         assert!(said.contains("the disk is full"), "{said}");
 
         disks[place].mend();
+        node.start(None);
+        cluster.wait_voters(3);
+    }
+    load.stop();
+    cluster.settle();
+    cluster.stop();
+    load.ledger.check(&cluster.nodes);
+}
+
+#[test]
+fn a_node_whose_directory_is_taken_away_stops() {
+    let cluster = Cluster::start(3);
+    let mut load = Load::start(&cluster, 4);
+    for place in [cluster.follower(), cluster.leader()] {
+        load.wait_for_more(50);
+        let node = &cluster.nodes[place];
+        let aside = node.dir.with_extension("aside");
+        fs::rename(&node.dir, &aside).unwrap();
+        let status = node.wait_exit();
+        let said = fs::read_to_string(aside.join("node.log")).unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("deleted or moved away while it ran") && said.contains("put it back"), "{said}");
+        load.wait_for_more(50);
+        fs::rename(&aside, &node.dir).unwrap();
         node.start(None);
         cluster.wait_voters(3);
     }

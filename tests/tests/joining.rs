@@ -226,6 +226,47 @@ fn a_code_without_peers_is_an_error_and_founds_nothing() {
 }
 
 #[test]
+fn a_directory_that_was_joining_founds_nothing() {
+    let mut cluster = Cluster::start(1);
+    let mut newcomer = cluster.new_node("n2");
+    // Nobody is there to decide, so it is still joining when it is killed.
+    let nobody = Join { peer: "127.0.0.1:1".into(), code: cluster.nodes[0].invite().code };
+    drop(newcomer.spawn(Some(&nobody)));
+    wait_until("it to have begun", || newcomer.dir.join("joining.json").exists());
+    newcomer.kill();
+    let output = newcomer.run_to_end(None);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("was joining a cluster") && said.contains("nothing was founded"), "{said}");
+    assert!(!newcomer.dir.join("node.json").exists());
+    // With the line of the cluster it goes on.
+    newcomer.args.clear();
+    newcomer.start(Some(&cluster.nodes[0].invite()));
+    cluster.nodes.push(newcomer);
+    cluster.wait_voters(2);
+    cluster.stop();
+}
+
+#[test]
+fn a_member_does_not_take_a_code_of_another_cluster_for_its_own() {
+    let cluster = Cluster::start(1);
+    let mut other = Cluster::empty();
+    other.add_node();
+    other.nodes[0].stop();
+    let output = other.nodes[0].run_to_end(Some(&cluster.nodes[0].invite()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("join code is of another cluster") && said.contains("nothing was changed"), "{said}");
+    // Its own stays in many a unit.
+    other.nodes[0].start(None);
+    let own = other.nodes[0].invite();
+    other.nodes[0].stop();
+    other.nodes[0].start(Some(&own));
+    other.stop();
+    cluster.stop();
+}
+
+#[test]
 fn a_code_can_be_read_from_a_file_or_from_standard_input() {
     let mut cluster = Cluster::start(1);
     let Join { peer, code } = cluster.nodes[0].invite();

@@ -11,7 +11,7 @@ use super::addresses::{address_now, address_of_newcomer, own_address};
 use super::code::JoinCode;
 use super::identity::{DataDir, Identity, IdentityError, Names};
 use crate::cluster::takes_place_of;
-use crate::config::resolved::{Config, ConfigError};
+use crate::config::resolved::{CodeSource, Config, ConfigError};
 use crate::limits::JOIN_PAUSE;
 use crate::notice::Notice;
 use crate::quic::endpoint::{EndpointError, JoinError, ask_to_join};
@@ -58,6 +58,30 @@ pub enum BeginError {
     OtherCluster {
         /// Id of the cluster that the operator expects.
         expected: String,
+        /// Id of the cluster that the directory is of.
+        found: String,
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// A newcomer that was not let in yet is told to found.
+    #[error(
+        "{directory} is of a server that was joining a cluster and was not let in yet: nothing was founded. Start it again with \
+         --peers and --join-code, as `node join-code` prints them on a server of that cluster. To found a new cluster on this \
+         machine, choose another --data-dir",
+        directory = .directory.display()
+    )]
+    HalfJoined {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// A member is to join another cluster.
+    #[error(
+        "{directory} belongs to cluster {found}, and the join code is of another cluster: nothing was changed. To join that one, \
+         start with another --data-dir; if this directory was founded by mistake, move it away. To start the server that it \
+         holds, leave --join-code out",
+        directory = .directory.display()
+    )]
+    CodeOfAnother {
         /// Id of the cluster that the directory is of.
         found: String,
         /// The data directory.
@@ -130,6 +154,13 @@ pub async fn begin(
         if let Some(by) = &identity.removed_by {
             return Err(RemovedError::new(&identity, by, data).into());
         }
+        // Its own code stays in many a unit after it has joined. One that cannot be read any more is not needed either.
+        let code = config.join_code.as_ref().and_then(CodeSource::at_hand);
+        if let Some(code) = code
+            && code.pin != data.pin()?
+        {
+            return Err(BeginError::CodeOfAnother { found: identity.cluster_id, directory: data.path().to_owned() });
+        }
         if config.named && config.name != identity.name {
             let (name, given) = (&identity.name, &config.name);
             tracing::warn!(name, given, "a server keeps the name it joined with; the one given now is not used");
@@ -143,6 +174,9 @@ pub async fn begin(
         return Ok(identity);
     }
     if config.peers.is_empty() {
+        if data.is_joining()? {
+            return Err(BeginError::HalfJoined { directory: data.path().to_owned() });
+        }
         if let Some(expected) = expected {
             return Err(BeginError::WouldFound { expected: expected.clone(), directory: data.path().to_owned() });
         }

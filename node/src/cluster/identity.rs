@@ -14,7 +14,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rcgen::{KeyPair, PublicKeyData};
@@ -89,7 +89,7 @@ pub enum IdentityError {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Content of `node.json`.
@@ -156,9 +156,20 @@ impl DataDir {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(DataDir { path, _lock: lock }),
+            Ok(()) => Ok(DataDir { path, lock }),
             Err(fs::TryLockError::WouldBlock) => Err(IdentityError::InUse { path }),
             Err(fs::TryLockError::Error(source)) => Err(IdentityError::Directory { path: lock_path, source }),
+        }
+    }
+
+    /// Whether it is still the directory that was opened: a running process keeps deleted files, and all that it writes to them
+    /// is gone with it.
+    pub fn is_in_place(&self) -> bool {
+        let place = |found: fs::Metadata| (found.dev(), found.ino());
+        match (self.lock.metadata().map(place), fs::metadata(self.file("lock")).map(place)) {
+            (Ok(held), Ok(found)) => held == found,
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            (Err(_), Ok(_)) => true,
         }
     }
 
@@ -250,6 +261,14 @@ impl DataDir {
             }
         };
         Ok((joining.node, ca::request(&self.key_pair("node.key")?)?))
+    }
+
+    /// Whether a newcomer has begun here that was not let in yet.
+    ///
+    /// # Errors
+    /// Files are damaged.
+    pub fn is_joining(&self) -> Result<bool, IdentityError> {
+        Ok(self.read_json::<Joining>("joining.json")?.is_some())
     }
 
     /// Certificate and key with which a newcomer answers probes: of the key in its request, signed by itself.

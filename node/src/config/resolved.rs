@@ -61,6 +61,14 @@ pub enum CodeSource {
 }
 
 impl CodeSource {
+    /// The code, if it is here without asking: a member needs none.
+    pub fn at_hand(&self) -> Option<JoinCode> {
+        match self {
+            CodeSource::File(path) if path.as_os_str() == "-" => None,
+            source => source.code().ok(),
+        }
+    }
+
     /// The code.
     ///
     /// # Errors

@@ -245,7 +245,7 @@ impl Consensus {
         let raft = Raft::new(identity.node, config, network.clone(), log.clone(), machine)
             .await
             .map_err(|error| raft_error(&error))?;
-        network.know(raft.server_metrics());
+        network.know(&raft);
 
         let me = Member { id: identity.node, address: identity.address.clone(), name: identity.name.clone() };
         if identity.founder && !identity.begun && !raft.is_initialized().await.map_err(|error| raft_error(&error))? {

@@ -5,6 +5,7 @@
 //! takes longer than a heartbeat, heartbeats go past it as datagrams, so that no follower misses its leader for the sake of
 //! data. `docs/adr/0018-heartbeats-go-past-the-data.md` says more.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -27,10 +28,10 @@ use wire::replication::rpc::{AppendOutcome, Datagram, PeerReply, PeerRequest};
 
 use super::flushes::Flushes;
 use super::snapshot::header_out;
-use super::types::{Peer as Node, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
+use super::types::{Peer as Node, Raft, TypeConfig, Vote, entry_out, log_id_in, log_id_out, vote_in, vote_out};
 use crate::limits::{
-    APPEND_STALL, CALL_BACKSTOP, ELECTION_TIMEOUT_MIN, HEARTBEAT, LONG_ROUND_TRIP, RAFT_BACKOFF, ROUND_TRIP_MAX,
-    SNAPSHOT_PAUSE_MAX, SNAPSHOT_PAUSE_MIN, SNAPSHOT_STALL, SNAPSHOT_TIME_MAX,
+    APPEND_STALL, CALL_BACKSTOP, CORE_PATIENCE, ELECTION_TIMEOUT_MIN, HEARTBEAT, LONG_ROUND_TRIP, RAFT_BACKOFF,
+    ROUND_TRIP_MAX, SNAPSHOT_PAUSE_MAX, SNAPSHOT_PAUSE_MIN, SNAPSHOT_STALL, SNAPSHOT_TIME_MAX,
 };
 use crate::quic::endpoint::Peers;
 use crate::quic::peer::{CallError, Lane, Peer};
@@ -39,8 +40,18 @@ use crate::storage::promises::Promises;
 
 type RpcError<E = openraft::error::Infallible> = RPCError<u64, Node, RaftError<u64, E>>;
 
-/// The office of this node, as openraft tells it. Empty until openraft runs.
-type Office = Arc<OnceLock<watch::Receiver<RaftServerMetrics<u64, Node>>>>;
+/// openraft, once it runs.
+struct Core {
+    raft: Raft,
+    /// The office of this node, as openraft tells it.
+    office: watch::Receiver<RaftServerMetrics<u64, Node>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Core(..)")
+    }
+}
 
 /// Makes a [`Link`] per member.
 #[derive(Debug, Clone)]
@@ -49,20 +60,20 @@ pub struct Network {
     node: u64,
     flushes: Flushes,
     promises: Promises,
-    office: Office,
+    core: Arc<OnceLock<Core>>,
     links: Arc<AtomicU64>,
 }
 
 impl Network {
     /// For this node, over its peers.
     pub fn new(peers: Arc<Peers>, node: u64, flushes: Flushes, promises: Promises) -> Self {
-        Network { peers, node, flushes, promises, office: Office::default(), links: Arc::default() }
+        Network { peers, node, flushes, promises, core: Arc::default(), links: Arc::default() }
     }
 
-    /// Learns where openraft tells who leads.
-    pub fn know(&self, office: watch::Receiver<RaftServerMetrics<u64, Node>>) {
+    /// Learns whom it works for.
+    pub fn know(&self, raft: &Raft) {
         // Only the first is kept: there is one openraft.
-        let _ = self.office.set(office);
+        let _ = self.core.set(Core { raft: raft.clone(), office: raft.server_metrics() });
     }
 }
 
@@ -75,7 +86,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             node: self.node,
             flushes: self.flushes.clone(),
             promises: self.promises.clone(),
-            office: self.office.clone(),
+            core: self.core.clone(),
             number: self.links.fetch_add(1, Relaxed) + 1,
             used: false,
             snapshot_pause: SNAPSHOT_PAUSE_MIN,
@@ -90,7 +101,7 @@ pub struct Link {
     node: u64,
     flushes: Flushes,
     promises: Promises,
-    office: Office,
+    core: Arc<OnceLock<Core>>,
     /// Grows from link to link.
     number: u64,
     /// Whether an append has gone over it. openraft asks several only of a link that it replicates over; what it asks before
@@ -135,8 +146,8 @@ impl Link {
 
     /// Whether this node still leads by this vote, and the peer is a member.
     fn holds_office(&self, vote: &Vote) -> bool {
-        self.office.get().is_none_or(|office| {
-            let office = office.borrow();
+        self.core.get().is_none_or(|core| {
+            let office = core.office.borrow();
             let is_member = office.membership_config.nodes().any(|(id, _)| *id == self.peer.id());
             office.state == ServerState::Leader && office.vote == *vote && is_member
         })
@@ -195,6 +206,25 @@ impl Link {
             }
             self.peer.send_datagram(&Datagram::Heartbeat { vote: vote_out(vote), leader_commit });
         }
+    }
+
+    /// Returns when openraft's core has looked at what this link has told before, or is too busy for that.
+    ///
+    /// At a newer vote openraft ends its task for the peer. If the core still wants to send a copy of the state through it,
+    /// because of an answer that has come before, it takes the task's end for a failed disk and stops for good (0.9.25:
+    /// "replication channel closed"). So such an answer waits for those before it; twice, because one question to the
+    /// core may overtake what its tasks report.
+    async fn settle(&self) {
+        let Some(Core { raft, .. }) = self.core.get() else { return };
+        let settled = async {
+            for _ in 0..2 {
+                if raft.with_raft_state(|_| ()).await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Whoever is deposed has nothing to hurry for.
+        let _ = tokio::time::timeout(CORE_PATIENCE, settled).await;
     }
 
     /// Whether an append without entries need not be waited for: the line is long, the peer has just now acknowledged this
@@ -324,6 +354,9 @@ impl RaftNetwork<TypeConfig> for Link {
             Err(Ended::HigherVote(vote)) => Ok(AppendEntriesResponse::HigherVote(vote)),
             Err(ended) => Err(failed(ended)),
         };
+        if let Ok(AppendEntriesResponse::HigherVote(_)) = answer {
+            self.settle().await;
+        }
         self.used = true;
         answer
     }
@@ -396,6 +429,9 @@ impl RaftNetwork<TypeConfig> for Link {
             result = paced => result,
             closed = cancel => Err(StreamingError::Closed(closed)),
         };
+        if result.as_ref().is_ok_and(|response| response.vote > vote) {
+            self.settle().await;
+        }
         self.snapshot_pause =
             if refused.load(Relaxed) { (pause * 2).min(SNAPSHOT_PAUSE_MAX) } else { SNAPSHOT_PAUSE_MIN };
         result

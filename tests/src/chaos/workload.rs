@@ -226,6 +226,17 @@ struct Seat {
     count: usize,
     /// When the page asked last.
     asked: Instant,
+    /// Whether the node takes it for the same page is not known.
+    unsure: bool,
+}
+
+impl Seat {
+    /// The page and the node may not agree any more on what was shown.
+    fn forget(&mut self) {
+        self.shown.clear();
+        self.count = 0;
+        self.unsure = true;
+    }
 }
 
 /// The connection is of no use any more.
@@ -239,7 +250,7 @@ impl Writer {
             let seat = shared.seat(&mut turn, |address| {
                 let mut client = Client::logged_in(address, self.codec, &self.me).ok()?;
                 let chat = client.start_chat(&self.me, &self.peer).ok()?;
-                Some(Seat { client, chat, shown: BTreeMap::new(), count: 0, asked: now() })
+                Some(Seat { client, chat, shown: BTreeMap::new(), count: 0, asked: now(), unsure: false })
             });
             let Some(mut seat) = seat else { return };
             for _ in 0..100 + self.rng.below(400) {
@@ -341,27 +352,28 @@ impl Writer {
         if reply.success != Some(true) {
             return Err(Lost);
         }
+        drop(request);
         let messages = reply.messages;
         // The node's own measure lies between these: it may have come to the question before late, and to this one.
         if seat.asked.elapsed() > PAGE_SILENCE {
-            // It took the page for one that is opened anew, from the first message on that counts as unread.
-            seat.shown.clear();
-            seat.count = 0;
+            // It may take the page for one that is opened anew, or not.
+            seat.forget();
         }
         seat.asked = asked;
         if reply.stale {
-            // Shown and not marked as read: the next list that a majority stands behind begins with what is unread.
-            seat.shown.clear();
-            seat.count = 0;
+            // Shown and not marked as read. The page may go on from it or begin with what is unread.
+            seat.forget();
             return Ok(messages);
         }
-        if messages.len() < seat.count {
-            // It starts afresh with what counts as unread: again, if the mark of what was shown could not be stored.
-            seat.shown.clear();
+        if std::mem::take(&mut seat.unsure) {
+            // Of a page that goes on this may be a list that starts afresh, of which a page shows nothing.
+            seat.count = messages.len();
+            return Ok(messages);
         }
         let newest = messages.iter().map(|message| message.id).max().unwrap_or(0);
         let gone = seat.shown.range(newest + 1..).find(|(id, _)| !self.shared.ledger.may_be_deleted(**id));
-        if let Some((id, text)) = gone {
+        // A list that starts afresh begins with what counts as unread: again, if the mark of what was shown was not stored.
+        if let Some((id, text)) = gone.filter(|_| messages.len() >= seat.count) {
             self.shared.violations.report(format!(
                 "{} was shown message {id} `{text}`, and later on the same page nothing newer than {newest}: a list of {}, \
                  after one of {}",
