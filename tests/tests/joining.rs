@@ -151,6 +151,46 @@ fn a_server_that_nobody_reaches_is_told_so_and_comes_in_later_with_the_same_code
 }
 
 #[test]
+fn a_way_that_leads_to_another_server_is_called_that() {
+    let mut cluster = Cluster::empty();
+    let (address, _) = nobody(false);
+    let mut founder = cluster.new_node("n1");
+    founder.set_address(address);
+    founder.args = ["--advertise".into(), format!("localhost:{}", address.port())].into();
+    founder.start(None);
+    cluster.nodes.push(founder);
+    let join = cluster.nodes[0].invite();
+    // The leader dials itself.
+    let mut newcomer = cluster.new_node("n2");
+    newcomer.args = ["--advertise".into(), address.to_string()].into();
+    let said = newcomer.refused(&join);
+    assert!(said.contains(&format!("another server answers at {address}")), "{said}");
+    assert!(said.contains("--advertise HOST:PORT") && said.contains("not used up"), "{said}");
+    assert!(!said.contains("120") && !said.contains("protocol"), "{said}");
+    newcomer.args.clear();
+
+    let elsewhere = Cluster::start(1);
+    let said = newcomer.refused(&Join { peer: elsewhere.nodes[0].address().to_string(), code: join.code.clone() });
+    assert!(said.contains("does not belong to the cluster this join code is for"), "{said}");
+    assert!(!said.contains("unexpected"), "{said}");
+
+    let nowhere = format!("0.0.0.0:{}", address.port());
+    drop(newcomer.spawn(Some(&Join { peer: nowhere.clone(), code: join.code.clone() })));
+    wait_until("it to say why it waits", || newcomer.printed().contains("waiting for a server to join through"));
+    let said = newcomer.printed();
+    assert!(said.contains(&format!("; {nowhere}: this is no address to connect to")), "{said}");
+    newcomer.interrupt();
+
+    newcomer.start(Some(&join));
+    cluster.nodes.push(newcomer);
+    cluster.wait_voters(2);
+    let log = cluster.nodes[0].printed();
+    assert!(!log.contains("cannot connect"), "all went well: {log}");
+    elsewhere.stop();
+    cluster.stop();
+}
+
+#[test]
 fn a_start_that_expects_a_cluster_founds_none_and_joins_no_other() {
     let mut cluster = Cluster::start(1);
     let own = cluster.nodes[0].admin("status").unwrap()["cluster_id"].as_str().unwrap().to_owned();

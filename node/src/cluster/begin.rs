@@ -16,6 +16,7 @@ use crate::limits::JOIN_PAUSE;
 use crate::notice::Notice;
 use crate::quic::endpoint::{EndpointError, JoinError, ask_to_join};
 use crate::quic::probe::Answering;
+use crate::quic::tls::ANOTHER;
 
 /// Why this node cannot become a member.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,7 @@ const NO_ADDRESS: &str = "this machine has no address but one that is good only 
 /// This node was removed from its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this server ({name}) was removed from cluster {cluster} on {by} and takes no part in it any more. Its data directory \
+    "this server ({name}, id {node:016x}) was removed from cluster {cluster} on {by} and takes no part in it any more. Its data directory \
      {directory} can be deleted. To let this machine join as a new server: run `node join-code` on a server of the \
      cluster, delete that directory or choose another with --data-dir, and start `node` here with the line it prints",
     directory = .directory.display()
@@ -113,6 +114,8 @@ const NO_ADDRESS: &str = "this machine has no address but one that is good only 
 pub struct RemovedError {
     /// Of this node.
     pub name: String,
+    /// Its id: names may repeat.
+    pub node: u64,
     /// Of the cluster it was in.
     pub cluster: String,
     /// Name of the server on which an operator asked for it.
@@ -126,6 +129,7 @@ impl RemovedError {
     pub fn new(identity: &Identity, by: &str, data: &DataDir) -> Self {
         RemovedError {
             name: identity.name.clone(),
+            node: identity.node,
             cluster: identity.cluster_name.clone(),
             by: by.to_owned(),
             directory: data.path().to_owned(),
@@ -245,7 +249,12 @@ async fn ask_all(
             match ask_to_join(peer, code.pin, config.expect_cluster.as_deref(), request).await {
                 Ok((JoinReply::Refused(JoinRefusal::Busy { reason }), _)) => waiting.push(format!("{peer}: {reason}")),
                 Ok(decided) => return Ok(decided),
-                Err(JoinError::Unreachable(error)) => waiting.push(format!("{peer}: {error}")),
+                Err(JoinError::Unreachable(error)) => {
+                    let error = error.to_string();
+                    // Of an address that needs no look-up it is said already.
+                    let said = error.starts_with(&format!("{peer}: "));
+                    waiting.push(if said { error } else { format!("{peer}: {error}") });
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -275,6 +284,10 @@ fn explain(refusal: &JoinRefusal) -> String {
         JoinRefusal::Taken { name, address } => format!(
             "a server called {name} at {address} is running; choose another --name or --listen, or stop it first; the join \
              code was not used up"
+        ),
+        JoinRefusal::Unreached { address, reason } if reason.contains(ANOTHER) => format!(
+            "another server answers at {address} when the cluster dials it, so this one is not reached there: start again with \
+             --advertise HOST:PORT, the address under which other machines reach this one; the join code was not used up"
         ),
         JoinRefusal::Unreached { address, reason } => {
             let port = address.rsplit(':').next().unwrap_or_default();

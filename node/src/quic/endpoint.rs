@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
-use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, RecvStream, TransportConfig, VarInt};
+use quinn::{ConnectError, Connection, ConnectionError, EndpointConfig, Incoming, RecvStream, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -136,7 +136,14 @@ impl Dialler {
         let endpoint = self.endpoint.clone();
         let attempt = move |remote| {
             let connecting = endpoint.connect_with(client.clone(), remote, "newcomer.samira");
-            async move { connecting.map_err(io::Error::other)?.await.map_err(io::Error::other) }
+            async move {
+                connecting.map_err(undialled)?.await.map_err(|error| {
+                    // A member takes no probes, and another newcomer has another key.
+                    let another = speaks_otherwise(&error)
+                        || matches!(&error, ConnectionError::TransportError(error) if error.reason.contains(tls::ANOTHER));
+                    if another { io::Error::other(tls::ANOTHER) } else { io::Error::other(error) }
+                })
+            }
         };
         let (connection, _) = dial::first(&[address.to_owned()], attempt).await?;
         Ok(connection)
@@ -153,8 +160,11 @@ impl Dialler {
     }
 
     async fn connect(&self, name: &str, remote: SocketAddr) -> io::Result<Connection> {
-        let connecting = self.endpoint.connect_with(self.client.clone(), remote, name).map_err(io::Error::other)?;
-        connecting.await.map_err(io::Error::other)
+        let connecting = self.endpoint.connect_with(self.client.clone(), remote, name).map_err(undialled)?;
+        connecting.await.map_err(|error| match speaks_otherwise(&error) {
+            true => io::Error::other(NEWCOMER),
+            false => io::Error::other(error),
+        })
     }
 
     /// Which member the other end of a connection has proven to be.
@@ -455,7 +465,7 @@ async fn serve<H: Handler>(
     match handler.admits(hello.node) {
         Admission::Admitted => {}
         Admission::NotYet => {
-            connection.close(VarInt::from_u32(close::REFUSED), b"starting");
+            connection.close(VarInt::from_u32(close::REFUSED), STARTING);
             return Ok(());
         }
         Admission::Removed(by) => {
@@ -558,6 +568,35 @@ async fn serve_newcomer<H: Handler>(connection: &Connection, handler: &H) -> io:
 /// The TLS alert of a server that speaks none of the protocols it was asked for.
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
+/// Said to members that dial before it is known who they are.
+const STARTING: &[u8] = b"starting";
+
+/// Whether a link has ended because the other side is not ready for it yet.
+pub(super) fn is_starting(reason: &ConnectionError) -> bool {
+    let refused = VarInt::from_u32(close::REFUSED);
+    matches!(reason, ConnectionError::ApplicationClosed(it) if it.error_code == refused && *it.reason == *STARTING)
+}
+
+/// Said of a server that takes no members' links: until a newcomer is let in it answers probes only.
+pub(super) const NEWCOMER: &str = "the server there is not started as a member yet";
+
+/// Whether the other side speaks this program's protocols, and not the one that it was asked for.
+fn speaks_otherwise(error: &ConnectionError) -> bool {
+    let refused = quinn::TransportErrorCode::crypto(NO_APPLICATION_PROTOCOL);
+    matches!(error, ConnectionError::ConnectionClosed(close) if close.error_code == refused)
+}
+
+/// An address that cannot even be tried, in words that name what to give instead.
+fn undialled(error: ConnectError) -> io::Error {
+    match error {
+        ConnectError::InvalidRemoteAddress(_) => io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "this is no address to connect to: give the one under which that server's machine is reached",
+        ),
+        error => io::Error::other(error),
+    }
+}
+
 /// A connection of somebody without a certificate to a member of the cluster with a pinned key.
 #[derive(Debug)]
 pub(super) struct Reached {
@@ -638,21 +677,32 @@ async fn reach_at(
     // A connected socket tells which local address leads there.
     let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let probe = UdpSocket::bind(any)?;
-    probe.connect(remote)?;
+    probe.connect(remote).map_err(unsent)?;
     let local = probe.local_addr()?.ip();
     let endpoint = quinn::Endpoint::client(any)?;
-    let connecting = endpoint.connect_with(client, remote, "join.samira").map_err(io::Error::other)?;
+    let connecting = endpoint.connect_with(client, remote, "join.samira").map_err(undialled)?;
     match connecting.await {
         Ok(connection) => Ok(Reached { endpoint, connection, local }),
         Err(error) => {
             if let ConnectionError::TransportError(error) = &error
                 && u64::from(error.code) & !0xff == 0x100
             {
-                *wrong.lock().expect("nobody panics while holding this lock") = Some(error.reason.clone());
+                *wrong.lock().expect("nobody panics while holding this lock") = Some(plain(&error.reason).to_owned());
             }
             Err(io::Error::other(unreached(error)))
         }
     }
+}
+
+/// What our own verifier says, without the words that rustls puts in front of it.
+fn plain(reason: &str) -> &str {
+    reason.strip_prefix("unexpected error: ").unwrap_or(reason)
+}
+
+/// The system's refusal to send anything to an address, in words that name what to look at.
+fn unsent(error: io::Error) -> io::Error {
+    let said = format!("this machine sends no UDP there ({error}); look at its routes and at its own firewall");
+    io::Error::new(error.kind(), said)
 }
 
 /// An error of somebody who asks to be let in, in words that name what to look at.
@@ -662,9 +712,7 @@ fn unreached(error: ConnectionError) -> String {
             "no answer over UDP; see whether a server runs there, and whether a firewall lets UDP through".to_owned()
         }
         // A newcomer answers nobody but the members that ask it back.
-        ConnectionError::ConnectionClosed(close)
-            if close.error_code == quinn::TransportErrorCode::crypto(NO_APPLICATION_PROTOCOL) =>
-        {
+        error if speaks_otherwise(&error) => {
             "the server there is no member of a cluster itself yet; give the address of one that is".to_owned()
         }
         error => error.to_string(),
@@ -697,4 +745,19 @@ pub enum JoinError {
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_newcomers_way_is_said_in_words_for_its_operator() {
+        assert_eq!(plain("unexpected error: this server does not belong"), "this server does not belong");
+        // A route of the type blackhole.
+        let said = unsent(io::Error::from_raw_os_error(22)).to_string();
+        assert!(said.starts_with("this machine sends no UDP there (Invalid argument"), "{said}");
+        let said = undialled(ConnectError::InvalidRemoteAddress(([0, 0, 0, 0], 5555).into())).to_string();
+        assert!(said.contains("no address to connect to") && !said.contains("0.0.0.0"), "{said}");
+    }
 }

@@ -129,7 +129,7 @@ const PROBE: [u8; 64] = [0; 64];
 
 /// Whether a process still holds the other end. One that has died on a machine that runs is known at once: whoever has its
 /// port now denies the connection.
-async fn answers_now(connection: &Connection) -> bool {
+pub(super) async fn answers_now(connection: &Connection) -> bool {
     let heard = connection.stats().udp_rx.datagrams;
     // Anything will do that has to be acknowledged; no message begins with zeros.
     if connection.send_datagram((&PROBE[..]).into()).is_err() {

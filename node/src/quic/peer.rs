@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -19,10 +19,10 @@ use wire::replication::encode;
 use wire::replication::rpc::{Datagram, Hello, PeerReply, PeerRequest};
 
 use super::dial;
-use super::endpoint::Dialler;
+use super::endpoint::{Dialler, NEWCOMER, is_starting};
 use super::frame::{encode_frame, read_frame, write_frame};
 use super::line::Line;
-use super::lives::Introduced;
+use super::lives::{Introduced, answers_now};
 use super::places::Places;
 use crate::limits::{DIAL_AGAIN, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_TIMEOUT, DIALS_MAX};
 use crate::listen::unmapped;
@@ -190,6 +190,16 @@ impl Peer {
         Some((unmapped(connection.remote_address()), connection.stable_id()))
     }
 
+    /// Ends the link with this number, because its process seems to be gone, unless somebody still answers over it: a server
+    /// that stops closes its TCP port before it has said everything.
+    pub async fn end_unless_answered(&self, link: usize) {
+        let Some(connection) = self.connection.borrow().clone().filter(|it| it.stable_id() == link) else { return };
+        // The last words of a dead process may still arrive and pass for an answer, but not twice.
+        if !answers_now(&connection).await || !answers_now(&connection).await {
+            connection.close(VarInt::from_u32(0), b"this process is gone");
+        }
+    }
+
     /// Where it is reached, or was last, and where it is listed; names are not looked up for it.
     pub fn whereabouts(&self) -> Vec<SocketAddr> {
         let places = self.places.borrow();
@@ -306,14 +316,14 @@ async fn keep_connected(
 ) {
     let mut known = places.subscribe();
     let mut pause = DIAL_PAUSE_MIN;
-    let mut last_error = String::new();
+    let (mut last_error, mut new) = (String::new(), true);
     loop {
         let dialled = dial_again_and_again(&dialler, id, &mut known, &arrived).await;
         match dialled {
             Ok(((connection, introduced), address)) => {
                 line.measured(connection.rtt());
                 tracing::info!(peer = format_args!("{id:016x}"), %address, "connected");
-                (pause, last_error) = (DIAL_PAUSE_MIN, String::new());
+                (pause, last_error, new) = (DIAL_PAUSE_MIN, String::new(), false);
                 // Nobody has to dial again for that.
                 places.send_if_modified(|places| {
                     places.reached = Some(address);
@@ -332,7 +342,12 @@ async fn keep_connected(
             Err(error) => {
                 let error = error.to_string();
                 if error != last_error {
-                    tracing::info!(peer = format_args!("{id:016x}"), error, "cannot connect, trying on");
+                    // Each newcomer is dialled before it has heard that it is let in.
+                    if new && error.contains(NEWCOMER) {
+                        tracing::debug!(peer = format_args!("{id:016x}"), error, "cannot connect yet");
+                    } else {
+                        tracing::info!(peer = format_args!("{id:016x}"), error, "cannot connect, trying on");
+                    }
                     last_error = error;
                 }
             }
@@ -424,6 +439,9 @@ async fn greeted(dialler: &Dialler, id: u64, connection: &Connection) -> io::Res
     let greeted = greet(dialler, id, connection).await;
     if let (Err(_), Some(reason)) = (&greeted, connection.close_reason()) {
         dialler.ended(id, &reason);
+        if is_starting(&reason) {
+            return Err(io::Error::other(NEWCOMER));
+        }
     }
     greeted
 }

@@ -302,6 +302,9 @@ struct PinVerifier {
     provider: Arc<CryptoProvider>,
 }
 
+/// Said of an address that a newcomer gave for its own, and where something else of this program answers.
+pub const ANOTHER: &str = "another server answers there";
+
 impl ServerCertVerifier for PinVerifier {
     fn verify_server_cert(
         &self,
@@ -313,7 +316,7 @@ impl ServerCertVerifier for PinVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         if self.pinned == Pinned::Itself {
             let proven = Pin::of_certificate(end_entity) == Some(self.pin);
-            let other = || rustls::Error::General("another server answers there".into());
+            let other = || rustls::Error::General(ANOTHER.into());
             return proven.then(ServerCertVerified::assertion).ok_or_else(other);
         }
         let refuse = || rustls::Error::General("this server does not belong to the cluster the code is for".into());
