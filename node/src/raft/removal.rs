@@ -21,6 +21,10 @@ use crate::limits::{CALL_TIMEOUT, MEMBERSHIP_PAUSE, REMOVAL_PATIENCE};
 use crate::quic::peer::Lane;
 use crate::storage::removals::Removals;
 
+/// For an operator whose servers cannot be started.
+const LOST_MAJORITY: &str = ". If they never come back, no command makes this cluster write again: keep this data directory, its \
+    messages are in it and can be read here, and found a new cluster with another --data-dir";
+
 /// What became of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemovedMember {
@@ -46,7 +50,8 @@ impl Remover {
         let deadline = Instant::now() + REMOVAL_PATIENCE;
         // An old list of members could hold the name of a node that has long been replaced.
         if self.reads.barrier().await == Freshness::Stale {
-            return Err(format!("nothing can be changed now: {}", self.leadership.waiting_for()));
+            let lost = if self.leadership.reaches_majority() { "" } else { LOST_MAJORITY };
+            return Err(format!("nothing can be changed now: {}{lost}", self.leadership.waiting_for()));
         }
         let member = self.find(who)?;
         loop {
@@ -82,8 +87,8 @@ impl Remover {
             [one] => Ok(one.clone()),
             [] => {
                 let removals = self.removals.borrow();
-                if let Some(gone) = removals.nodes.values().find(|gone| gone.name == who) {
-                    return Err(format!("{who} was removed already, on {}", gone.by));
+                if let Some((id, gone)) = removals.nodes.iter().find(|(_, gone)| gone.name == who) {
+                    return Err(format!("{who} (id {id:016x}) was removed already, on {}", gone.by));
                 }
                 let names: Vec<String> =
                     members.iter().map(|(member, _)| format!("{} ({})", member.name, member.address)).collect();

@@ -2,14 +2,14 @@
 //!
 //! Election timeouts have to be long enough for a busy machine, so by themselves they make every failover slow. But when
 //! a process dies its kernel closes its connections. Every node therefore holds one silent TCP connection to every other
-//! ([`wire::limits::WATCH_PREFACE`]). When it breaks and the port refuses a new one, the process is gone for sure, and if
-//! it led, the survivors stand for election one after the other instead of waiting for silence to last.
+//! ([`wire::limits::WATCH_PREFACE`]). When it breaks and the port refuses a new one, the process is gone for sure. If
+//! it led, the survivors stand for election one after the other instead of waiting for silence to last. And its link ends
+//! before it is idle for too long, so that nobody is told that the dead one is reached.
 //!
 //! A machine that loses its power or its network closes nothing: the timeouts are for those.
 
 use std::collections::HashMap;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +63,8 @@ impl Watch {
 
 async fn watch(candidate: Candidate, peer: u64) {
     let leadership = candidate.leadership();
-    // Where a connection has broken, while it is not known yet why.
-    let mut broken = None;
+    // Where a connection has broken, and the link to the process that held it, while it is not known yet why.
+    let (mut broken, mut link) = (None, None);
     'watch: loop {
         // Only the port that took the connection can tell whether its process is gone. The member may also have moved since.
         let known = whereabouts(leadership, peer).into_iter().filter(|address| broken != Some(*address));
@@ -74,7 +74,10 @@ async fn watch(candidate: Candidate, peer: u64) {
                 Ok(held) => {
                     let since = Instant::now();
                     tokio::select! {
-                        () = end_of(held) => broken = Some(address),
+                        () = end_of(held) => {
+                            broken = Some(address);
+                            link = leadership.peers().find(peer).and_then(|peer| peer.link()).map(|(_, link)| link);
+                        }
                         // Where nobody is any more nothing would tell of a death.
                         () = moved(leadership, peer, address) => {
                             broken = None;
@@ -89,10 +92,15 @@ async fn watch(candidate: Candidate, peer: u64) {
                 }
                 // Not if it was never reached: a way that only this kind of connection cannot go proves nothing.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    if broken == Some(address) && mem::take(&mut broken).is_some() && leadership.leader() == Some(peer)
-                    {
-                        tracing::info!(peer = format_args!("{peer:016x}"), %address, "the leader is gone");
-                        succeed(&candidate, peer).await;
+                    if broken == Some(address) {
+                        broken = None;
+                        if let (Some(dead), Some(link)) = (leadership.peers().find(peer), link.take()) {
+                            tokio::spawn(async move { dead.end_unless_answered(link).await });
+                        }
+                        if leadership.leader() == Some(peer) {
+                            tracing::info!(peer = format_args!("{peer:016x}"), %address, "the leader is gone");
+                            succeed(&candidate, peer).await;
+                        }
                     }
                 }
                 // Caught by the death of the process; the next attempt tells.
