@@ -169,6 +169,13 @@ impl MemberStatus {
     }
 }
 
+impl MemberStatus {
+    /// Its trouble, among warnings about other things.
+    pub fn warning(&self) -> Option<String> {
+        self.trouble.as_ref().map(|trouble| format!("{} ({}): {trouble}", self.name, self.address))
+    }
+}
+
 /// Who belongs to the cluster, and who did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
@@ -345,9 +352,28 @@ pub enum AskError {
         /// What happened.
         source: io::Error,
     },
+    /// It runs, and says nothing.
+    #[error(
+        "the node on {directory} runs ({}) but did not answer within {} s: perhaps it is frozen or overloaded, or its disk \
+         hangs; look at the end of its log, and at its state with `ps`",
+        process(.pid), .patience.as_secs()
+    )]
+    Silent {
+        /// The data directory.
+        directory: PathBuf,
+        /// Of its process, if the system tells.
+        pid: Option<i32>,
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// It said no.
     #[error("{0}")]
     Refused(String),
+}
+
+/// For a person: which process it is.
+fn process(pid: &Option<i32>) -> String {
+    pid.map_or_else(|| "its process is there".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// Asks the node that runs on a data directory.
@@ -355,10 +381,24 @@ pub enum AskError {
 /// # Errors
 /// See [`AskError`].
 pub fn ask<T: for<'a> Deserialize<'a>>(directory: &Path, request: &Request) -> Result<T, AskError> {
+    ask_within(ADMIN_TIMEOUT, directory, request)
+}
+
+fn ask_within<T: for<'a> Deserialize<'a>>(
+    patience: Duration,
+    directory: &Path,
+    request: &Request,
+) -> Result<T, AskError> {
     let not_running = |source| AskError::NotRunning { directory: directory.to_owned(), source };
-    let no_answer = |source| AskError::NoAnswer { directory: directory.to_owned(), source };
     let mut stream = BlockingStream::connect(directory.join(SOCKET)).map_err(not_running)?;
-    stream.set_read_timeout(Some(ADMIN_TIMEOUT)).map_err(no_answer)?;
+    let pid = rustix::net::sockopt::socket_peercred(&stream).ok().map(|peer| peer.pid.as_raw_nonzero().get());
+    let no_answer = |source: io::Error| match source.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            AskError::Silent { directory: directory.to_owned(), pid, patience }
+        }
+        _ => AskError::NoAnswer { directory: directory.to_owned(), source },
+    };
+    stream.set_read_timeout(Some(patience)).map_err(no_answer)?;
     let request = serde_json::to_string(request).expect("plain enums have a JSON form") + "\n";
     stream.write_all(request.as_bytes()).map_err(no_answer)?;
     let mut line = String::new();
@@ -367,4 +407,23 @@ pub fn ask<T: for<'a> Deserialize<'a>>(directory: &Path, request: &Request) -> R
         return Err(AskError::Refused(error));
     }
     serde_json::from_str(&line).map_err(|error| no_answer(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_says_nothing_is_told_from_one_that_does_not_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let ask = || {
+            ask_within::<Status>(Duration::from_millis(50), directory.path(), &Request::Status).unwrap_err().to_string()
+        };
+        assert!(ask().contains("no node is running"), "{}", ask());
+        // The kernel takes the connection, and nobody reads it, as where the process is stopped.
+        let _listener = std::os::unix::net::UnixListener::bind(directory.path().join(SOCKET)).unwrap();
+        let said = ask();
+        assert!(said.contains(&format!("runs (process {}) but did not answer within", std::process::id())), "{said}");
+        assert!(said.contains("frozen") && !said.contains("os error"), "{said}");
+    }
 }

@@ -30,8 +30,8 @@ impl Clock {
         let now = self.unix_ms();
         (now < WRITTEN_MS).then(|| {
             format!(
-                "this machine's clock says {}, which is past: messages get wrong times until it is set, for example with \
-                 `date -s` or `timedatectl set-ntp true`",
+                "this machine's clock says {}, which is before this program was written, so it is wrong: messages get wrong times \
+                 until it is set, for example with `date -s` or `timedatectl set-ntp true`",
                 day(now)
             )
         })

@@ -51,7 +51,9 @@ pub fn status(status: &Status) -> String {
     if let Some(missing) = &status.waiting_for {
         fact("waiting", missing.clone());
     }
-    for warning in &status.warnings {
+    // What is wrong with a member is said beside it.
+    let beside: Vec<String> = status.members.iter().filter_map(MemberStatus::warning).collect();
+    for warning in status.warnings.iter().filter(|warning| !beside.contains(warning)) {
         fact("WARNING", warning.clone());
     }
     fact(

@@ -267,7 +267,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             return Err(RunError::Fallen(reason));
         }
         End::Removed(by) => {
-            tracing::info!(by, "stopping: removed from the cluster");
+            tracing::info!(
+                node = format_args!("{:016x}", desk.identity.node),
+                by,
+                "stopping: removed from the cluster"
+            );
             // The next start need not ask.
             desk.data.keep(&Identity { begun: true, removed_by: Some(by.clone()), ..(*desk.identity).clone() })?;
             // It may have been asked for here.
@@ -352,10 +356,11 @@ impl Administration for Desk {
         let leadership = &self.consensus.leadership;
         let (role, term) = leadership.role();
         let leader = leadership.leader();
-        let members = leadership.members();
+        let (known, members) = (leadership.members(), self.member_list());
         let pin = self.data.pin().map_err(|error| error.to_string())?;
         let (hash_at, hash) =
             self.queries.run(|reader| reader.state_hash()).await.map_err(|error| error.to_string())?;
+        let troubles = members.iter().filter_map(MemberStatus::warning).collect::<Vec<_>>();
         // After the state, which is therefore never shown ahead of the log.
         let indexes = self.consensus.indexes().await;
         Ok(Status {
@@ -363,7 +368,7 @@ impl Administration for Desk {
             role: role.to_owned(),
             term,
             leader: leader
-                .and_then(|id| members.iter().find(|(member, _)| member.id == id))
+                .and_then(|id| known.iter().find(|(member, _)| member.id == id))
                 .map(|(member, _)| member.name.clone()),
             last_log: indexes.last_log,
             committed: indexes.committed,
@@ -371,7 +376,7 @@ impl Administration for Desk {
             applied: hash_at.map(|id| id.index),
             state_hash: data_encoding::HEXLOWER.encode(&hash),
             state_hash_at: hash_at.map(|id| id.index),
-            members: self.member_list(),
+            members,
             clients: self.stats.clients(),
             client_link: client_link(&self.consensus.address(), &pin.to_string()),
             address: self.consensus.address(),
@@ -385,7 +390,7 @@ impl Administration for Desk {
                 .waits_for()
                 .or_else(|| leader.is_none().then(|| leadership.waiting_for())),
             rule_level: leadership.rule_level(),
-            warnings: leadership.slow_links().into_iter().chain(Clock.trouble()).collect(),
+            warnings: leadership.slow_links().into_iter().chain(Clock.trouble()).chain(troubles).collect(),
             leader_id: leader.map(|id| format!("{id:016x}")),
             quorum: leadership.quorum().into(),
         })

@@ -32,12 +32,15 @@ fn a_removed_server_is_told_ends_and_never_comes_back() {
     let gone = cluster.follower();
     let by = (0..3).find(|&i| i != gone && i != cluster.leader()).unwrap();
     let name = cluster.nodes[gone].name.clone();
+    let id = cluster.nodes[gone].admin("status").unwrap()["node_id"].as_str().unwrap().to_owned();
     let term = cluster.nodes[by].status().unwrap().term;
 
     // Asked on a follower, which forwards it to the leader.
     assert_eq!(remove(&cluster.nodes[by], &name), Ok(2));
     assert_eq!(cluster.nodes[gone].wait_end(), REMOVED);
     check_farewell(&cluster.nodes[gone].printed(), &cluster.nodes[gone]);
+    let called = format!("({name}, id {id})");
+    assert!(cluster.nodes[gone].printed().contains(&called), "names may repeat: {}", cluster.nodes[gone].printed());
     let removed = cluster.nodes.remove(gone);
     cluster.wait_voters(2);
     load.wait_for_more(50);

@@ -174,6 +174,16 @@ fn a_restored_follower_is_told_by_those_who_remember_and_serves_no_more() {
             trouble(world.node(place), &name).is_some_and(|trouble| trouble.contains("older than what it has promised"))
         })
     });
+    // Nobody is sent to start it again, and programs are warned too.
+    wait_until("its end to be shown", || {
+        let status = world.node(leader).admin("status").unwrap();
+        let (warning, warnings) = (status["warning"].to_string(), status["warnings"].to_string());
+        warning.contains(&name)
+            && warning.contains("Starting it again does not help")
+            && !warning.contains("Start it again")
+            && warnings.contains(&format!("{name} ("))
+            && warnings.contains("older than what it has promised")
+    });
     world.say(other, 5);
     world.has_everything(&[leader, other]);
 }
@@ -193,7 +203,8 @@ fn an_older_directory_is_taken_when_its_operator_says_that_nothing_newer_is_left
     world.node(restored).kill();
     restore(world.node(restored), copied.path());
     let _ = world.node(restored).spawn(None);
-    assert!(last_words(world.node(restored)).contains("--trust-data"));
+    let said = last_words(world.node(restored));
+    assert!(said.contains("--trust-data") && said.contains("has run since from newer files"), "{said}");
     world.cluster.nodes[restored].args.push("--trust-data".into());
     world.node(restored).start(None);
     world.say(other, 5);

@@ -151,6 +151,9 @@ fn a_disk_that_is_full_while_a_snapshot_comes_delays_a_server_and_no_more() {
             let said = node.printed();
             said.contains("too full to take in a copy of the cluster's state: free") && said.contains("MiB more")
         });
+        wait_until("it to say what it waits for", || {
+            node.printed().lines().any(|line| line.starts_with("waiting: ") && line.contains("too full to take in"))
+        });
         wait_until("the rest to be removed", || leftovers(node).is_empty());
         let attempts = || cluster.nodes[0].printed().matches("a snapshot was not taken").count();
         wait_until("it to be tried again", || attempts() >= 2);

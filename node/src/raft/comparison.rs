@@ -131,7 +131,7 @@ pub(super) async fn keep_comparing(leadership: Leadership, hashes: Hashes, told:
         for &member in differing.difference(&flagged.clone()) {
             let name = members.iter().find(|(other, _)| other.id == member).map_or("?", |(other, _)| &other.name);
             let trouble = format!("its state differs from that of this server at entry {index}");
-            tracing::error!(server = name, trouble, "replicas differ");
+            tracing::error!(peer = format_args!("{member:016x}"), server = name, trouble, "replicas differ");
             introductions.set_trouble(member, Some(trouble));
             flagged.insert(member);
         }

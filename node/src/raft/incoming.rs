@@ -7,6 +7,7 @@ use wire::replication::entry::{Entry, LogId};
 use wire::replication::rpc::{AppendOutcome, Datagram, PeerReply, SnapshotHeader, Vote as WireVote};
 
 use super::flushes::Flushes;
+use super::introductions::Introductions;
 use super::snapshot::{SnapshotContent, meta_in};
 use super::types::{Raft, entry_in, log_id_in, log_id_out, vote_in, vote_out};
 use crate::quic::endpoint::Content;
@@ -77,11 +78,17 @@ pub(super) async fn append(
 pub(super) async fn snapshot(
     raft: &Raft,
     files: &StateFiles,
+    introductions: &Introductions,
     vote: WireVote,
     header: SnapshotHeader,
     mut content: Content<'_>,
 ) -> PeerReply {
-    let file = match receive(files, &header, &mut content).await {
+    let received = receive(files, &header, &mut content).await;
+    // Whoever waits for this server is told to make space.
+    let full =
+        received.as_ref().err().filter(|error| matches!(error, ReceiveError::NoRoom(_))).map(ToString::to_string);
+    introductions.set_trouble(introductions.node(), full);
+    let file = match received {
         Ok(file) => file,
         Err(error) => {
             let reason = error.to_string();

@@ -141,6 +141,11 @@ impl Introductions {
         }))
     }
 
+    /// This node.
+    pub fn node(&self) -> u64 {
+        self.0.node
+    }
+
     /// Why this node must end, once that is known.
     pub fn verdict(&self) -> &Verdict {
         &self.0.verdict
@@ -295,7 +300,11 @@ impl Introductions {
         }
         let other = self.name_of(hello.node);
         let found = if newer {
-            format!("{other} has met start {} of this server, and this is start {}", life.incarnation, mine.incarnation)
+            format!(
+                "this server has run since from newer files, or from another copy of these: {other} has met its start {}, and \
+                 from these files this is start {}",
+                life.incarnation, mine.incarnation
+            )
         } else {
             format!("its log ends at {}, and {other} holds its acknowledgement of {}", place(&end), place(&promised))
         };
@@ -339,16 +348,20 @@ impl Acquaintance for Introductions {
             Some(_) if hello.trusted => Standing::New,
             Some(known) if hello.life.incarnation <= known.life.incarnation || hello.end < known.promised => {
                 let name = self.name_of(hello.node);
+                let found = if hello.life.incarnation <= known.life.incarnation {
+                    "it has run since from newer files, or from another copy of them".to_owned()
+                } else {
+                    format!("its log ends at {}, and it has acknowledged {}", place(&hello.end), place(&known.promised))
+                };
                 let trouble = format!(
-                    "its data directory is older than what it has promised: it came with start {} and a log that ends at \
-                     {}; known are start {} and its acknowledgement of {}",
-                    hello.life.incarnation,
-                    place(&hello.end),
-                    known.life.incarnation,
-                    place(&known.promised)
+                    "its data directory is older than what it has promised: {found}. It is not listened to. Put its newest data \
+                     directory back there; if that is lost, remove it with `node members remove {:016x}` and let its machine \
+                     join as a new one",
+                    hello.node
                 );
                 if self.trouble(hello.node).as_ref() != Some(&trouble) {
-                    tracing::error!(server = name, %address, trouble, "a server is not listened to");
+                    let peer = format_args!("{:016x}", hello.node);
+                    tracing::error!(peer, server = name, %address, trouble, "a server is not listened to");
                     self.set_trouble(hello.node, Some(trouble));
                 }
                 return Standing::Fallen;
@@ -404,7 +417,12 @@ impl Acquaintance for Introductions {
              listened to. Was its data directory copied? Stop the copy"
         );
         if self.trouble(hello.node).as_ref() != Some(&trouble) {
-            tracing::error!(server = name, trouble, "a server is there twice");
+            tracing::error!(
+                peer = format_args!("{:016x}", hello.node),
+                server = name,
+                trouble,
+                "a server is there twice"
+            );
             self.set_trouble(hello.node, Some(trouble));
         }
     }

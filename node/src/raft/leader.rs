@@ -305,8 +305,10 @@ impl Leadership {
     fn quorum_of(&self, voters: impl Iterator<Item = Member>) -> Quorum {
         let (here, away): (Vec<_>, Vec<_>) = voters.partition(|member| self.reaches(member.id));
         let all = here.len() + away.len();
+        let troubled = away.iter().filter(|member| self.introductions.trouble(member.id).is_some());
+        let troubled = troubled.map(|member| member.name.clone()).collect();
         let away = away.into_iter().map(|member| format!("{} ({})", member.name, member.address)).collect();
-        Quorum { voters: all, needed: if all == 0 { 0 } else { all / 2 + 1 }, reached: here.len(), away }
+        Quorum { voters: all, needed: if all == 0 { 0 } else { all / 2 + 1 }, reached: here.len(), away, troubled }
     }
 
     /// For how long a member has not been reached; none while it is.
@@ -321,11 +323,16 @@ impl Leadership {
     pub fn waiting_for(&self) -> String {
         let members = self.members();
         let missing = self.missing();
+        let troubled = self.quorum().troubled.join(" and ");
+        let except = match troubled.is_empty() {
+            true => String::new(),
+            false => format!(", except {troubled}, which is of no use before what the warning about it says is done"),
+        };
         if members.is_empty() {
             missing
         } else if !self.reaches_majority() {
             format!(
-                "{missing}. Start them; if they run and have moved, start this server again with --peers HOST:PORT, the \
+                "{missing}. Start them{except}; if they run and have moved, start this server again with --peers HOST:PORT, the \
                  address of one of them now (UDP and TCP have to get through)"
             )
         } else if !self.reached_by_majority() {
@@ -351,7 +358,9 @@ impl Leadership {
             .collect();
         let (all, here) = (voters.len(), voters.len() - away.len());
         let needed = all / 2 + 1;
-        if all == 0 {
+        if let Some(trouble) = self.introductions.trouble(self.node) {
+            trouble
+        } else if all == 0 {
             "this server has not heard from its cluster yet".to_owned()
         } else if here < needed {
             format!("{here} of {all} servers can be reached, {needed} are needed; not reached: {}", away.join(", "))
@@ -384,14 +393,27 @@ pub struct Quorum {
     pub reached: usize,
     /// Names and addresses of the others.
     pub away: Vec<String>,
+    /// Names of those among them that would not be listened to if they came.
+    pub troubled: Vec<String>,
 }
 
 impl Quorum {
     /// For a person: that the next failure stops everything, or that nothing goes now. Whoever has a single server knows
     /// that.
     pub fn warning(&self) -> Option<String> {
-        let Quorum { voters, needed, reached, away } = self;
+        let Quorum { voters, needed, reached, away, troubled } = self;
+        let all_troubled = away.len() == troubled.len();
         let away = away.join(", ");
+        let advice = match (troubled.join(" and "), all_troubled) {
+            (names, _) if names.is_empty() => {
+                "Start it again, or put a new server in its place: one that joins under the same address or --name"
+                    .to_owned()
+            }
+            (_, true) => "Starting it again does not help: do what the warning about it says".to_owned(),
+            (names, false) => {
+                format!("Start what is down again, except {names}: do what the warning about that one says")
+            }
+        };
         if *voters < 2 || reached > needed {
             None
         } else if reached < needed {
@@ -403,7 +425,7 @@ impl Quorum {
         } else {
             Some(format!(
                 "with one more server gone nothing can be written, because it needs {needed} of {voters}; not reached: {away}. \
-                 Start it again, or put a new server in its place: one that joins under the same address or --name"
+                 {advice}"
             ))
         }
     }
@@ -456,6 +478,27 @@ mod tests {
     fn a_slow_link_is_named_with_its_time_and_what_it_means() {
         let said = slow_link("n2", Duration::from_millis(1840));
         assert_eq!(said, "the link to n2 takes 1.8 s for a round trip; above 1.5 s writes may fail that need it");
+    }
+
+    #[test]
+    fn nobody_is_sent_to_start_a_server_that_would_not_be_listened_to() {
+        let warning = |away: &[&str], troubled: &[&str]| {
+            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let voters = 2 * away.len() + 1;
+            let quorum = Quorum {
+                voters,
+                needed: away.len() + 1,
+                reached: voters - away.len(),
+                away: own(away),
+                troubled: own(troubled),
+            };
+            quorum.warning().unwrap()
+        };
+        assert!(warning(&["a"], &[]).contains(". Start it again, or put"));
+        assert!(
+            warning(&["a"], &["a"]).ends_with(". Starting it again does not help: do what the warning about it says")
+        );
+        assert!(warning(&["a", "b"], &["b"]).contains(". Start what is down again, except b:"));
     }
 
     #[test]

@@ -80,7 +80,8 @@ impl Doorkeeper {
         let key = ca::key_of_request(&request.csr).ok_or(JoinRefusal::BadRequest)?;
         let probed = self.leadership.peers().probe(&address, key, &self.identity.address).await;
         probed.map_err(|error| {
-            tracing::warn!(name = request.member.name, address, ?error, "a newcomer cannot be let in");
+            let node = format_args!("{:016x}", request.member.id);
+            tracing::warn!(node, name = request.member.name, address, ?error, "a newcomer cannot be let in");
             match error {
                 ProbeError::Unreached(reason) => JoinRefusal::Unreached { address, reason },
                 ProbeError::OneWay(reason) => JoinRefusal::OneWay {

@@ -169,7 +169,8 @@ impl Parts {
                 reply
             }
             PeerRequest::Snapshot { vote, header } => {
-                incoming::snapshot(&self.raft, &self.files, vote, header, content).await
+                let introductions = self.leadership.introductions();
+                incoming::snapshot(&self.raft, &self.files, introductions, vote, header, content).await
             }
             PeerRequest::Forward { runs } => {
                 if !self.leads() {
