@@ -201,6 +201,11 @@ fn an_outage_logs_nobody_out() {
     cluster.kill_together(&[1, 2]);
     let there = ann.chat(&["status"]).done();
     assert!(there.contains("no majority"), "{there}");
+    ann.chat(&["send", "ann", "now", "--timeout", "2s"]).failed(UNREACHABLE, "too few servers reach each other");
+    let second = Person { profile: profiles.path().join("second"), link: links[0].clone(), ..ann };
+    let welcome = second.chat(&["login", "ann"]).done();
+    let reading_only = "no majority answers: reading only, and not remembered: log in again once it does";
+    assert!(welcome.contains("logged in as ann") && welcome.contains(reading_only), "{welcome}");
     let texts =
         |ran: Ran| -> Vec<String> { ran.json().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect() };
     assert_eq!(texts(ann.chat(&["history", "ann", "--json"])), ["before"]);

@@ -98,6 +98,12 @@ impl Client {
 
     pub(crate) fn unreachable(&self) -> Stop {
         let link = &self.model.link;
+        if link.stale && link.state == LinkState::Online {
+            return Stop::Unreachable(format!(
+                "{} answers, but too few servers reach each other, so that nothing can be stored now (waited {:?})",
+                link.address, self.timeout
+            ));
+        }
         let why = match (link.why(), &link.state) {
             (Some(why), _) => why.to_owned(),
             (_, LinkState::Connecting { address }) => format!("{address} does not answer"),

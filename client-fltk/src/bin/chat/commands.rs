@@ -126,6 +126,7 @@ fn is_readable_by_others(link: &Link) -> bool {
 }
 
 fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
+    let before = client.model.account.as_ref().map(|account| account.user);
     client.ask(ask)?;
     client.connect()?;
     if json {
@@ -134,8 +135,14 @@ fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
     let account = client.model.account.clone().unwrap_or_default();
     let lock = if client.model.link.encrypted { "encrypted" } else { "not encrypted" };
     let address = &client.model.link.address;
+    let stale = match client.model.link.stale {
+        // The device that the profile has stays good.
+        true if before == Some(account.user) => "; no majority answers: reading only",
+        true => "; no majority answers: reading only, and not remembered: log in again once it does",
+        false => "",
+    };
     print(&format!(
-        "logged in as {} at {address} ({lock}); {} unread",
+        "logged in as {} at {address} ({lock}); {} unread{stale}",
         clean(&account.username),
         client.model.unread_total()
     ))
