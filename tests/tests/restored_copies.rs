@@ -132,7 +132,8 @@ impl World {
             leader.last_log == kept.last_log && leader.committed == kept.committed
         });
         self.node(kept).kill();
-        self.node(leader).kill();
+        // What it remembers of the others is written down once a second, and when it stops.
+        self.node(leader).stop();
         exchange(self.node(kept), copied.path());
         [leader, kept, late]
     }
@@ -259,6 +260,39 @@ fn a_copy_votes_only_after_everybody_has_confirmed_it() {
     assert!(said.contains(OLDER), "{said}");
     world.say(late, 5);
     world.has_everything(&[leader, late]);
+}
+
+#[test]
+fn a_copy_loses_nothing_where_nobody_has_written_down_what_it_promised() {
+    let mut world = World::new();
+    let [leader, restored, _] = world.roles();
+    world.say(leader, 10);
+    world.cluster.settle();
+    let copied = world.copy_of(restored);
+    world.cluster.wait_voters(3);
+    let leader = world.cluster.leader();
+    assert_ne!(leader, restored);
+    let late = (0..3).find(|place| ![leader, restored].contains(place)).unwrap();
+    world.node(late).kill();
+    world.say(leader, 50);
+    // Within a moment of the last acknowledgement, as when the power fails.
+    world.cluster.kill_together(&[leader, restored]);
+    restore(world.node(restored), copied.path());
+    for place in [restored, late] {
+        let _ = world.node(place).spawn(None);
+    }
+    wait_for("it to say whom it waits for", || {
+        let status = world.node(restored).admin("status").ok()?;
+        status["waiting_for"].as_str().filter(|text| text.contains("is a copy")).map(str::to_owned)
+    });
+    world.node(leader).start(None);
+    world.say(late, 5);
+    world.has_everything(&[leader, late]);
+    // It was found out, or has caught up.
+    wait_until("the copy to end or to have everything", || match world.node(restored).status() {
+        Some(status) => status.last_log == world.node(leader).status().and_then(|status| status.last_log),
+        None => true,
+    });
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Candidate {
                     && !self.heard.leader_within(ELECTION_TIMEOUT_MAX)
             }
         };
-        free && self.leadership.may_vote() && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
+        free && self.leadership.may_vote(last_log_id) && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
     }
 
     /// Whether it has given its vote to somebody who may be about to win.
@@ -165,7 +165,8 @@ impl Candidate {
 
     /// Stands for election, if this node may vote at all. False when consensus has ended.
     pub(super) async fn elect(&self) -> bool {
-        if !self.leadership.may_vote() {
+        let end = self.raft.data_metrics().borrow().last_log.as_ref().map(log_id_out);
+        if !self.leadership.may_vote(end) {
             return true;
         }
         self.heard.standing();

@@ -9,7 +9,9 @@
 //! A vote is given before its consequences can be seen. So a node that has just started votes, and stands for election,
 //! only after every other voter has told what it remembers, or after
 //! [`INTRODUCTION_PATIENCE`]. One whose data directory is another one than before waits without end: for all
-//! of them, or for a leader that was elected without it and from which it has everything committed.
+//! of them, or for a leader that was elected without it and from which it has everything committed. And while another's log
+//! goes farther than its own it votes only for who has as much: promises are written down once a second, so that after a loss
+//! of power nobody may remember the last of them.
 //!
 //! Acknowledging needs no such wait. Whoever leads was elected by votes that were in order, so it has what is committed,
 //! and an entry that it is acknowledged is really on disk.
@@ -101,10 +103,20 @@ struct Doubts {
     members: Vec<(Member, bool)>,
     /// Members that have told what they remember.
     heard: BTreeSet<u64>,
+    /// Where the log ends that goes farthest of those they have told of.
+    farthest: Option<LogId>,
     /// Nothing is waited for any more.
     settled: bool,
     /// Members whose processes are not listened to, and why.
     troubles: BTreeMap<u64, String>,
+}
+
+impl Doubts {
+    /// A member has told what it has and remembers.
+    fn hear(&mut self, hello: &Hello) {
+        self.heard.insert(hello.node);
+        self.farthest = self.farthest.max(hello.end);
+    }
 }
 
 impl Debug for Introductions {
@@ -197,8 +209,12 @@ impl Introductions {
         }
     }
 
-    /// Whether this node may vote and stand for election among these voters.
-    pub fn may_vote(&self, voters: impl IntoIterator<Item = u64>) -> bool {
+    /// Whether this node may vote, among these voters, for a candidate whose log ends at `end`; itself for example.
+    ///
+    /// A copy that has heard from all of them may still lack what nobody remembers: promises are written down once a second.
+    /// But whatever was promised and became committed is in the log of one of the others. So until it has caught up it votes
+    /// only for who has as much as any of them.
+    pub fn may_vote(&self, voters: impl IntoIterator<Item = u64>, end: Option<LogId>) -> bool {
         if self.0.verdict.is_passed() {
             return false;
         }
@@ -206,11 +222,18 @@ impl Introductions {
         if !doubts.settled {
             let all = voters.into_iter().all(|voter| voter == self.0.node || doubts.heard.contains(&voter));
             let late = !self.0.is_copy && self.0.started.elapsed() >= INTRODUCTION_PATIENCE;
-            if all || late {
+            if late || all && !self.lacks(&doubts) {
                 self.settle(&mut doubts);
+            } else if all {
+                return end >= doubts.farthest;
             }
         }
         doubts.settled
+    }
+
+    /// Whether this is a copy, and another member's log goes farther.
+    fn lacks(&self, doubts: &Doubts) -> bool {
+        self.0.is_copy && self.0.log.end() < doubts.farthest
     }
 
     /// Whether a leader's log, as far as an append shows it, lacks what is committed here: this node must then end.
@@ -260,7 +283,12 @@ impl Introductions {
             .filter(|(member, voter)| *voter && member.id != self.0.node && !doubts.heard.contains(&member.id));
         let away: Vec<String> = away.map(|(member, _)| format!("{} ({})", member.name, member.address)).collect();
         if away.is_empty() {
-            return None;
+            return self.lacks(&doubts).then(|| {
+                "this data directory was moved here, or is a copy, and another server has more than it. Until this server has \
+                 caught up it votes only for one that has as much: start all of them. If the one with more is gone for good and \
+                 this is the newest data of this server, start it once with --trust-data"
+                    .to_owned()
+            });
         }
         Some(format!(
             "this data directory was moved here, or is a copy. This server votes again once it has heard that it lacks \
@@ -369,7 +397,7 @@ impl Acquaintance for Introductions {
             Some(_) => Standing::New,
         };
         if standing == Standing::Known {
-            self.lock().heard.insert(hello.node);
+            self.lock().hear(hello);
         }
         standing
     }
@@ -402,7 +430,7 @@ impl Acquaintance for Introductions {
             }
             {
                 let mut doubts = self.lock();
-                doubts.heard.insert(hello.node);
+                doubts.hear(hello);
                 doubts.troubles.remove(&hello.node);
             }
             self.weigh_rules();
@@ -434,5 +462,64 @@ impl Acquaintance for Introductions {
              copied? Two servers must never run from one directory and its copy. Let that one run; for a further server \
              start with an empty data directory and a line that `node join-code` prints"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::trouble::Alarm;
+
+    const VOTERS: [u64; 3] = [1, 2, 3];
+
+    fn at(index: u64) -> Option<LogId> {
+        Some(LogId { term: 4, node: 2, index })
+    }
+
+    fn hello(node: u64, end: Option<LogId>) -> Hello {
+        let life = Life { incarnation: 3, id: [u8::try_from(node).unwrap(); 16] };
+        Hello { node, rule_level: rule_level(), life, end, remembered: None, trusted: false }
+    }
+
+    /// Node 1, started from a copy of its directory whose log is empty.
+    async fn copied(directory: &Path) -> Introductions {
+        let [original, copy] = ["original", "copy"].map(|name| directory.join(name));
+        fs::create_dir(&original).unwrap();
+        fs::create_dir(&copy).unwrap();
+        let first = LogStore::open(&original.join("log.db"), Alarm::default()).unwrap();
+        let (done, flushed) = oneshot::channel();
+        let stored = move |result: Result<_, _>| done.send(result.is_ok()).unwrap();
+        first.put(Value::Committed, Vec::new(), Box::new(stored));
+        assert!(flushed.await.unwrap());
+        for file in fs::read_dir(&original).unwrap().map(|file| file.unwrap()) {
+            fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        let store = LogStore::open(&copy.join("log.db"), Alarm::default()).unwrap();
+        assert!(store.is_copy());
+        let member = |id| Member { id, address: format!("h:{id}"), name: format!("n{id}") };
+        let log = RaftLog::open(store.clone(), 1).unwrap();
+        Introductions::new(1, "n1".into(), store, log, VOTERS.map(member).into(), false)
+    }
+
+    #[tokio::test]
+    async fn a_copy_votes_for_nobody_who_may_lack_what_it_promised() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = copied(directory.path()).await;
+        assert!(!node.may_vote(VOTERS, at(9)), "nobody has told anything");
+        // Nobody remembers what this node has promised: it was not written down in time.
+        assert!(node.note(&hello(2, at(9))).await);
+        assert!(!node.may_vote(VOTERS, at(9)) && node.waits_for().is_some_and(|text| text.contains("n3 (h:3)")));
+        assert!(node.note(&hello(3, at(5))).await);
+        assert!(node.may_vote(VOTERS, at(9)));
+        assert!(!node.may_vote(VOTERS, at(5)) && !node.may_vote(VOTERS, None), "node 2 has more");
+        assert!(node.waits_for().is_some_and(|text| text.contains("another server has more")));
+        // A copy that lacks nothing of what the others have is as good as any.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let whole = copied(elsewhere.path()).await;
+        assert!(whole.note(&hello(2, None)).await && whole.note(&hello(3, None)).await);
+        assert!(whole.may_vote(VOTERS, None) && whole.waits_for().is_none());
     }
 }

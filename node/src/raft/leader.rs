@@ -17,7 +17,7 @@ use openraft::metrics::RaftServerMetrics;
 use openraft::{ServerState, StoredMembership};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use wire::replication::entry::Member;
+use wire::replication::entry::{LogId, Member};
 
 use super::candidacy::Heard;
 use super::introductions::Introductions;
@@ -106,9 +106,9 @@ impl Leadership {
         &self.introductions
     }
 
-    /// Whether this node has heard enough from the other voters to vote.
-    pub(super) fn may_vote(&self) -> bool {
-        self.introductions.may_vote(self.voters())
+    /// Whether this node has heard enough from the other voters to vote for a candidate whose log ends at `end`.
+    pub(super) fn may_vote(&self, end: Option<LogId>) -> bool {
+        self.introductions.may_vote(self.voters(), end)
     }
 
     /// The newest rule level that every voter can apply.

@@ -137,9 +137,9 @@ impl Handler for PeerServer {
 impl Parts {
     async fn answer(&self, from: u64, request: PeerRequest<'_>, content: Content<'_>) -> PeerReply {
         match request {
-            PeerRequest::Vote { .. } if !self.leadership.may_vote() => {
-                PeerReply::Failed { reason: "it has not heard from every voter since its start".into() }
-            }
+            PeerRequest::Vote { last_log_id, .. } if !self.leadership.may_vote(last_log_id) => PeerReply::Failed {
+                reason: "it has not heard from every voter since its start, or has lost something".into(),
+            },
             PeerRequest::Vote { vote, last_log_id } => {
                 let reply = incoming::vote(&self.raft, vote, last_log_id).await;
                 if matches!(reply, PeerReply::Vote { granted: true, .. }) {
