@@ -401,9 +401,18 @@ impl Node {
         self.wait_exit();
     }
 
-    /// Stops it where it stands, as a hung machine would.
+    /// Stops it where it stands, as a hung machine would, and returns once it stands.
+    ///
+    /// # Panics
+    /// When it goes on for longer than [`PATIENCE`].
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let state = format!("/proc/{}/stat", self.pid());
+        wait_until(&format!("{} to stand still", self.name), || {
+            let state = fs::read_to_string(&state).unwrap_or_default();
+            // Behind the program's name, which is in brackets.
+            state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        });
     }
 
     /// Lets it go on after [`Node::freeze`].

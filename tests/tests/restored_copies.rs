@@ -418,10 +418,10 @@ fn the_one_that_still_has_everything_says_that_the_others_have_another_history()
     let _ = world.node(leader).spawn(None);
     let said = last_words(world.node(leader));
     assert!(said.contains("another history") && said.contains("Keep its data directory"), "{said}");
-    // It says the same at each start, and its messages are still there.
+    // It stops at each start, by this or by what the others remember of it now, and its messages are still there.
     let _ = world.node(leader).spawn(None);
     let said = last_words(world.node(leader));
-    assert!(said.contains("another history"), "{said}");
+    assert!(said.contains("another history") || said.contains(OLDER), "{said}");
     assert_eq!(stored_texts(world.node(leader), &world.chat), world.said);
 }
 
