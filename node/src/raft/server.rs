@@ -85,10 +85,12 @@ impl Handler for PeerServer {
             // It has forgotten promises and is about to end: it makes no new ones.
             return None;
         }
-        Some(match decode(request) {
+        let reply = match decode(request) {
             Ok(request) => parts.answer(from, request, content).await,
             Err(error) => PeerReply::Failed { reason: format!("the request makes no sense: {error}") },
-        })
+        };
+        // Found out meanwhile: what was to be acknowledged is not kept.
+        (!parts.leadership.introductions().verdict().is_passed()).then_some(reply)
     }
 
     async fn datagram(&self, from: u64, datagram: Datagram) -> Option<Datagram> {
