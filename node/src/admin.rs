@@ -167,9 +167,7 @@ impl MemberStatus {
         let Member { name, address, .. } = member;
         MemberStatus { id, name, address, voter, connected, clock_ahead_ms: ahead_ms, note, trouble: None }
     }
-}
 
-impl MemberStatus {
     /// Its trouble, among warnings about other things.
     pub fn warning(&self) -> Option<String> {
         self.trouble.as_ref().map(|trouble| format!("{} ({}): {trouble}", self.name, self.address))

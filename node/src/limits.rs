@@ -352,8 +352,8 @@ pub const RECHECK_HINT_MS: u64 = 1000;
 /// How long it is looked whether such a session may write again.
 pub const RECHECK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who has not run for this long has stood still: less than any client waits for an answer, more than a busy machine keeps a
-/// thread waiting.
+/// A process that has not run for this long has stood still: less than any client waits for an answer, more than a busy machine
+/// keeps a thread waiting.
 pub const STANDSTILL_MIN: Duration = Duration::from_secs(3);
 
 /// How often a node looks whether its data directory is still in place.

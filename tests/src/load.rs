@@ -77,6 +77,19 @@ impl Load {
     }
 }
 
+impl Load {
+    /// The end of a test: the clients finish, the nodes stop as equals, and hold what the clients were told.
+    ///
+    /// # Panics
+    /// When anything acknowledged is lost, doubled or reordered, or the nodes do not come to rest.
+    pub fn end(mut self, cluster: &Cluster) {
+        self.stop();
+        cluster.settle();
+        cluster.stop();
+        self.ledger.check(&cluster.nodes);
+    }
+}
+
 impl Drop for Load {
     fn drop(&mut self) {
         // A failing test must not leave them running into its neighbours.

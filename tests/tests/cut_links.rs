@@ -29,7 +29,7 @@ fn leads(node: &Node) -> bool {
 /// The leader loses its links like this under load: another takes over, and after healing there is one history.
 fn replaced(deaf: bool, mute: bool) {
     let (cluster, network) = proxy::start(3);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     load.wait_for_more(100);
     let old = cluster.leader();
     cut(&cluster, &network, old, deaf, mute);
@@ -40,10 +40,7 @@ fn replaced(deaf: bool, mute: bool) {
     network.heal();
     cluster.wait_voters(3);
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
@@ -95,7 +92,7 @@ fn a_leader_that_is_cut_off_acknowledges_nothing_and_marks_what_it_shows() {
 #[test]
 fn a_follower_that_hears_nobody_comes_back_without_an_election() {
     let (cluster, network) = proxy::start(3);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     load.wait_for_more(50);
     let (leader, follower) = (cluster.leader(), cluster.follower());
     let term = || cluster.nodes[leader].status().map(|status| status.term);
@@ -111,8 +108,5 @@ fn a_follower_that_hears_nobody_comes_back_without_an_election() {
     cluster.wait_voters(3);
     load.wait_for_more(50);
     assert_eq!((cluster.leader(), term()), (leader, before), "nobody was deposed");
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }

@@ -29,7 +29,7 @@ fn refuses(node: &Node) -> String {
 #[test]
 fn a_full_disk_stops_that_node_until_there_is_space() {
     let (cluster, disks) = cluster_on_bad_disks(3);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     for of_leader in [false, true] {
         load.wait_for_more(50);
         let place = if of_leader { cluster.leader() } else { cluster.follower() };
@@ -48,16 +48,13 @@ fn a_full_disk_stops_that_node_until_there_is_space() {
         node.start(None);
         cluster.wait_voters(3);
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
 fn a_node_whose_directory_is_taken_away_stops() {
     let cluster = Cluster::start(3);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     for place in [cluster.follower(), cluster.leader()] {
         load.wait_for_more(50);
         let node = &cluster.nodes[place];
@@ -72,16 +69,13 @@ fn a_node_whose_directory_is_taken_away_stops() {
         node.start(None);
         cluster.wait_voters(3);
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
 fn a_failed_flush_is_never_tried_again() {
     let (cluster, disks) = cluster_on_bad_disks(3);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     // The log's flushes, and those of the checkpoint beside it. A second attempt would strike a second time.
     for (rule, of_leader) in
         [("log.db-wal flush 3+ eio", true), ("log.db-wal flush 3+ eio", false), ("log.db flush 1+ eio", false)]
@@ -106,16 +100,13 @@ fn a_failed_flush_is_never_tried_again() {
         node.start(None);
         cluster.wait_voters(3);
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
 fn a_write_that_fails_is_not_acknowledged() {
     let (cluster, disks) = cluster_on_bad_disks(3);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     for rule in ["log.db-wal write 3 eio", "state.db-wal write 3 eio"] {
         for of_leader in [true, false] {
             load.wait_for_more(50);
@@ -128,10 +119,7 @@ fn a_write_that_fails_is_not_acknowledged() {
             cluster.wait_voters(3);
         }
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 /// Changes one bit of a file.
@@ -172,7 +160,7 @@ fn put_back(kept: &[(std::path::PathBuf, Option<Vec<u8>>)]) {
 #[test]
 fn damaged_data_is_found_before_it_is_used() {
     let (mut cluster, _disks) = cluster_on_bad_disks(3);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     load.wait_for_more(300);
     let place = cluster.follower();
     let node = &cluster.nodes[place];
@@ -227,8 +215,5 @@ fn damaged_data_is_found_before_it_is_used() {
     cluster.nodes[place] = again;
     cluster.wait_voters(4);
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }

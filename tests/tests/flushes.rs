@@ -33,12 +33,9 @@ fn die(cluster: &Cluster, disk: &BadDisk, place: usize, rule: &str) {
     disk.mend();
 }
 
-fn finish(cluster: &Cluster, mut load: Load) {
+fn finish(cluster: &Cluster, load: Load) {
     load.wait_for_more(50);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(cluster);
 }
 
 #[test]

@@ -24,7 +24,7 @@ const MISSED: usize = 400;
 fn a_leader_that_stood_still_while_a_copy_was_wanted_follows_the_next_one() {
     let cluster =
         Cluster::start_prepared(3, |node| node.env.push(("SAMIRA_TEST_LOG_ENTRIES".into(), LOG_ENTRIES.into())));
-    let mut load = Load::start(&cluster, 24);
+    let load = Load::start(&cluster, 24);
     for round in 0..ROUNDS {
         load.wait_for_more(50);
         let leader = cluster.leader();
@@ -48,8 +48,5 @@ fn a_leader_that_stood_still_while_a_copy_was_wanted_follows_the_next_one() {
         cluster.wait_voters(3);
         assert!(leader.status().is_some(), "round {round}: {}", leader.printed());
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }

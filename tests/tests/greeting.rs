@@ -83,6 +83,17 @@ fn check(golden: &str, node: &Node, others: &[(&Node, &str)]) {
     assert_eq!(normal, fs::read_to_string(path).unwrap(), "{golden}");
 }
 
+/// Another one joins, by the very line that the last one has printed for other machines.
+fn join_as_told(cluster: &mut Cluster, name: &str) {
+    let text = last_greeting(cluster.nodes.last().unwrap());
+    let join =
+        Join { peer: between(&text, "--peers ", &[' ']).into(), code: between(&text, "--join-code ", &['\n']).into() };
+    let mut joiner = cluster.new_node(name);
+    joiner.set_address(([0, 0, 0, 0], 0).into());
+    joiner.start(Some(&join));
+    cluster.nodes.push(joiner);
+}
+
 #[test]
 fn every_start_says_what_the_node_is_and_what_to_run_next() {
     let mut cluster = Cluster::empty();
@@ -92,24 +103,11 @@ fn every_start_says_what_the_node_is_and_what_to_run_next() {
     cluster.nodes.push(founder);
     check("founder.txt", &cluster.nodes[0], &[]);
 
-    // By the very line that the founder prints for other machines.
-    let text = last_greeting(&cluster.nodes[0]);
-    let join =
-        Join { peer: between(&text, "--peers ", &[' ']).into(), code: between(&text, "--join-code ", &['\n']).into() };
-    let mut joiner = cluster.new_node("beta");
-    joiner.set_address(([0, 0, 0, 0], 0).into());
-    joiner.start(Some(&join));
-    cluster.nodes.push(joiner);
+    join_as_told(&mut cluster, "beta");
     check("joiner.txt", &cluster.nodes[1], &[(&cluster.nodes[0], "FOUNDER-PORT")]);
 
     // Of two servers a joiner warns, of three it does not, whether they have their votes yet or not.
-    let text = last_greeting(&cluster.nodes[1]);
-    let join =
-        Join { peer: between(&text, "--peers ", &[' ']).into(), code: between(&text, "--join-code ", &['\n']).into() };
-    let mut third = cluster.new_node("gamma");
-    third.set_address(([0, 0, 0, 0], 0).into());
-    third.start(Some(&join));
-    cluster.nodes.push(third);
+    join_as_told(&mut cluster, "gamma");
     let text = last_greeting(&cluster.nodes[2]);
     assert!(!text.contains("WARNING"), "{text}");
     cluster.stop();

@@ -30,7 +30,7 @@ fn report(what: &str, gaps: &mut [Duration]) {
 fn killing_the_leader_loses_doubles_and_reorders_nothing() {
     let kills = std::env::var("SAMIRA_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     let cluster = Cluster::start(3);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     let mut gaps = Vec::new();
     for _ in 0..kills {
         load.wait_for_more(50);
@@ -42,10 +42,7 @@ fn killing_the_leader_loses_doubles_and_reorders_nothing() {
         cluster.nodes[leader].start(None);
         cluster.wait_voters(3);
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
     report("kill -9 of the leader", &mut gaps);
 }
 
@@ -106,7 +103,7 @@ fn a_leader_that_hangs_is_replaced_and_cannot_lie_when_it_wakes() {
 #[test]
 fn a_killed_follower_catches_up_under_load() {
     let cluster = Cluster::start(3);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     load.wait_for_more(100);
     let follower = cluster.follower();
     cluster.nodes[follower].kill();
@@ -114,8 +111,5 @@ fn a_killed_follower_catches_up_under_load() {
     cluster.nodes[follower].start(None);
     cluster.wait_voters(3);
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }

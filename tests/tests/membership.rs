@@ -97,7 +97,7 @@ fn a_newcomer_that_asks_another_newcomer_is_told_to_ask_a_member() {
 #[test]
 fn servers_join_under_load_through_a_follower_and_after_the_founder_died() {
     let mut cluster = Cluster::start(3);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     load.wait_for_more(100);
 
     let follower = cluster.follower();
@@ -122,8 +122,5 @@ fn servers_join_under_load_through_a_follower_and_after_the_founder_died() {
     cluster.nodes[0].start(None);
     cluster.nodes[1].start(None);
     cluster.wait_voters(5);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }

@@ -27,7 +27,7 @@ fn check_farewell(said: &str, node: &Node) {
 #[test]
 fn a_removed_server_is_told_ends_and_never_comes_back() {
     let mut cluster = Cluster::start(3);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     load.wait_for_more(50);
     let gone = cluster.follower();
     let by = (0..3).find(|&i| i != gone && i != cluster.leader()).unwrap();
@@ -67,10 +67,7 @@ fn a_removed_server_is_told_ends_and_never_comes_back() {
     assert_eq!(list["removed"][0]["name"], name.as_str());
     // The others were not disturbed.
     assert_eq!(cluster.nodes[0].status().unwrap().term, term);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
@@ -112,7 +109,7 @@ fn a_server_removed_in_its_absence_is_told_when_it_comes_also_after_everybody_re
 #[test]
 fn a_leader_can_be_removed_from_outside_and_on_itself() {
     let mut cluster = Cluster::start(4);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     for voters in [3, 2] {
         load.wait_for_more(50);
         let leader = cluster.leader();
@@ -124,10 +121,7 @@ fn a_leader_can_be_removed_from_outside_and_on_itself() {
         cluster.wait_voters(usize::try_from(voters).unwrap());
     }
     load.wait_for_more(50);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]

@@ -17,17 +17,14 @@ fn start_all(cluster: &Cluster) {
 #[test]
 fn a_cluster_that_lost_its_power_under_load_has_everything_it_promised() {
     let cluster = Cluster::start(3);
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     for _ in 0..2 {
         load.wait_for_more(200);
         cluster.kill_together(&[0, 1, 2]);
         start_all(&cluster);
     }
     load.wait_for_more(200);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn leftovers(node: &Node) -> Vec<String> {
 #[test]
 fn a_server_that_dies_while_it_takes_in_a_snapshot_starts_again() {
     let mut cluster = long_past();
-    let mut load = Load::start(&cluster, 4);
+    let load = Load::start(&cluster, 4);
     for (number, point) in KILLS.iter().enumerate() {
         let (cluster, node, disk, invitation) = newcomer(&mut cluster);
         disk.set(point);
@@ -75,16 +75,13 @@ fn a_server_that_dies_while_it_takes_in_a_snapshot_starts_again() {
         assert_eq!(leftovers(node), [""; 0], "after {point}");
     }
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
 fn a_server_that_is_stopped_while_it_takes_in_a_snapshot_starts_again() {
     let mut cluster = long_past();
-    let mut load = Load::start(&cluster, 2);
+    let load = Load::start(&cluster, 2);
     for (number, bytes) in [100_000, 1_000_000, 2_500_000].into_iter().enumerate() {
         let (cluster, node, _disk, invitation) = newcomer(&mut cluster);
         drop(node.spawn(Some(&invitation)));
@@ -98,10 +95,7 @@ fn a_server_that_is_stopped_while_it_takes_in_a_snapshot_starts_again() {
         assert_eq!(leftovers(node), [""; 0]);
     }
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
@@ -118,7 +112,7 @@ fn a_follower_that_was_away_for_longer_than_the_log_is_kept_may_die_while_it_cat
     node.kill();
     fill(&mut scribe, HISTORY);
     lengthen_log(&cluster, &mut scribe, 500 + ENTRIES_PURGED);
-    let mut load = Load::start(&cluster, 2);
+    let load = Load::start(&cluster, 2);
     for point in
         ["received.part write 3 kill-before", "state.db-wal write 400 cut-before", "state.db write 300 cut-before:3"]
     {
@@ -132,16 +126,13 @@ fn a_follower_that_was_away_for_longer_than_the_log_is_kept_may_die_while_it_cat
     // It is ready before it has caught up: a voter that it was before, it may still be taking in one more copy.
     wait_until("the last copy to be taken in", || leftovers(node).is_empty());
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]
 fn a_disk_that_is_full_while_a_snapshot_comes_delays_a_server_and_no_more() {
     let mut cluster = long_past();
-    let mut load = Load::start(&cluster, 2);
+    let load = Load::start(&cluster, 2);
     {
         let (cluster, node, disk, invitation) = newcomer(&mut cluster);
         // While it arrives: the server goes on, says what is missing, and is asked again.
@@ -183,10 +174,7 @@ fn a_disk_that_is_full_while_a_snapshot_comes_delays_a_server_and_no_more() {
         assert_eq!(leftovers(node), [""; 0]);
     }
     load.wait_for_more(100);
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tests::now;
 #[test]
 fn any_two_of_five_may_die_at_the_same_instant() {
     let cluster = Cluster::start(5);
-    let mut load = Load::start(&cluster, 6);
+    let load = Load::start(&cluster, 6);
     load.wait_for_more(50);
     let pairs = (0..5).flat_map(|one| (one + 1..5).map(move |other| [one, other]));
     for pair in pairs {
@@ -20,8 +20,5 @@ fn any_two_of_five_may_die_at_the_same_instant() {
         cluster.start_together(&pair);
         cluster.wait_voters(5);
     }
-    load.stop();
-    cluster.settle();
-    cluster.stop();
-    load.ledger.check(&cluster.nodes);
+    load.end(&cluster);
 }

@@ -202,7 +202,7 @@ impl Delta {
 #[must_use]
 pub fn of_changes(changes: &reply::Changes<'_>) -> Vec<Delta> {
     let mut deltas = Vec::new();
-    // What is held is not dropped on the word of a node that no majority vouches for.
+    // A node that no majority vouches for does not make a client drop anything.
     if changes.resync && !changes.stale {
         deltas.push(Delta::Forget);
     }

@@ -694,7 +694,7 @@ async fn reach_at(
     }
 }
 
-/// What our own verifier says, without the words that rustls puts in front of it.
+/// The reason of our own verifier, without the words that rustls puts in front of it.
 fn plain(reason: &str) -> &str {
     reason.strip_prefix("unexpected error: ").unwrap_or(reason)
 }

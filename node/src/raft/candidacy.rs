@@ -112,11 +112,14 @@ impl Candidate {
         &self.heard
     }
 
+    /// The last entry of this node's log.
+    fn log_end(&self) -> Option<LogId> {
+        self.raft.data_metrics().borrow().last_log.as_ref().map(log_id_out)
+    }
+
     /// Whether this node would vote for a candidate whose log ends there. Where a leader is known to be `dead`, its silence
     /// need not have lasted.
     pub(super) fn would_vote(&self, last_log_id: Option<LogId>, dead: Option<u64>) -> bool {
-        let metrics = self.raft.data_metrics();
-        let metrics = metrics.borrow();
         let free = match dead {
             Some(dead) => self.leadership.leader().is_none_or(|leader| leader == dead) && !self.has_just_voted(),
             None => {
@@ -124,7 +127,7 @@ impl Candidate {
                     && !self.heard.leader_within(ELECTION_TIMEOUT_MAX)
             }
         };
-        free && self.leadership.may_vote(last_log_id) && last_log_id >= metrics.last_log.as_ref().map(log_id_out)
+        free && self.leadership.may_vote(last_log_id) && last_log_id >= self.log_end()
     }
 
     /// Whether it has given its vote to somebody who may be about to win.
@@ -135,7 +138,7 @@ impl Candidate {
     /// Asks the other voters; see [`Candidate::would_vote`]. Two majorities may be needed during a change of the members; the
     /// election then decides.
     pub(super) async fn would_win(&self, dead: Option<u64>) -> bool {
-        let last_log_id = self.raft.data_metrics().borrow().last_log.as_ref().map(log_id_out);
+        let last_log_id = self.log_end();
         if !self.would_vote(last_log_id, dead) {
             return false;
         }
@@ -165,8 +168,7 @@ impl Candidate {
 
     /// Stands for election, if this node may vote at all. False when consensus has ended.
     pub(super) async fn elect(&self) -> bool {
-        let end = self.raft.data_metrics().borrow().last_log.as_ref().map(log_id_out);
-        if !self.leadership.may_vote(end) {
+        if !self.leadership.may_vote(self.log_end()) {
             return true;
         }
         self.heard.standing();

@@ -103,7 +103,7 @@ struct Doubts {
     members: Vec<(Member, bool)>,
     /// Members that have told what they remember.
     heard: BTreeSet<u64>,
-    /// Where the log ends that goes farthest of those they have told of.
+    /// End of the log that goes farthest of those they have told of.
     farthest: Option<LogId>,
     /// Nothing is waited for any more.
     settled: bool,

@@ -63,7 +63,7 @@ impl Watch {
 
 async fn watch(candidate: Candidate, peer: u64) {
     let leadership = candidate.leadership();
-    // Where a connection has broken, and the link to the process that held it, while it is not known yet why.
+    // The address at which a connection has broken, and the link to the process that held it, until it is known why.
     let (mut broken, mut link) = (None, None);
     'watch: loop {
         // Only the port that took the connection can tell whether its process is gone. The member may also have moved since.

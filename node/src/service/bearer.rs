@@ -18,7 +18,7 @@ use crate::storage::query::{QueryError, StateReader};
 /// What is said about a token that is not good.
 pub(crate) const UNKNOWN: &str = "this token is not valid any more: log in";
 
-/// What is said where nobody can tell now.
+/// Said of a token while nobody can tell.
 pub(crate) const UNCONFIRMED: &str = "without a majority this server cannot tell whether this token is valid";
 
 /// A device and its token. Never shown in debug output.
@@ -57,7 +57,7 @@ impl FromStr for Bearer {
     }
 }
 
-/// What is known of a token that was shown.
+/// Judgement of a token that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     /// It is good, and this device's.
@@ -69,7 +69,7 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    /// What this node's state says. What it has applied is decided for good; what it does not know may still reach it.
+    /// The judgement of this node's state. What it has applied is decided for good; what it does not know may still reach it.
     pub(super) fn look(reader: &StateReader, device: u64, hash: &[u8; 32]) -> Result<Shown, QueryError> {
         let role = reader.token_role(device, hash)?;
         Ok(match (role, reader.device(device)?) {
@@ -82,7 +82,7 @@ impl Shown {
     }
 }
 
-/// Who shows the token.
+/// Finds out whose the token is.
 ///
 /// A good one is taken as this node knows it. Revocations that it has not heard of are still noticed by the write that
 /// comes of the call, and by nothing else; they arrive within a heartbeat.

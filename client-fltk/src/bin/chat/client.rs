@@ -84,16 +84,22 @@ impl Client {
         if online { Ok(()) } else { Err(self.unreachable()) }
     }
 
-    /// As [`Client::connect`], but what is on disk is enough if nobody answers or nobody is let in; that is said.
-    /// False then.
-    pub(crate) fn connect_if_possible(&mut self) -> Result<bool, Stop> {
-        let why = match self.connect() {
-            Err(Stop::Unreachable(_)) if self.model.account.is_some() => "no server reached".to_owned(),
-            Err(Stop::NotLoggedIn(why)) if self.model.account.is_some() => why,
-            outcome => return outcome.map(|()| true),
-        };
-        eprintln!("chat: {why}");
-        Ok(false)
+    /// As [`Client::connect`], but nobody has to answer, or let anybody in, where an account is held: the reason then.
+    pub(crate) fn connect_if_possible(&mut self) -> Result<Option<String>, Stop> {
+        match self.connect() {
+            Ok(()) => Ok(None),
+            Err(Stop::Unreachable(_)) if self.model.account.is_some() => Ok(Some("no server reached".to_owned())),
+            Err(Stop::NotLoggedIn(why)) if self.model.account.is_some() => Ok(Some(why)),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// The same for what is shown from disk; that is said.
+    pub(crate) fn connect_or_show_held(&mut self) -> Result<(), Stop> {
+        if let Some(why) = self.connect_if_possible()? {
+            eprintln!("chat: {why}: this is what was here");
+        }
+        Ok(())
     }
 
     pub(crate) fn unreachable(&self) -> Stop {

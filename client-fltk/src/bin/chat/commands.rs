@@ -40,7 +40,7 @@ pub(crate) fn run(
         Command::Logout => {
             let mut client = open()?;
             // Without a server too; then the device stays in the account's list.
-            let reached = client.connect_if_possible()?;
+            let reached = client.connect_if_possible()?.is_none();
             client.ask(Ask::LogOut)?;
             if !reached {
                 eprintln!("chat: no server was told: log this device out elsewhere with `chat devices revoke`");
@@ -223,9 +223,7 @@ fn from_stdin() -> Result<String, Stop> {
 }
 
 fn history(mut client: Client, who: &str, number: u64, before: u64, json: bool) -> Result<(), Stop> {
-    if !client.connect_if_possible()? {
-        eprintln!("chat: this is what was here");
-    }
+    client.connect_or_show_held()?;
     let conversation = client.conversation(who)?.id;
     let (mut found, mut next) = (Vec::new(), before);
     while (found.len() as u64) < number {
@@ -279,9 +277,7 @@ fn users(mut client: Client, pattern: &str, json: bool) -> Result<(), Stop> {
 }
 
 fn conversations(mut client: Client, json: bool) -> Result<(), Stop> {
-    if !client.connect_if_possible()? {
-        eprintln!("chat: this is what was here");
-    }
+    client.connect_or_show_held()?;
     let model = &client.model;
     for id in model.newest_first() {
         let found = &model.conversations[&id];

@@ -45,7 +45,16 @@ pub(super) enum Tell {
     Event,
     /// Read from behind the cursor, and push what is found.
     Read,
-    /// Drop what this read found, and do it again for whom it was done.
+}
+
+/// What to do behind a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Nothing,
+    /// Read on, and push what is found.
+    Read,
+    /// Drop what it found, and do it again for whom it was done.
     Again,
 }
 
@@ -188,12 +197,12 @@ impl Feed {
     }
 
     /// A read for `request` has found something. Whether it still counts, and what to do next.
-    pub(super) fn found(&mut self, request: Option<u64>, found: &Found) -> Option<Tell> {
+    pub(super) fn found(&mut self, request: Option<u64>, found: &Found) -> Option<Next> {
         if self.phase != (Phase::Reading { request }) {
             return None;
         }
         if std::mem::take(&mut self.is_overtaken) {
-            return Some(Tell::Again);
+            return Some(Next::Again);
         }
         let SyncFrom { cursor, since, unread_left, behind, .. } = &found.next;
         self.cursor = *cursor;
@@ -206,15 +215,16 @@ impl Feed {
         (self.since, self.unread_left) = if found.more { (*since, Some(*unread_left)) } else { (0, None) };
         if found.more && request.is_some() {
             self.phase = Phase::Waiting;
-            return Some(Tell::Nothing);
+            return Some(Next::Nothing);
         }
         if found.more || self.newest > self.cursor {
             // A newest number of a history that is gone, or that was only feared, is not waited for again.
             self.newest = self.cursor;
-            return Some(self.read());
+            self.read();
+            return Some(Next::Read);
         }
         self.phase = Phase::Live;
-        Some(Tell::Nothing)
+        Some(Next::Nothing)
     }
 
     /// A read for `request` has failed. The client asks again itself if it has asked; otherwise whether to read again.
@@ -274,7 +284,7 @@ mod tests {
     fn live(cursor: u64, behind: &[u64]) -> Feed {
         let mut feed = Feed::new();
         assert!(feed.ask(1, (0, 0), behind));
-        assert_eq!(feed.found(Some(1), &found(cursor, false, behind)), Some(Tell::Nothing));
+        assert_eq!(feed.found(Some(1), &found(cursor, false, behind)), Some(Next::Nothing));
         feed
     }
 
@@ -295,8 +305,8 @@ mod tests {
         assert!(feed.ask(1, (0, 0), &[]));
         assert!(!feed.ask(2, (0, 0), &[]), "one at a time");
         assert_eq!(feed.applied(&message(8, 9)), Tell::Nothing);
-        assert_eq!(feed.found(Some(1), &found(7, false, &[])), Some(Tell::Read));
-        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.found(Some(1), &found(7, false, &[])), Some(Next::Read));
+        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Next::Nothing));
         assert_eq!(feed.applied(&message(9, 9)), Tell::Event);
     }
 
@@ -304,7 +314,7 @@ mod tests {
     fn a_client_that_is_told_of_more_asks_when_it_is_ready() {
         let mut feed = Feed::new();
         assert!(feed.ask(1, (0, 0), &[]));
-        assert_eq!(feed.found(Some(1), &found(4, true, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.found(Some(1), &found(4, true, &[])), Some(Next::Nothing));
         assert_eq!(feed.applied(&message(9, 9)), Tell::Nothing);
         assert!(feed.ask(2, (4, 0), &[]));
         assert_eq!(feed.from().unread_left, Some(3), "it goes on with what was left");
@@ -318,17 +328,17 @@ mod tests {
     fn what_single_events_do_not_tell_is_read() {
         let mut feed = live(5, &[9]);
         assert_eq!(feed.applied(&person(6)), Tell::Read);
-        assert_eq!(feed.found(None, &found(6, false, &[9])), Some(Tell::Nothing));
+        assert_eq!(feed.found(None, &found(6, false, &[9])), Some(Next::Nothing));
         assert_eq!(feed.applied(&message(7, 9)), Tell::Read, "it is behind");
-        assert_eq!(feed.found(None, &found(7, false, &[9])), Some(Tell::Nothing));
+        assert_eq!(feed.found(None, &found(7, false, &[9])), Some(Next::Nothing));
         assert_eq!(feed.missed(), Tell::Read);
         assert_eq!(feed.missed(), Tell::Nothing);
         assert_eq!(
             feed.found(None, &found(7, false, &[])),
-            Some(Tell::Read),
+            Some(Next::Read),
             "once more, for what was missed meanwhile"
         );
-        assert_eq!(feed.found(None, &found(7, false, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.found(None, &found(7, false, &[])), Some(Next::Nothing));
     }
 
     #[test]
@@ -347,23 +357,23 @@ mod tests {
         let mut feed = live(5, &[9]);
         assert_eq!(feed.applied(&person(6)), Tell::Read);
         assert!(!feed.handed_over(9, 6, 0));
-        assert_eq!(feed.found(None, &found(6, false, &[9])), Some(Tell::Again));
+        assert_eq!(feed.found(None, &found(6, false, &[9])), Some(Next::Again));
         assert_eq!((feed.from().cursor, feed.from().behind.len()), (5, 0));
-        assert_eq!(feed.found(None, &found(6, false, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.found(None, &found(6, false, &[])), Some(Next::Nothing));
         assert_eq!(feed.applied(&message(7, 9)), Tell::Event, "it is not behind any more");
         // The same for a client that asks for both at once.
         let mut feed = Feed::new();
         assert!(feed.ask(1, (5, 7), &[8, 9]));
         assert!(feed.handed_over(8, 6, 1), "this one stays behind");
         assert!(!feed.handed_over(9, 6, 0));
-        assert_eq!(feed.found(Some(1), &found(6, true, &[8, 9])), Some(Tell::Again));
+        assert_eq!(feed.found(Some(1), &found(6, true, &[8, 9])), Some(Next::Again));
         assert_eq!((feed.limit(Some(1)), feed.from().behind), (7, BTreeSet::from([8])));
-        assert_eq!(feed.found(Some(1), &found(6, false, &[8])), Some(Tell::Nothing));
+        assert_eq!(feed.found(Some(1), &found(6, false, &[8])), Some(Next::Nothing));
         assert_eq!(feed.applied(&message(7, 9)), Tell::Event);
         // Handed over between two reads, nothing is void.
         assert!(!feed.handed_over(8, 7, 0));
         assert_eq!(feed.applied(&person(8)), Tell::Read);
-        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Tell::Nothing));
+        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Next::Nothing));
     }
 
     #[test]

@@ -38,7 +38,7 @@ use wire::replication::rpc::Whisper;
 use wire::session::server::{Identity, Server, Step};
 
 use self::answer::No;
-use self::feed::Tell;
+use self::feed::{Next, Tell};
 use self::job::{Done, Update};
 use self::presence::Presence;
 use self::session::Session;
@@ -217,9 +217,9 @@ impl<C: Cluster> Clients<C> {
             }
             Update::LoggedOut => self.shared.log_out(conn, session),
             Update::Told(found) => match session.feed.found(id, &found) {
-                Some(Tell::Read) => read_again = true,
-                Some(Tell::Again) => return self.shared.read(conn, session, id),
-                Some(_) => {}
+                Some(Next::Read) => read_again = true,
+                Some(Next::Again) => return self.shared.read(conn, session, id),
+                Some(Next::Nothing) => {}
                 // Somebody else logged in meanwhile, or asked anew: only a reply is still owed.
                 None if id.is_none() => frame = None,
                 None => {}

@@ -325,7 +325,7 @@ impl<C: Cluster> Shared<C> {
             return;
         }
         match session.feed.applied(effect) {
-            Tell::Nothing | Tell::Again => {}
+            Tell::Nothing => {}
             Tell::Read => self.read(conn, session, None),
             Tell::Event => {
                 let own = matches!(effect.what, What::Message { device, .. } if device == who.device);
