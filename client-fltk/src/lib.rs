@@ -11,6 +11,7 @@
 //! * `engine`: what the thread does, without sockets.
 //! * [`model`]: what the user sees, as plain data, and the rules by which it changes.
 //! * [`store`], [`profile`]: what is kept on disk, and where. [`options`]: what programs take from their command line.
+//! * [`harmless`]: what others have written, before it reaches a terminal, a screen or a clipboard.
 //! * [`limits`], [`mod@env`]: bounds; time and randomness.
 //!
 //! # The contract
@@ -54,6 +55,7 @@
 pub mod command;
 mod engine;
 pub mod env;
+pub mod harmless;
 pub mod limits;
 pub mod link;
 pub mod model;

@@ -245,7 +245,7 @@ impl Program {
                     }
                     Err(error) => self.posted.borrow_mut().push_back(Msg::NotStarted(error.to_string())),
                 },
-                Cmd::Copy(text) => fltk::app::copy(&text),
+                Cmd::Copy(text) => look::toolkit::copy(&text),
                 Cmd::Follow(address) => follow(&address),
                 // Colours are worth no error; the next start is dark again then.
                 Cmd::Keep(theme) => drop(self.theme_path().map(|path| std::fs::write(path, theme.name()))),

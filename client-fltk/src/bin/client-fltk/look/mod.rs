@@ -5,5 +5,6 @@ pub(crate) mod paint;
 pub(crate) mod palette;
 pub(crate) mod sizes;
 pub(crate) mod text;
+pub(crate) mod toolkit;
 
 pub(crate) use palette::{Palette, Rgb};

@@ -6,7 +6,7 @@ use fltk::enums::{Color, Font};
 use fltk::prelude::WidgetExt;
 
 use super::text::{fitted, lay_out};
-use super::{Palette, Rgb, sizes};
+use super::{Palette, Rgb, sizes, toolkit};
 
 /// A rectangle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +66,7 @@ impl Face {
     /// How wide a text is, in pixels.
     pub(crate) fn width(self, text: &str) -> f64 {
         self.set();
-        draw::width(text)
+        toolkit::width(text)
     }
 
     /// The distance from the top of a line of this height to where its letters stand.
@@ -119,7 +119,7 @@ pub(crate) fn vertical(x: i32, y: i32, h: i32, rgb: Rgb) {
 pub(crate) fn text(text: &str, x: i32, baseline: i32, face: Face, rgb: Rgb) {
     face.set();
     color(rgb);
-    draw::draw_text_n(text, x, baseline);
+    toolkit::draw(text, x, baseline);
 }
 
 /// One line in the vertical middle of `rect`, cut to its width. Returns how wide it came out.

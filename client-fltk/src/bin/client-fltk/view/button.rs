@@ -11,7 +11,7 @@ use fltk::prelude::*;
 use super::{Ui, enable};
 use crate::app::Msg;
 use crate::look::paint::{self, BOLD, PLAIN, Rect};
-use crate::look::sizes;
+use crate::look::{sizes, toolkit};
 
 /// How a button looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub(super) struct Button(button::Button);
 impl Button {
     /// `pressed` says what that means.
     pub(super) fn new(ui: &Ui, style: Style, label: &str, pressed: impl Fn() -> Msg + 'static) -> Self {
-        let mut button = button::Button::new(0, 0, 0, 0, None).with_label(label);
+        let mut button = button::Button::new(0, 0, 0, 0, None);
+        toolkit::label(&mut button, label);
         button.set_frame(FrameType::NoBox);
         let drawn = ui.clone();
         button.super_draw(false);
@@ -70,7 +71,7 @@ impl Button {
     /// Changes the words, if they are others.
     pub(super) fn say(&mut self, label: &str) {
         if self.0.label() != label {
-            self.0.set_label(label);
+            toolkit::label(&mut self.0, label);
             self.0.redraw();
         }
     }

@@ -12,7 +12,7 @@ use fltk::prelude::*;
 use super::{Ui, show};
 use crate::app::Msg;
 use crate::look::paint::{self, PLAIN, Rect};
-use crate::look::sizes;
+use crate::look::{sizes, toolkit};
 
 /// What is written into a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,8 +135,7 @@ impl Field {
 
     pub(super) fn set_value(&mut self, value: &str) {
         if self.input.value() != value {
-            self.input.set_value(value);
-            let _ = self.input.set_position(i32::try_from(value.len()).unwrap_or(i32::MAX));
+            toolkit::fill_in(&mut self.input, value);
             self.group.redraw();
         }
     }

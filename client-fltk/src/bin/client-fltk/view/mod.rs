@@ -23,14 +23,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use fltk::app;
-use fltk::enums::{FrameType, Shortcut};
-use fltk::menu::{MenuButton, MenuFlag};
+use fltk::enums::FrameType;
+use fltk::menu::MenuButton;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use crate::app::{App, Msg, Theme};
 use crate::look::palette::{DARK, LIGHT};
-use crate::look::{Palette, sizes};
+use crate::look::{Palette, sizes, toolkit};
 
 /// What every view can reach: the state to look at, and where to say what has happened.
 #[derive(Clone)]
@@ -121,8 +121,8 @@ fn menu() -> MenuButton {
 }
 
 /// One more line of a menu, with room around its words.
-fn add_to_menu(menu: &mut MenuButton, label: &str, mut chosen: impl FnMut() + 'static) {
-    menu.add(&format!("  {label}    "), Shortcut::None, MenuFlag::Normal, move |_| chosen());
+fn add_to_menu(menu: &mut MenuButton, label: &str, chosen: impl FnMut() + 'static) {
+    toolkit::add_to_menu(menu, &format!("  {label}    "), chosen);
 }
 
 fn paint_menu(menu: &mut MenuButton, palette: &Palette) {

@@ -16,7 +16,7 @@ use super::writing::Writing;
 use super::{Ui, canvas, is_narrow, show};
 use crate::app::{Cmd, Msg, Page, Tab, Theme, Top};
 use crate::frames::Frames;
-use crate::look::{paint, sizes};
+use crate::look::{paint, sizes, toolkit};
 
 /// The smallest window in which nothing overlaps.
 const MIN: (i32, i32) = (380, 520);
@@ -40,7 +40,8 @@ pub(crate) struct Shell {
 impl Shell {
     /// Makes the window; it is shown at the first [`Shell::sync`].
     pub(crate) fn new(ui: &Ui, title: &str, frames: Frames) -> Self {
-        let mut window = Window::new(0, 0, 1100, 720, None).with_label(title);
+        let mut window = Window::new(0, 0, 1100, 720, None);
+        toolkit::label(&mut window, title);
         window.set_xclass("samira");
         window.set_icon(super::icon::icon());
         window.set_frame(FrameType::FlatBox);
@@ -123,7 +124,7 @@ impl Shell {
         }
         let title = self.ui.app().window_title();
         if self.window.label() != title {
-            self.window.set_label(&title);
+            toolkit::label(&mut self.window, &title);
         }
         if page == Page::Main && self.page != Some(Page::Main) {
             self.entry.forget();

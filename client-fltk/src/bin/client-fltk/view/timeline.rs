@@ -23,6 +23,7 @@ use crate::app::chat::{Line, PAGE, Shown, shown};
 use crate::app::{App, Msg, words};
 use crate::frames::Frames;
 use crate::look::paint::Rect;
+use crate::look::toolkit;
 use layout::{Cache, HOLE, Row};
 
 /// One turn of the wheel, pixels.
@@ -470,7 +471,7 @@ fn hovered(state: &Rc<RefCell<State>>, widget: &mut Widget, ui: &Ui, x: i32, y: 
             None => words::exact(said.time_ms),
         })
     });
-    widget.set_tooltip(exact.as_deref().unwrap_or(""));
+    toolkit::tooltip(widget, exact.as_deref().unwrap_or(""));
     let is_near_bar = x >= widget.w() - BAR_REACH;
     let was_near_bar = state.hover.is_some_and(|(x, _)| x >= widget.w() - BAR_REACH);
     state.hover = Some((x, y));

@@ -18,7 +18,7 @@ use wire::limits::MESSAGE_TEXT_BYTES_MAX;
 use super::field::frame;
 use super::{Ui, enable, show};
 use crate::look::paint::{self, PLAIN, Rect};
-use crate::look::sizes;
+use crate::look::{sizes, toolkit};
 
 /// Between the edge of the field and its text, which begins at the top.
 const INSET_X: i32 = 10;
@@ -145,7 +145,7 @@ impl Writing {
     pub(super) fn set_value(&mut self, value: &str) {
         if self.value() != value {
             self.is_quiet.set(true);
-            self.buffer.set_text(value);
+            toolkit::fill(&mut self.buffer, value);
             self.is_quiet.set(false);
             self.editor.set_insert_position(self.buffer.length());
             self.editor.show_insert_position();
