@@ -32,6 +32,12 @@ pub const WRITES_MAX: usize = 128;
 /// told to slow down.
 pub const OUTBOX_MAX: usize = 10_000;
 
+/// Programs that hand a message to the one that has the profile, at once: more than a script starts side by side.
+pub const HANDED_OVER_MAX: usize = 16;
+
+/// Bytes of a message that is handed over, as JSON: six for each byte of the longest text, and a name.
+pub const HANDED_OVER_BYTES_MAX: usize = 6 * wire::limits::MESSAGE_TEXT_BYTES_MAX + 16 * FIELD_BYTES_MAX;
+
 /// Bytes read from the socket at a time.
 pub const READ_BYTES: usize = 64 << 10;
 

@@ -274,3 +274,82 @@ fn what_is_queued_while_nobody_is_there_is_sent_once() {
         assert_eq!(held, ["while all is well", "kept for later"], "{}", node.name);
     }
 }
+
+/// Whoever follows a profile all day need not stop for one message from a script.
+#[test]
+fn a_message_goes_through_the_tail_that_has_the_profile() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(1);
+    let link = link(&cluster.nodes[0]).to_string();
+    let (ann, bob) = (Person::new(&profiles, "ann", &link), Person::new(&profiles, "bob", &link));
+    ann.chat(&["signup", "ann"]).done();
+    bob.chat(&["signup", "bob"]).done();
+    bob.chat(&["send", "ann", "are you there?"]).done();
+    let tail = Tail::start(&ann, &["tail", "--json"]);
+    tail.until("are you there?");
+
+    let stored = ann.chat(&["send", "bob", "yes, and I stay", "--json"]).json();
+    assert_eq!((stored[0]["type"].as_str(), stored[0]["number"].as_u64()), (Some("stored"), Some(2)));
+    assert_eq!(tail.until("yes, and I stay")["own"], true);
+    let conversation = format!("#{}", stored[0]["conversation"]);
+    assert_eq!(ann.chat(&["send", &conversation, "by number"]).done(), "✓ #3\n");
+    assert_eq!(ann.chat(&["send", "bob", "--queue", "in the queue"]).done(), "queued\n");
+    tail.until("in the queue");
+    ann.chat(&["send", "nobody", "x"]).failed(REFUSED, "nobody");
+    ann.chat(&["send", "#nobody", "x"]).failed(USAGE, "number");
+    cluster.nodes[0].stop();
+    // The outbox is the other program's, which does not take it back.
+    ann.chat(&["send", "bob", "later", "--timeout", "500ms"]).failed(UNREACHABLE, "stays in the outbox");
+    cluster.nodes[0].start(None);
+    tail.until("later");
+    drop(tail);
+    let lines = bob.chat(&["history", "ann", "--json"]).json();
+    let texts: Vec<_> = lines.iter().map(|line| line["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["are you there?", "yes, and I stay", "by number", "in the queue", "later"]);
+}
+
+/// A program that takes no messages keeps a sender waiting until it ends.
+#[test]
+fn a_sender_waits_a_moment_for_the_profile() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(1);
+    let link = link(&cluster.nodes[0]);
+    let ann = Person::new(&profiles, "ann", &link.to_string());
+    ann.chat(&["signup", "ann"]).done();
+    let holder = tests::device::Device::start(&ann.profile, link);
+    ann.chat(&["send", "ann", "a note", "--timeout", "300ms"]).failed(REFUSED, "another program uses this profile");
+    let mut sender = ann.command(&["send", "ann", "a note", "--timeout", "60s"]);
+    let mut sender = sender.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(sender.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("waiting for it"), "{said}");
+    drop(holder);
+    assert!(sender.wait().unwrap().success());
+}
+
+/// What a device was shown belongs to whoever holds it, also when the servers do not let it in any more.
+#[test]
+fn history_is_readable_when_nobody_is_logged_in() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(1);
+    let link = link(&cluster.nodes[0]).to_string();
+    let ann = Person::new(&profiles, "ann", &link);
+    ann.chat(&["signup", "ann"]).done();
+    ann.chat(&["send", "ann", "a note to keep"]).done();
+    ann.chat(&["history", "ann"]).done();
+    let elsewhere = Person { name: "ann", profile: profiles.path().join("elsewhere"), link };
+    elsewhere.chat(&["login", "ann"]).done();
+    let devices = elsewhere.chat(&["devices", "--json"]).json();
+    let other = devices.iter().find(|device| device["own"] == false).unwrap()["device"].to_string();
+    elsewhere.chat(&["devices", "revoke", &other]).done();
+    ann.chat(&["status"]).failed(NOT_LOGGED_IN, "");
+    for stop in [false, true] {
+        if stop {
+            cluster.nodes[0].stop();
+        }
+        let read = ann.chat(&["history", "ann"]);
+        assert!(read.err.contains("this is what was here"), "{}", read.err);
+        assert!(read.done().contains("a note to keep"));
+        assert!(ann.chat(&["conversations"]).done().contains("Notes"));
+    }
+}

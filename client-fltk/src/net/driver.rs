@@ -22,6 +22,7 @@ use wire::codec::Codec;
 use wire::session::candidates::Next;
 use wire::time::Millis;
 
+use super::handover::Handover;
 use super::socket::{Socket, SocketError};
 use super::tls;
 use crate::command::{Command, Note, Ticket};
@@ -45,12 +46,21 @@ pub struct Settings {
     pub plaintext_any: bool,
     /// What this device calls itself.
     pub device_name: String,
+    /// Take messages from other programs of the same user that find the profile in use: for programs that stay.
+    pub takes_over: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let device_name = rustix::system::uname().nodename().to_string_lossy().chars().take(32).collect();
-        Self { directory: None, link: None, codec: Codec::Samira2, plaintext_any: false, device_name }
+        Self {
+            directory: None,
+            link: None,
+            codec: Codec::Samira2,
+            plaintext_any: false,
+            device_name,
+            takes_over: false,
+        }
     }
 }
 
@@ -135,6 +145,9 @@ impl Driver {
         };
         let engine = Engine::new(options, store, model, &addresses)?;
         let poll = Poll::new()?;
+        let directory = settings.directory.as_deref().filter(|_| settings.takes_over);
+        // Without it everything else works, and who would hand something over is told that nobody takes it.
+        let handover = directory.and_then(|directory| Handover::open(directory, poll.registry(), HANDOVER).ok());
         let shared = Arc::new(Shared { waker: Waker::new(poll.registry(), WAKE)?, stop: AtomicBool::new(false) });
         let (commands, command_queue) = sync_channel(COMMANDS_MAX);
         let (note_queue, notes) = sync_channel(NOTES_MAX);
@@ -150,6 +163,7 @@ impl Driver {
             retry_at: None,
             plaintext_any: settings.plaintext_any,
             buffer: Vec::with_capacity(READ_BYTES),
+            handover,
         };
         let thread = thread::Builder::new().name("samira-net".into()).spawn(move || {
             worker.run();
@@ -239,6 +253,8 @@ fn take_link(store: &mut Store, link: Option<Link>, plaintext_any: bool) -> Resu
 
 const WAKE: Token = Token(0);
 const SOCKET: Token = Token(1);
+/// And all above.
+const HANDOVER: Token = Token(2);
 
 /// What the thread owns.
 struct Worker {
@@ -255,6 +271,8 @@ struct Worker {
     retry_at: Option<Millis>,
     plaintext_any: bool,
     buffer: Vec<u8>,
+    /// Messages of other programs.
+    handover: Option<Handover>,
 }
 
 enum Phase {
@@ -311,8 +329,12 @@ impl Worker {
                 return;
             }
         }
-        for event in events.iter().filter(|event| event.token() == SOCKET) {
-            if let Phase::Dialling { socket, .. } | Phase::Standing { socket, .. } = &mut self.phase {
+        for event in events.iter() {
+            if event.token() >= HANDOVER {
+                self.handover.iter_mut().for_each(|handover| handover.ready(self.poll.registry(), event.token()));
+            } else if event.token() == SOCKET
+                && let Phase::Dialling { socket, .. } | Phase::Standing { socket, .. } = &mut self.phase
+            {
                 socket.set_ready(event.is_readable() || event.is_read_closed() || event.is_error());
             }
         }
@@ -332,6 +354,9 @@ impl Worker {
     }
 
     fn take_commands(&mut self) {
+        for (ticket, command) in self.handover.iter_mut().flat_map(Handover::take_asked) {
+            self.engine.command(ticket, command);
+        }
         for _ in 0..COMMANDS_MAX {
             match self.commands.try_recv() {
                 Ok((ticket, command)) => {
@@ -420,8 +445,15 @@ impl Worker {
         let notes = self.engine.finish()?;
         let any = !notes.is_empty();
         for note in notes {
-            self.tell(note);
+            let is_foreign = match (&note, &mut self.handover) {
+                (Note::Answer { ticket, outcome }, Some(handover)) => handover.takes_answer(*ticket, outcome),
+                _ => false,
+            };
+            if !is_foreign {
+                self.tell(note);
+            }
         }
+        self.handover.iter_mut().for_each(Handover::tell_kept);
         if any {
             (self.wake)();
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use client_fltk::command::{Answer, Command, Failure, Note, Ticket};
 use client_fltk::env::Clock;
+use client_fltk::harmless::for_line;
 use client_fltk::model::{Conversation, Delta, LinkState, Model, Target};
 use client_fltk::net::driver::{Driver, Settings, StartError};
 use client_fltk::profile::ProfileError;
@@ -22,10 +23,16 @@ pub(crate) struct Client {
 impl Client {
     /// Opens the profile and waits for what it holds.
     pub(crate) fn open(settings: Settings, timeout: Duration) -> Result<Self, Stop> {
-        let driver = Driver::start(settings, || ()).map_err(|error| match error {
-            StartError::Profile(ProfileError::InUse(_)) | StartError::Store(_) => Stop::Refused(error.to_string()),
-            _ => Stop::Usage(error.to_string()),
-        })?;
+        let driver = Driver::start(settings, || ()).map_err(|error| stop_of_start(&error))?;
+        Self::with(driver, timeout)
+    }
+
+    /// As [`Client::open`], but an error says which.
+    pub(crate) fn try_open(settings: Settings, timeout: Duration) -> Result<Result<Self, Stop>, StartError> {
+        Driver::start(settings, || ()).map(|driver| Self::with(driver, timeout))
+    }
+
+    fn with(driver: Driver, timeout: Duration) -> Result<Self, Stop> {
         let clock = Clock::start();
         let mut client = Self { driver, model: Model::default(), answers: HashMap::new(), clock, timeout };
         // It needs nobody else, so it comes at once.
@@ -94,11 +101,16 @@ impl Client {
         }
     }
 
-    /// The same for what is shown from disk; that is said.
+    /// The same for what is shown from disk, which belongs to whoever sits here, logged in or not; that is said.
     pub(crate) fn connect_or_show_held(&mut self) -> Result<(), Stop> {
-        if let Some(why) = self.connect_if_possible()? {
-            eprintln!("chat: {why}: this is what was here");
-        }
+        let is_empty = self.model.conversations.is_empty();
+        let why = match self.connect() {
+            Ok(()) => return Ok(()),
+            Err(Stop::Unreachable(_)) if !is_empty => "no server reached".to_owned(),
+            Err(Stop::NotLoggedIn(why)) if !is_empty => why,
+            Err(stop) => return Err(stop),
+        };
+        eprintln!("chat: {}: this is what was here", for_line(&why));
         Ok(())
     }
 
@@ -171,7 +183,7 @@ impl Client {
 }
 
 /// `#7` is a conversation's number.
-fn numbered(who: &str) -> Result<Option<u64>, Stop> {
+pub(crate) fn numbered(who: &str) -> Result<Option<u64>, Stop> {
     match who.strip_prefix('#') {
         None => Ok(None),
         Some(id) => match id.parse() {
@@ -181,7 +193,15 @@ fn numbered(who: &str) -> Result<Option<u64>, Stop> {
     }
 }
 
-fn hint(why: &str) -> String {
+/// Why a profile cannot be used.
+pub(crate) fn stop_of_start(error: &StartError) -> Stop {
+    match error {
+        StartError::Profile(ProfileError::InUse(_)) | StartError::Store(_) => Stop::Refused(error.to_string()),
+        _ => Stop::Usage(error.to_string()),
+    }
+}
+
+pub(crate) fn hint(why: &str) -> String {
     format!("{why} (chat login NAME, or chat signup NAME)")
 }
 

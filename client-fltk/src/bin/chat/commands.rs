@@ -1,17 +1,23 @@
 //! What was asked, done.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Read, Write};
+use std::thread;
 use std::time::Duration;
 
 use client_fltk::command::{Answer, Command as Ask, Device};
+use client_fltk::env::Clock;
+use client_fltk::harmless::{for_line, for_terminal};
 use client_fltk::link::Link;
-use client_fltk::model::{LinkState, Model, Target};
-use client_fltk::net::driver::Settings;
+use client_fltk::model::{Delivery, LinkState, Model, Target};
+use client_fltk::net::driver::{Settings, StartError};
+use client_fltk::net::handover::{Handed, Refused, hand_over};
+use client_fltk::profile::ProfileError;
 use wire::limits::{MESSAGE_TEXT_BYTES_MAX, VIEW_LIMIT_MAX};
 
-use crate::client::Client;
+use crate::client::{Client, hint, numbered, stop_of_start};
 use crate::secret::Source;
-use crate::show::{Screen, clean, local, print};
+use crate::show::{Screen, local, print, print_json};
 use crate::tail::Tail;
 use crate::{AccountCommand, Command, DevicesCommand, Stop, json};
 
@@ -26,7 +32,7 @@ pub(crate) fn run(
         eprintln!("chat: WARNING: without TLS, anybody on the way can read the password and every message");
     }
     let open = || Client::open(settings.clone(), timeout);
-    let done = |text: &str| if json { print(&json::done().to_string()) } else { print(text) };
+    let done = |text: &str| if json { print_json(&json::done()) } else { print(text) };
     match command {
         Command::Signup { name, nickname } => {
             let password = secrets.new_one("SAMIRA_PASSWORD")?;
@@ -49,10 +55,16 @@ pub(crate) fn run(
         }
         Command::Send { who, text, queue } => {
             let text = if text == ["-"] { from_stdin()? } else { text.join(" ") };
-            send(open()?, &who, text, queue, json)
+            if text.len() > MESSAGE_TEXT_BYTES_MAX {
+                return Err(too_long());
+            }
+            match open_or_hand_over(settings, &who, &text, queue, timeout)? {
+                Whose::Ours(client) => send(client, &who, text, queue, json),
+                Whose::Theirs(handed) => show_handed(&handed, queue, timeout, json),
+            }
         }
         Command::Tail { who, keep_unread } => {
-            let mut client = open()?;
+            let mut client = Client::open(Settings { takes_over: true, ..settings }, timeout)?;
             client.connect()?;
             let only = who.map(|who| client.conversation(&who).map(|found| found.id)).transpose()?;
             Tail::new(&client, only, keep_unread, json).follow(&mut client)
@@ -73,7 +85,7 @@ pub(crate) fn run(
             client.connect()?;
             let conversation = client.conversation(&who)?.id;
             match client.ask(Ask::Delete { conversation, numbers })? {
-                Answer::Count(count) if json => print(&json::count("deleted", count).to_string()),
+                Answer::Count(count) if json => print_json(&json::count("deleted", count)),
                 Answer::Count(1) => print("1 message deleted"),
                 Answer::Count(count) => print(&format!("{count} messages deleted")),
                 _ => Ok(()),
@@ -130,7 +142,7 @@ fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
     client.ask(ask)?;
     client.connect()?;
     if json {
-        return print(&json::status(&client.model).to_string());
+        return print_json(&json::status(&client.model));
     }
     let account = client.model.account.clone().unwrap_or_default();
     let lock = if client.model.link.encrypted { "encrypted" } else { "not encrypted" };
@@ -143,9 +155,71 @@ fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
     };
     print(&format!(
         "logged in as {} at {address} ({lock}); {} unread{stale}",
-        clean(&account.username),
+        for_line(&account.username),
         client.model.unread_total()
     ))
+}
+
+/// Who sends a message.
+enum Whose {
+    /// This program: the profile is free.
+    Ours(Client),
+    /// Another one has it, and sends for us.
+    Theirs(Handed),
+}
+
+/// How long one waits until a profile is looked at again that another program uses.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Opens the profile, or hands the message to the program that has it, or waits until one of the two is possible.
+fn open_or_hand_over(settings: Settings, who: &str, text: &str, queue: bool, timeout: Duration) -> Result<Whose, Stop> {
+    let clock = Clock::start();
+    let begun = clock.monotonic();
+    let mut is_told = false;
+    loop {
+        let error = match Client::try_open(settings.clone(), timeout) {
+            Ok(client) => return client.map(Whose::Ours),
+            Err(error) => error,
+        };
+        let StartError::Profile(ProfileError::InUse(directory)) = &error else { return Err(stop_of_start(&error)) };
+        let to = numbered(who)?.map_or_else(|| Target::Username(who.to_owned()), Target::Conversation);
+        let rest = timeout.saturating_sub(Duration::from_millis(clock.monotonic().since(begun)));
+        match hand_over(directory, &to, text, queue, rest) {
+            Ok(handed) => return Ok(Whose::Theirs(handed)),
+            Err(Refused::Nobody) if rest > AGAIN => {
+                if !is_told {
+                    eprintln!("chat: {error}; waiting for it");
+                    is_told = true;
+                }
+                thread::sleep(AGAIN);
+            }
+            Err(Refused::Nobody) => return Err(stop_of_start(&error)),
+            Err(error @ Refused::Lost) => return Err(Stop::Unreachable(error.to_string())),
+            Err(Refused::No(why)) => return Err(refused(who, why)),
+            Err(Refused::NotLoggedIn(why)) => return Err(Stop::NotLoggedIn(hint(&why))),
+        }
+    }
+}
+
+/// What became of a message that another program has sent.
+fn show_handed(handed: &Handed, queue: bool, timeout: Duration, json: bool) -> Result<(), Stop> {
+    match handed {
+        Handed::Stored { conversation, number } if json => print_json(&json::stored(*conversation, *number)),
+        Handed::Stored { number, .. } => print(&format!("{} #{number}", crate::show::marks(Delivery::Stored))),
+        Handed::Kept if queue && json => print_json(&json::done()),
+        Handed::Kept if queue => print("queued"),
+        Handed::Kept => Err(Stop::Unreachable(format!(
+            "not stored within {timeout:?}: it stays in the outbox of the program that uses this profile, which sends it"
+        ))),
+    }
+}
+
+/// A message that was refused; without words where there is nobody of that name.
+fn refused(who: &str, why: String) -> Stop {
+    match why.is_empty() {
+        true => Stop::Refused(format!("there is nobody called {who}: chat users lists people")),
+        false => Stop::Refused(why),
+    }
 }
 
 fn send(mut client: Client, who: &str, text: String, queue: bool, json: bool) -> Result<(), Stop> {
@@ -164,7 +238,7 @@ fn send(mut client: Client, who: &str, text: String, queue: bool, json: bool) ->
         } else if !kept {
             return Err(client.unreachable());
         }
-        return if json { print(&json::done().to_string()) } else { print("queued") };
+        return if json { print_json(&json::done()) } else { print("queued") };
     }
     let answered = client.wait(|client| match &client.model.link.state {
         LinkState::LogInNeeded { why } if !client.has_answer(ticket) => {
@@ -178,7 +252,7 @@ fn send(mut client: Client, who: &str, text: String, queue: bool, json: bool) ->
     match client.answer(ticket) {
         Ok(Answer::Stored { conversation, number }) => {
             if json {
-                return print(&json::stored(conversation, number).to_string());
+                return print_json(&json::stored(conversation, number));
             }
             print(&format!("{} #{number}", crate::show::marks(client.model.delivery(conversation, number))))
         }
@@ -189,9 +263,7 @@ fn send(mut client: Client, who: &str, text: String, queue: bool, json: bool) ->
                 let _ = client.ask(Ask::Discard { key });
             }
             Err(match (stop, &to) {
-                (Stop::Refused(text), Target::Username(name)) if text.is_empty() => {
-                    Stop::Refused(format!("there is nobody called {name}: chat users lists people"))
-                }
+                (Stop::Refused(text), Target::Username(name)) => refused(name, text),
                 (stop, _) => stop,
             })
         }
@@ -212,14 +284,26 @@ fn give_up(mut client: Client, key: impl Fn(&Model) -> Option<u64>) -> Stop {
 }
 
 fn from_stdin() -> Result<String, Stop> {
-    let mut text = String::new();
-    let limit = MESSAGE_TEXT_BYTES_MAX as u64 + 2;
-    io::stdin()
-        .take(limit)
-        .read_to_string(&mut text)
-        .map_err(|error| Stop::Usage(format!("cannot read the message from standard input: {error}")))?;
-    let ended = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(ended.strip_suffix('\r').unwrap_or(ended).to_owned())
+    read_message(io::stdin())
+}
+
+/// A message without the end of its last line.
+fn read_message(from: impl Read) -> Result<String, Stop> {
+    let failed = |why: &dyn Display| Stop::Usage(format!("cannot read the message from standard input: {why}"));
+    let mut bytes = Vec::new();
+    // One more than the longest with its end of a line.
+    from.take(MESSAGE_TEXT_BYTES_MAX as u64 + 3).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    let ended = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let ended = ended.strip_suffix(b"\r").unwrap_or(ended);
+    // Before the letters are looked at: what was not read may have cut one in two.
+    if ended.len() > MESSAGE_TEXT_BYTES_MAX {
+        return Err(too_long());
+    }
+    String::from_utf8(ended.to_vec()).map_err(|_| failed(&"it is not UTF-8"))
+}
+
+fn too_long() -> Stop {
+    Stop::Refused(format!("the message is too long: at most {MESSAGE_TEXT_BYTES_MAX} bytes; send it in parts"))
 }
 
 fn history(mut client: Client, who: &str, number: u64, before: u64, json: bool) -> Result<(), Stop> {
@@ -246,7 +330,7 @@ fn history(mut client: Client, who: &str, number: u64, before: u64, json: bool) 
     let mut screen = Screen::new();
     for message in found.iter().rev() {
         if json {
-            print(&json::message(&client.model, conversation, message).to_string())?;
+            print_json(&json::message(&client.model, conversation, message))?;
         } else {
             screen.message(&client.model, conversation, message, false)?;
         }
@@ -262,11 +346,11 @@ fn users(mut client: Client, pattern: &str, json: bool) -> Result<(), Stop> {
         let Answer::People { people, total, .. } = client.ask(ask)? else { return Ok(()) };
         for person in &people {
             if json {
-                print(&json::person(person).to_string())?;
+                print_json(&json::person(person))?;
             } else if person.nickname == person.username {
-                print(&clean(&person.username))?;
+                print(&for_line(&person.username))?;
             } else {
-                print(&format!("{} ({})", clean(&person.username), clean(&person.nickname)))?;
+                print(&format!("{} ({})", for_line(&person.username), for_line(&person.nickname)))?;
             }
         }
         skip += people.len() as u64;
@@ -282,7 +366,7 @@ fn conversations(mut client: Client, json: bool) -> Result<(), Stop> {
     for id in model.newest_first() {
         let found = &model.conversations[&id];
         if json {
-            print(&json::conversation(model, found).to_string())?;
+            print_json(&json::conversation(model, found))?;
             continue;
         }
         let unread = match model.unread(id) {
@@ -290,21 +374,21 @@ fn conversations(mut client: Client, json: bool) -> Result<(), Stop> {
             unread => format!(" ({unread} unread)"),
         };
         let newest = found.newest().map_or_else(String::new, |newest| {
-            let line: String = clean(&newest.text).lines().next().unwrap_or_default().chars().take(40).collect();
+            let line: String = for_terminal(&newest.text).lines().next().unwrap_or_default().chars().take(40).collect();
             format!("  {line}")
         });
-        print(&format!("#{id:<4} {}{unread}{newest}", clean(&model.title(id))))?;
+        print(&format!("#{id:<4} {}{unread}{newest}", for_line(&model.title(id))))?;
     }
     Ok(())
 }
 
 fn show_device(device: &Device, json: bool) -> Result<(), Stop> {
     if json {
-        return print(&json::device(device).to_string());
+        return print_json(&json::device(device));
     }
     let day = |ms| local(ms).map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M").to_string());
     let own = if device.own { "  this one" } else { "" };
-    print(&format!("{:<12} {:<24} last seen {}{own}", device.device, clean(&device.name), day(device.seen_ms)))
+    print(&format!("{:<12} {:<24} last seen {}{own}", device.device, for_line(&device.name), day(device.seen_ms)))
 }
 
 fn delete_account(mut client: Client, secrets: &Source, yes: bool, json: bool) -> Result<(), Stop> {
@@ -327,8 +411,8 @@ fn delete_account(mut client: Client, secrets: &Source, yes: bool, json: bool) -
         }
     }
     match client.ask(Ask::DeleteAccount { password, confirm: true })? {
-        Answer::Count(lost) if json => print(&json::count("account_deleted", lost).to_string()),
-        _ => print(&format!("the account {} is deleted", clean(&name))),
+        Answer::Count(lost) if json => print_json(&json::count("account_deleted", lost)),
+        _ => print(&format!("the account {} is deleted", for_line(&name))),
     }
 }
 
@@ -336,7 +420,7 @@ fn status(mut client: Client, json: bool) -> Result<(), Stop> {
     let outcome = client.connect();
     let model = &client.model;
     if json {
-        print(&json::status(model).to_string())?;
+        print_json(&json::status(model))?;
         // The line has said it.
         return outcome.map_err(|stop| match stop {
             Stop::Unreachable(_) => Stop::Unreachable(String::new()),
@@ -345,12 +429,33 @@ fn status(mut client: Client, json: bool) -> Result<(), Stop> {
         });
     }
     if let Some(account) = &model.account {
-        print(&format!("account        {} ({})", clean(&account.username), clean(&account.nickname)))?;
+        print(&format!("account        {} ({})", for_line(&account.username), for_line(&account.nickname)))?;
         print(&format!("conversations  {}, {} unread", model.conversations.len(), model.unread_total()))?;
         print(&format!("outbox         {}", model.outbox.len()))?;
     }
     outcome?;
     let lock = if model.link.encrypted { "encrypted" } else { "not encrypted" };
     let stale = if model.link.stale { ", no majority answers: reading only" } else { "" };
-    print(&format!("connected      to {} at {} ({lock}{stale})", clean(&model.link.node), model.link.address))
+    print(&format!("connected      to {} at {} ({lock}{stale})", for_line(&model.link.node), model.link.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_too_long_is_called_that() {
+        let longest = "é".repeat(MESSAGE_TEXT_BYTES_MAX / 2);
+        for end in ["", "\n", "\r\n"] {
+            let read = read_message(format!("{longest}{end}").as_bytes()).map_err(|stop| stop.text().to_owned());
+            assert_eq!(read.as_deref(), Ok(&*longest));
+        }
+        // However the letter at the bound is cut.
+        for begin in ["x", "xx", "xé", "\n"] {
+            let stop = read_message(format!("{begin}{longest}").as_bytes()).unwrap_err();
+            assert!(stop.text().contains("too long"), "{}", stop.text());
+        }
+        let stop = read_message(&b"\xff"[..]).unwrap_err();
+        assert!(stop.text().contains("UTF-8"), "{}", stop.text());
+    }
 }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use client_fltk::harmless;
 use client_fltk::net::driver::Settings;
 use client_fltk::options::Options;
 use wire::codec::Codec;
@@ -210,9 +211,9 @@ fn main() -> ExitCode {
         Err(stop) => {
             if !stop.text().is_empty() {
                 if json {
-                    eprintln!("{}", json::error(stop.code(), stop.text()));
+                    eprintln!("{}", harmless::json(&json::error(stop.code(), stop.text())));
                 } else {
-                    eprintln!("chat: {}", show::clean(stop.text()));
+                    eprintln!("chat: {}", harmless::for_terminal(stop.text()));
                 }
             }
             ExitCode::from(stop.code())

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use client_fltk::command::{Command, Ticket};
+use client_fltk::harmless::for_line;
 use client_fltk::model::{Delta, LinkState, Message};
 
 use crate::client::Client;
-use crate::show::{Screen, print};
+use crate::show::{Screen, print_json};
 use crate::{Stop, json};
 
 /// Follows one conversation, or all of them.
@@ -66,7 +67,7 @@ impl Tail {
                     .collect();
                 for message in new {
                     if self.json {
-                        print(&json::message(&client.model, found.id, message).to_string())?;
+                        print_json(&json::message(&client.model, found.id, message))?;
                     } else {
                         self.screen.message(&client.model, found.id, message, self.only.is_none())?;
                     }
@@ -97,24 +98,24 @@ impl Tail {
         match delta {
             Delta::Deleted { conversation, number } if self.is_followed(*conversation) => {
                 if self.json {
-                    print(&json::deleted(*conversation, *number).to_string())?;
+                    print_json(&json::deleted(*conversation, *number))?;
                 } else {
-                    let title = crate::show::clean(&client.model.title(*conversation));
+                    let title = for_line(&client.model.title(*conversation));
                     self.screen.line(&format!("      #{number} with {title} was deleted"))?;
                 }
             }
             Delta::Mark { conversation, user, marks } if self.json && self.is_followed(*conversation) => {
-                print(&json::mark(*conversation, *user, marks.delivered, marks.read).to_string())?;
+                print_json(&json::mark(*conversation, *user, marks.delivered, marks.read))?;
             }
             Delta::Link(link) => match &link.state {
                 LinkState::Online if !self.online => {
                     self.online = true;
-                    eprintln!("chat: connected again, to {}", link.address);
+                    eprintln!("chat: connected again, to {}", for_line(&link.address));
                 }
                 LinkState::Offline { .. } if self.online => {
                     self.online = false;
                     let why = link.why().unwrap_or_default();
-                    eprintln!("chat: no server reached ({why}); trying again");
+                    eprintln!("chat: no server reached ({}); trying again", for_line(why));
                 }
                 LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),
                 LinkState::Stopped { why } => return Err(Stop::Unreachable(why.clone())),

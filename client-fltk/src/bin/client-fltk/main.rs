@@ -53,7 +53,7 @@ fn scale(text: &str) -> Result<f32, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let settings = match cli.options.into_settings() {
-        Ok(settings) => settings,
+        Ok(settings) => Settings { takes_over: true, ..settings },
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(2);

@@ -149,7 +149,7 @@ pub(crate) fn lines(shown: &str, (x, y): (i32, i32), width: i32, face: Face, rgb
     let block = lay_out(shown, f64::from(width), |text| face.width(text));
     for (at, line) in block.lines.iter().enumerate() {
         let rect = Rect::new(x, y + at as i32 * sizes::LINE, width, sizes::LINE);
-        self::line(&shown[line.bytes()], rect, face, rgb);
+        self::line(&shown[line.bytes.clone()], rect, face, rgb);
     }
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn paragraph(shown: &str, rect: Rect, face: Face, rgb: Rgb) {
     let top = rect.y + (rect.h - height) / 2;
     for (at, line) in block.lines.iter().enumerate() {
         let row = Rect::new(rect.x, top + at as i32 * sizes::LINE, rect.w, sizes::LINE);
-        centered(&shown[line.bytes()], row, face, rgb);
+        centered(&shown[line.bytes.clone()], row, face, rgb);
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Lines break where Unicode allows it (UAX 14), so that text without spaces wraps too; what is still too long is broken
 //! between its letters. Lines are ranges of the message, so that nothing is copied.
+//!
+//! Where writings of both directions meet, a line has several runs, in the order in which they are seen (UAX 9). Characters
+//! that would turn this order by themselves do nothing: what is shown is in the order of its letters, whoever has written it.
 
 use std::ops::Range;
 
+use client_fltk::harmless::is_direction;
 use textwrap::WordSeparator;
+use unicode_bidi::{BidiClass, BidiDataSource, HardcodedBidiData, Level, ParagraphBidiInfo};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// A piece of a line that is drawn at once.
@@ -15,12 +20,16 @@ pub(crate) struct Run {
     pub(crate) bytes: Range<usize>,
     /// They are a part of this address.
     pub(crate) link: Option<Range<usize>>,
+    /// Its letters go from right to left.
+    pub(crate) from_right: bool,
 }
 
 /// A line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TextLine {
-    /// Left to right, whatever the writing.
+    /// All of it, in the text that was laid out.
+    pub(crate) bytes: Range<usize>,
+    /// As they are seen, from the left.
     pub(crate) runs: Vec<Run>,
     /// In pixels.
     pub(crate) width: f64,
@@ -29,9 +38,49 @@ pub(crate) struct TextLine {
 }
 
 impl TextLine {
-    /// All of it, in the text that was laid out.
-    pub(crate) fn bytes(&self) -> Range<usize> {
-        self.runs.first().map_or(0, |run| run.bytes.start)..self.runs.last().map_or(0, |run| run.bytes.end)
+    /// The runs, each with its left edge and its width, from the left edge of the line on.
+    pub(crate) fn placed(&self, text: &str, measure: impl Fn(&str) -> f64) -> impl Iterator<Item = (&Run, f64, f64)> {
+        self.runs.iter().scan(0.0, move |right, run| {
+            let width = if self.runs.len() > 1 { measure(&text[run.bytes.clone()]) } else { self.width };
+            *right += width;
+            Some((run, *right - width, width))
+        })
+    }
+
+    /// The run at that distance from the left edge of the line.
+    pub(crate) fn run_at(&self, text: &str, x: f64, measure: impl Fn(&str) -> f64) -> Option<&Run> {
+        self.placed(text, measure).find(|&(_, left, width)| (left..left + width).contains(&x)).map(|(run, ..)| run)
+    }
+
+    /// The place between two letters that is nearest to that distance from the left edge of the line.
+    pub(crate) fn caret(&self, text: &str, x: f64, measure: impl Fn(&str) -> f64) -> usize {
+        let mut nearest = self.bytes.start;
+        for (run, left, width) in self.placed(text, &measure) {
+            let (piece, along) = (&text[run.bytes.clone()], if run.from_right { left + width - x } else { x - left });
+            let ends: Vec<_> = piece.grapheme_indices(true).map(|(at, _)| at).chain([piece.len()]).collect();
+            let before = ends.partition_point(|&end| measure(&piece[..end]) <= along);
+            let (before, after) = (ends[before.saturating_sub(1)], ends[before.min(ends.len() - 1)]);
+            let is_after = along - measure(&piece[..before]) > measure(&piece[..after]) - along;
+            nearest = run.bytes.start + if is_after { after } else { before };
+            if x < left + width {
+                break;
+            }
+        }
+        nearest
+    }
+
+    /// Where a part of the text is on this line: left edges and widths.
+    pub(crate) fn stripes(&self, text: &str, part: &Range<usize>, measure: impl Fn(&str) -> f64) -> Vec<(f64, f64)> {
+        let stripe = |(run, left, width): (&Run, f64, f64)| {
+            let (start, end) = (part.start.max(run.bytes.start), part.end.min(run.bytes.end));
+            if start >= end {
+                return None;
+            }
+            let upto = |end: usize| if end == run.bytes.end { width } else { measure(&text[run.bytes.start..end]) };
+            let (from, to) = (upto(start), upto(end));
+            Some((left + if run.from_right { width - to } else { from }, to - from))
+        };
+        self.placed(text, &measure).filter_map(stripe).collect()
     }
 }
 
@@ -51,16 +100,72 @@ pub(crate) fn lay_out(text: &str, max: f64, measure: impl Fn(&str) -> f64) -> Bl
     for paragraph in text.split('\n') {
         let end = start + paragraph.len();
         let shown = paragraph.trim_end();
+        let order = Order::of(shown);
         for range in broken(shown, max, &measure) {
             let bytes = start + range.start..start + range.end;
-            let width = measure(&text[bytes.clone()]);
+            let mut runs = Vec::new();
+            for (run, from_right) in order.runs(range) {
+                linked(start + run.start..start + run.end, from_right, &links, &mut runs);
+            }
+            let width = runs.iter().map(|run| measure(&text[run.bytes.clone()])).sum();
             block.width = block.width.max(width);
-            let from_right = is_from_right(&text[bytes.clone()]);
-            block.lines.push(TextLine { runs: runs(bytes, &links), width, from_right });
+            block.lines.push(TextLine { bytes, runs, width, from_right: order.from_right() });
         }
         start = end + 1;
     }
     block
+}
+
+/// In which order the parts of a paragraph are seen.
+enum Order<'t> {
+    /// All of it is read from the left, as most texts are.
+    Plain,
+    Mixed(ParagraphBidiInfo<'t>),
+}
+
+impl<'t> Order<'t> {
+    fn of(paragraph: &'t str) -> Self {
+        if paragraph.chars().any(is_from_right) {
+            Self::Mixed(ParagraphBidiInfo::new_with_data_source(&Unturned, paragraph, None))
+        } else {
+            Self::Plain
+        }
+    }
+
+    fn from_right(&self) -> bool {
+        matches!(self, Self::Mixed(info) if info.paragraph_level.is_rtl())
+    }
+
+    /// The runs of a line, from the left, and whether each is read from the right.
+    fn runs(&self, line: Range<usize>) -> Vec<(Range<usize>, bool)> {
+        match self {
+            _ if line.is_empty() => Vec::new(),
+            Self::Plain => vec![(line, false)],
+            Self::Mixed(info) => {
+                let (levels, runs) = info.visual_runs(line);
+                let from_right = |run: &Range<usize>| levels.get(run.start).is_some_and(Level::is_rtl);
+                runs.into_iter().map(|run| (run.clone(), from_right(&run))).collect()
+            }
+        }
+    }
+}
+
+/// Unicode's classes, but for what turns the order of its neighbours, and for what ends a paragraph without being a line feed.
+struct Unturned;
+
+impl BidiDataSource for Unturned {
+    fn bidi_class(&self, c: char) -> BidiClass {
+        match HardcodedBidiData.bidi_class(c) {
+            _ if is_direction(c) && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}') => BidiClass::BN,
+            BidiClass::B => BidiClass::WS,
+            class => class,
+        }
+    }
+}
+
+/// Whether a letter goes from right to left.
+fn is_from_right(c: char) -> bool {
+    !c.is_ascii() && matches!(HardcodedBidiData.bidi_class(c), BidiClass::R | BidiClass::AL)
 }
 
 /// The lines of a paragraph.
@@ -108,21 +213,23 @@ fn end_of_space(text: &str, from: usize) -> usize {
     from + text[from..].len() - text[from..].trim_start_matches(' ').len()
 }
 
-fn runs(bytes: Range<usize>, links: &[Range<usize>]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut at = bytes.start;
+/// Adds a run, in pieces where a part of it is a link.
+fn linked(bytes: Range<usize>, from_right: bool, links: &[Range<usize>], runs: &mut Vec<Run>) {
+    let (first, mut at) = (runs.len(), bytes.start);
     for link in links.iter().filter(|link| link.start < bytes.end && bytes.start < link.end) {
         let (start, end) = (link.start.max(bytes.start), link.end.min(bytes.end));
         if at < start {
-            runs.push(Run { bytes: at..start, link: None });
+            runs.push(Run { bytes: at..start, link: None, from_right });
         }
-        runs.push(Run { bytes: start..end, link: Some(link.clone()) });
+        runs.push(Run { bytes: start..end, link: Some(link.clone()), from_right });
         at = end;
     }
     if at < bytes.end {
-        runs.push(Run { bytes: at..bytes.end, link: None });
+        runs.push(Run { bytes: at..bytes.end, link: None, from_right });
     }
-    runs
+    if from_right {
+        runs[first..].reverse();
+    }
 }
 
 /// Web addresses in a text. What ends a sentence does not belong to them.
@@ -134,10 +241,10 @@ pub(crate) fn links(text: &str) -> Vec<Range<usize>> {
         let rest = &text[start..];
         let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme));
         let end = rest
-            .find(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"'))
+            .find(|c: char| c.is_whitespace() || c.is_control() || is_direction(c) || matches!(c, '<' | '>' | '"'))
             .unwrap_or(rest.len());
         let mut link = &rest[..end];
-        link = link.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'']);
+        link = link.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '،', '؛', '؟', '。', '，', '、', '！', '？']);
         if link.ends_with(')') && !link.contains('(') {
             link = &link[..link.len() - 1];
         }
@@ -152,11 +259,10 @@ pub(crate) fn links(text: &str) -> Vec<Range<usize>> {
     links
 }
 
-/// Whether the first letter that has a direction goes from right to left.
-fn is_from_right(text: &str) -> bool {
-    text.chars().find(|c| c.is_alphabetic()).is_some_and(|c| {
-        matches!(u32::from(c), 0x0590..=0x08FF | 0xFB1D..=0xFDFF | 0xFE70..=0xFEFF | 0x1_0800..=0x1_0FFF | 0x1_E800..=0x1_EFFF)
-    })
+/// The word, or what is between words, at a place of a text.
+pub(crate) fn word_at(text: &str, at: usize) -> Range<usize> {
+    let words = text.split_word_bound_indices().map(|(start, word)| start..start + word.len());
+    words.take_while(|word| word.start <= at).last().unwrap_or(0..0)
 }
 
 /// As much of a text as fits into `max` pixels, with an ellipsis if something is left out.
@@ -184,10 +290,7 @@ mod tests {
         block
             .lines
             .iter()
-            .map(|line| {
-                &text[line.runs.first().map_or(0, |run| run.bytes.start)
-                    ..line.runs.last().map_or(0, |run| run.bytes.end)]
-            })
+            .map(|line| &text[line.bytes.clone()])
             .collect()
     }
 
@@ -245,6 +348,78 @@ mod tests {
         assert_eq!(fitted("abcdef", 40.0, ten), "abc…");
         assert_eq!(fitted("ab cdef", 40.0, ten), "ab…");
         assert_eq!(fitted("abcdef", 0.0, ten), "…");
+    }
+
+    /// The runs of a text on one line, as they are seen, and those of them that are links.
+    fn seen(text: &str) -> (Vec<&str>, Vec<&str>) {
+        let block = lay_out(text, 10_000.0, ten);
+        let line = &block.lines[0];
+        let of = |run: &Run| &text[run.bytes.clone()];
+        let links = line.runs.iter().filter(|run| run.link.is_some()).map(of).collect();
+        (line.runs.iter().map(of).collect(), links)
+    }
+
+    #[test]
+    fn parts_are_in_the_order_in_which_they_are_read() {
+        let cases: &[(&str, &[&str])] = &[
+            ("plain https://a.b/c text", &["plain ", "https://a.b/c", " text"]),
+            ("ראה https://a.b/c עכשיו", &[" עכשיו", "https://a.b/c", "ראה "]),
+            ("انظر https://a.b/c، ثم", &["، ثم", "https://a.b/c", "انظر "]),
+            ("see שלום https://a.b/c", &["see ", "שלום", " ", "https://a.b/c"]),
+            ("מספר 123 כאן", &[" כאן", "123", "מספר "]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(seen(text).0, *expected, "{text}");
+            assert!(seen(text).1.iter().all(|link| *link == "https://a.b/c"), "{text}");
+        }
         assert!(lay_out("مرحبا", 1000.0, ten).lines[0].from_right);
+        assert!(lay_out("123 שלום", 1000.0, ten).lines[0].from_right);
+        assert!(!lay_out("one שלום", 1000.0, ten).lines[0].from_right);
+    }
+
+    #[test]
+    fn characters_that_turn_the_order_end_a_link_and_turn_nothing() {
+        for c in ['\u{202e}', '\u{202a}', '\u{2066}', '\u{2069}', '\u{200f}', '\u{61c}'] {
+            let text = format!("https://a.b/{c}gpj.exe");
+            assert_eq!(seen(&text).1, ["https://a.b/"], "{c:?}");
+            let shown: String = seen(&text).0.concat();
+            assert_eq!(shown, text, "{c:?}");
+        }
+        let text = "a\u{202e}bc ש\u{202c}d";
+        assert_eq!(seen(text).0.concat(), text);
+    }
+
+    #[test]
+    fn places_are_found_where_they_are_seen() {
+        // Seen as: three letters from the right, a space, the link; each ten pixels wide.
+        let text = "https://a.b שלו";
+        let block = lay_out(text, 1000.0, ten);
+        let line = &block.lines[0];
+        assert_eq!(line.run_at(text, 5.0, ten).unwrap().bytes, 0..11);
+        let check = |x: f64, expected: &str| assert_eq!(&text[line.caret(text, x, ten)..], expected, "{x}");
+        check(-3.0, "https://a.b שלו");
+        check(14.0, "ttps://a.b שלו");
+        check(119.0, "שלו");
+        check(149.0, "שלו");
+        check(126.0, "ו");
+        check(121.0, "");
+        let part = text.find("ש").unwrap()..text.find("ו").unwrap();
+        assert_eq!(line.stripes(text, &part, ten), [(130.0, 20.0)]);
+        assert_eq!(line.stripes(text, &(6..12), ten), [(60.0, 50.0), (110.0, 10.0)]);
+        assert_eq!(line.stripes(text, &(3..3), ten), []);
+        // In a text that is read from the right, the link is to the left of what comes before it.
+        let text = "של https://a.b";
+        let line = &lay_out(text, 1000.0, ten).lines[0];
+        assert!(line.run_at(text, 5.0, ten).unwrap().link.is_some());
+        assert!(line.run_at(text, 125.0, ten).unwrap().link.is_none());
+        assert!(lay_out("", 10.0, ten).lines[0].run_at("", 0.0, ten).is_none());
+        assert_eq!(lay_out("", 10.0, ten).lines[0].caret("", 5.0, ten), 0);
+    }
+
+    #[test]
+    fn a_word_is_what_is_between_others() {
+        let word = |at| &"so, well-known שלום."[word_at("so, well-known שלום.", at)];
+        assert_eq!([word(0), word(1), word(2), word(5), word(16), word(100)], ["so", "so", ",", "well", "שלום", "."]);
+        assert_eq!(word_at("", 0), 0..0);
     }
 }
