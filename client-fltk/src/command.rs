@@ -251,6 +251,9 @@ pub enum Failure {
     /// Something of this device has to be done first.
     #[error("{0}")]
     NotNow(String),
+    /// As much waits already as may, and nothing was kept of this: try again later.
+    #[error("{0}")]
+    Busy(String),
 }
 
 /// What the driver tells.

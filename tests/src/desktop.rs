@@ -326,6 +326,23 @@ impl<'s> Window<'s> {
         self.hands(&["mouseup", "1"]);
     }
 
+    /// Presses the button of the mouse there, twice.
+    pub fn double_click(&self, x: i32, y: i32) {
+        self.hands(&[
+            "mousemove",
+            "--window",
+            &self.id,
+            &x.to_string(),
+            &y.to_string(),
+            "click",
+            "--repeat",
+            "2",
+            "--delay",
+            "20",
+            "1",
+        ]);
+    }
+
     /// What stands in its title bar.
     #[must_use]
     pub fn title(&self) -> String {

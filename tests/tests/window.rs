@@ -54,6 +54,11 @@ impl Two {
     }
 }
 
+/// Waits until something holds for what is begun in the only conversation of a profile.
+fn wait_draft(window: &Window<'_>, what: &str, holds: impl Fn(&str) -> bool) {
+    wait_until(what, || holds(&draft(window.profile())));
+}
+
 /// What is begun in the only conversation of a profile.
 fn draft(profile: &Path) -> String {
     held(profile).drafts.into_values().next().map(|draft| draft.0).unwrap_or_default()
@@ -96,6 +101,105 @@ fn an_old_message_with_a_nul_is_copied_as_it_is_shown() {
         window.press_often("Up", 2);
         window.press("ctrl+c");
         assert_on_clipboard(&window, &text.replace(['\0', '\u{1b}', '\u{9b}'], "\u{fffd}"));
+        window.quit();
+        two.cluster.stop();
+    });
+}
+
+/// Where the first line of text of the only message of a conversation is, which stands at the bottom of the window, one line
+/// high: its left edge, and its middle.
+fn only_message(window: &Window<'_>) -> (i32, i32) {
+    let (.., height) = window.geometry();
+    // The sidebar, the margin, and the edge of the bubble; the bar with the field, the line above it, and half a bubble.
+    (301 + 20 + 12, height as i32 - 72 - 24 - 8 - 18)
+}
+
+#[test]
+fn a_part_of_a_message_is_marked_and_copied() {
+    on_a_screen("a_part_of_a_message_is_marked_and_copied", ONE, |screen| {
+        let two = Two::with(&["marvellous weather at the harbour"]);
+        let window = two.open(screen, &[]);
+        let (x, y) = only_message(&window);
+        // From the first letter to far beyond the last, and back again over the edge.
+        window.drag([(x, y), (x + 40, y), (x + 500, y)]);
+        window.press("ctrl+c");
+        assert_on_clipboard(&window, "marvellous weather at the harbour");
+        window.drag([(x + 500, y), (x + 100, y), (x - 50, y)]);
+        window.press("ctrl+c");
+        assert_on_clipboard(&window, "marvellous weather at the harbour");
+        // A word by two clicks, without its neighbours.
+        window.double_click(x + 20, y);
+        window.press("ctrl+c");
+        assert_on_clipboard(&window, "marvellous");
+        // Something in between: the rest of the first word's letters and more, but not all.
+        window.drag([(x + 30, y), (x + 60, y), (x + 140, y)]);
+        window.press("ctrl+c");
+        window.press("Escape");
+        window.press("ctrl+v");
+        wait_draft(&window, "a part of the message", |draft| {
+            "marvellous weather at the harbour".contains(draft) && (5..30).contains(&draft.len())
+        });
+        window.quit();
+        two.cluster.stop();
+    });
+}
+
+/// A clipboard may hold more than a message; nothing of it is lost, and it is sent in parts if that is what one wants.
+#[test]
+fn a_text_that_is_longer_than_a_message_is_kept_and_sent_in_parts() {
+    on_a_screen("a_text_that_is_longer_than_a_message_is_kept_and_sent_in_parts", ONE, |screen| {
+        let mut two = Two::with(&["hello"]);
+        let line = format!("{}\n", "a long line of a log ".repeat(20).trim_end());
+        // An old and long message is the clipboard's source: two of them are more than one.
+        let text = line.repeat(100);
+        let text = text.trim_end();
+        two.bob.ask(Command::Send { to: Target::Conversation(two.conversation), text: text.into() }).unwrap();
+        let window = two.open(screen, &[]);
+        window.press_often("Up", 2);
+        window.press("ctrl+c");
+        window.press("Escape");
+        window.press("ctrl+v");
+        wait_draft(&window, "one of them", |draft| draft == text);
+        window.press("ctrl+v");
+        wait_draft(&window, "two of them", |draft| draft.len() == 2 * text.len());
+        let twice = draft(&two.profile);
+        assert!(twice.len() > wire::limits::MESSAGE_TEXT_BYTES_MAX);
+        // Enter asks, and Escape keeps it.
+        window.press("Return");
+        window.press("Escape");
+        window.write("x");
+        wait_draft(&window, "all of it and a letter", |draft| draft == format!("{twice}x"));
+        window.press("BackSpace");
+        wait_draft(&window, "all of it", |draft| draft == twice);
+        window.press("Return");
+        window.press("Return");
+        let conversation = two.conversation;
+        two.bob.wait("both parts", |model| model.conversations[&conversation].last_number >= 4);
+        two.bob.wait_synced();
+        two.bob.catch_up();
+        let found = &two.bob.model.conversations[&conversation].messages;
+        let parts = [&*found[&3].text, &*found[&4].text];
+        assert_eq!(parts.concat().replace(char::is_whitespace, ""), twice.replace(char::is_whitespace, ""));
+        wait_draft(&window, "an empty field", str::is_empty);
+        window.quit();
+        two.cluster.stop();
+    });
+}
+
+/// 800x480 is a screen that machines are sold with.
+#[test]
+fn a_small_screen_has_room_for_everything() {
+    on_a_screen("a_small_screen_has_room_for_everything", (800, 480), |screen| {
+        let two = Two::with(&["hello"]);
+        let window = two.open(screen, &[]);
+        let (.., width, height) = window.geometry();
+        assert!(width <= 800 && height <= 440, "{width}x{height}");
+        window.resize(360, 400);
+        let (.., width, height) = window.geometry();
+        assert_eq!((width, height), (360, 400));
+        window.write("there is room to write");
+        window.press("Return");
+        wait_until("it to be stored", || held(&two.profile).conversations.values().any(|one| one.last_number == 2));
         window.quit();
         two.cluster.stop();
     });

@@ -84,7 +84,8 @@ impl Engine {
             return Err(Failure::LogInNeeded(super::entry::NOBODY.to_owned()));
         }
         if self.queued.len() >= OUTBOX_MAX {
-            return not_now("too much waits to be sent already: wait until it was sent");
+            let text = "too much waits to be sent already: wait until it was sent";
+            return Err(Failure::Busy(text.to_owned()));
         }
         match write {
             Write::Send { text, .. } if text.is_empty() => not_now("there is nothing in the message"),

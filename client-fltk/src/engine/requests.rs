@@ -71,7 +71,7 @@ impl Engine {
             }
             _ if self.waiting.len() >= PENDING_MAX => {
                 let text = "too many requests wait already";
-                self.answer(ticket, Err(Failure::NotNow(text.to_owned())));
+                self.answer(ticket, Err(Failure::Busy(text.to_owned())));
             }
             _ => self.waiting.push_back((ticket, command)),
         }

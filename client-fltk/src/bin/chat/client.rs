@@ -213,6 +213,6 @@ fn stop_of(failure: Failure) -> Stop {
         Failure::Refused(refusal) if refusal.text.is_empty() => {
             Stop::Refused(format!("the node refuses it ({:?})", refusal.code))
         }
-        Failure::Refused(_) | Failure::TooLate | Failure::NotNow(_) => Stop::Refused(text),
+        Failure::Refused(_) | Failure::TooLate | Failure::NotNow(_) | Failure::Busy(_) => Stop::Refused(text),
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(
                 return Err(too_long());
             }
             match open_or_hand_over(settings, &who, &text, queue, timeout)? {
-                Whose::Ours(client) => send(client, &who, text, queue, json),
+                Whose::Ours(client) => send(*client, &who, text, queue, json),
                 Whose::Theirs(handed) => show_handed(&handed, queue, timeout, json),
             }
         }
@@ -163,7 +163,7 @@ fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
 /// Who sends a message.
 enum Whose {
     /// This program: the profile is free.
-    Ours(Client),
+    Ours(Box<Client>),
     /// Another one has it, and sends for us.
     Theirs(Handed),
 }
@@ -178,7 +178,7 @@ fn open_or_hand_over(settings: Settings, who: &str, text: &str, queue: bool, tim
     let mut is_told = false;
     loop {
         let error = match Client::try_open(settings.clone(), timeout) {
-            Ok(client) => return client.map(Whose::Ours),
+            Ok(client) => return client.map(|client| Whose::Ours(Box::new(client))),
             Err(error) => error,
         };
         let StartError::Profile(ProfileError::InUse(directory)) = &error else { return Err(stop_of_start(&error)) };

@@ -232,7 +232,7 @@ impl Program {
                         self.asked.insert(ticket, of);
                     }
                     Some(Err(error @ SendError::Busy)) => {
-                        let failure = Failure::NotNow(error.to_string());
+                        let failure = Failure::Busy(error.to_string());
                         self.posted.borrow_mut().push_back(Msg::Answered(of, Err(failure)));
                     }
                     // A note has said why, or there was never one.

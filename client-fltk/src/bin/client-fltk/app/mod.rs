@@ -1,13 +1,14 @@
 //! The desktop client without its windows: a state, what can happen to it ([`Msg`]), and what is to be done then
 //! ([`Cmd`]). Nothing here draws, waits or reads a clock, so that all of it is tested without a display.
 //!
-//! [`msg`] lists both; [`update`] is the one way in; [`chat`] is the open conversation; [`drafts`] is what was
+//! [`msg`] lists both; [`sending`] is what becomes of a text when Enter is pressed; [`update`] is the one way in; [`chat`] is the open conversation; [`drafts`] is what was
 //! typed and not sent; [`words`] is what is said to people.
 
 pub(crate) mod chat;
 mod drafts;
 mod entry;
 pub(crate) mod msg;
+pub(crate) mod sending;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -114,6 +115,8 @@ pub(crate) enum Question {
     Clear(u64),
     /// To leave; that many messages are still on their way.
     LogOut(usize),
+    /// To send what is in the field in so many messages.
+    Parts(usize),
 }
 
 impl Question {
@@ -128,6 +131,7 @@ impl Question {
             Self::Delete(numbers) => {
                 (format!("Delete {} for everybody?", words::count(numbers.len() as u64, "message")), "Delete")
             }
+            Self::Parts(count) => (format!("Too long for one message. Send it in {count} parts?"), "Send in parts"),
             Self::Clear(_) => ("Empty this conversation? Others keep their messages.".to_owned(), "Empty"),
             Self::LogOut(0) => ("Log out and forget everything on this device?".to_owned(), "Log out"),
             Self::LogOut(waiting) => {

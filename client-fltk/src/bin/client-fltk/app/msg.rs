@@ -53,6 +53,10 @@ pub(crate) enum Msg {
 
     /// What was in the writing field of this conversation was taken out of it, and is to be sent.
     Send { conversation: u64, text: String },
+    /// What is in the writing field of this conversation is longer than a message may be, and is to be sent.
+    SendLong(u64),
+    /// Something of that length did not fit into the writing field.
+    TooLong { bytes: usize },
     /// The writing field of this conversation has changed.
     Typed { conversation: u64, text: String },
     /// The writing field has lost the keyboard, or the window is closed: nothing more is typed for now.
@@ -100,7 +104,7 @@ pub(crate) enum Msg {
     LogOut,
     /// The account is to be deleted.
     DeleteAccount { password: String },
-    /// Dark or light.
+    /// Other colours.
     Theme(Theme),
 
     /// That text is to be copied.
@@ -149,6 +153,13 @@ pub(crate) enum For {
     Telling,
     /// Nothing depends on it at all.
     Nothing,
+    /// To send a message, which goes back into its field if there is no room for it.
+    Sending {
+        /// Where.
+        conversation: u64,
+        /// What.
+        text: String,
+    },
     /// To keep what was typed in this conversation.
     Draft(u64),
     /// To sign up or log in.

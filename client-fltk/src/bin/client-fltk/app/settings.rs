@@ -4,12 +4,14 @@ use client_fltk::command::Device;
 
 use super::Setting;
 
-/// Dark or light.
+/// Which colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Theme {
     #[default]
     Dark,
     Light,
+    /// Black and white, for eyes that need it.
+    Contrast,
 }
 
 impl Theme {
@@ -18,12 +20,14 @@ impl Theme {
         match self {
             Self::Dark => "dark",
             Self::Light => "light",
+            Self::Contrast => "contrast",
         }
     }
 
     /// From what was kept; what is unknown is dark.
     pub(crate) fn named(name: &str) -> Self {
-        if name.trim() == Self::Light.name() { Self::Light } else { Self::Dark }
+        let known = [Self::Light, Self::Contrast];
+        known.into_iter().find(|theme| theme.name() == name.trim()).unwrap_or_default()
     }
 }
 

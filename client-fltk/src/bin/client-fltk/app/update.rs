@@ -1,12 +1,14 @@
 //! What each message changes, and what is to be done then.
 
 use client_fltk::command::{Answer, Command, Failure, Password};
-use client_fltk::model::{Delta, LinkState, Target, Write};
+use client_fltk::model::{Delta, LinkState, Write};
 use wire::chat::Code;
 use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
 
 use super::chat::PAGE;
-use super::{App, Chat, Cmd, Drafts, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, words};
+use super::{
+    App, Chat, Cmd, Drafts, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, sending, words,
+};
 
 /// Takes one message in. `now_ms`: milliseconds since 1970.
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
@@ -142,7 +144,9 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             cmds.push(Cmd::Keep(theme));
         }
         Msg::Confirm => cmds.extend(confirm(app)),
-        Msg::Send { conversation, text } => cmds.extend(send(app, conversation, &text)),
+        Msg::Send { conversation, text } => cmds.extend(sending::send(app, conversation, &text)),
+        Msg::SendLong(conversation) => sending::ask_for_parts(app, conversation),
+        Msg::TooLong { bytes } => app.notice = Some(sending::too_long(bytes)),
         Msg::Left => cmds.extend(app.drafts.save()),
         Msg::Typed { conversation, text } => cmds.extend(typed(app, conversation, &text)),
         msg => cmds.extend(in_chat(app, msg)),
@@ -402,30 +406,9 @@ fn confirm(app: &mut App) -> Vec<Cmd> {
         }
         Question::Clear(upto) => Command::Clear { conversation, upto },
         Question::LogOut(_) => return vec![Cmd::Ask(Command::LogOut, For::Telling)],
+        Question::Parts(_) => return sending::send_parts(app, conversation),
     };
     vec![Cmd::Ask(command, For::Telling)]
-}
-
-/// Sends what the writing field has let go of.
-fn send(app: &mut App, conversation: u64, text: &str) -> Vec<Cmd> {
-    let wanted = text.trim();
-    if wanted.is_empty() {
-        return Vec::new();
-    }
-    let Some(chat) = app.chat.as_mut().filter(|chat| chat.id == conversation) else {
-        // Another conversation was chosen an instant before. Whoever it was meant for, nobody has seen it there.
-        app.drafts.write(conversation, text, app.now_ms);
-        return Vec::new();
-    };
-    chat.new_from = None;
-    app.notice = None;
-    let mut cmds = stop_typing(app);
-    cmds.push(Cmd::Ask(Command::Send { to: Target::Conversation(conversation), text: wanted.into() }, For::Telling));
-    // After that: what was typed may be on disk twice, but never nowhere.
-    app.drafts.write(conversation, "", app.now_ms);
-    cmds.extend(app.drafts.save());
-    cmds.push(Cmd::ShowNewest);
-    cmds
 }
 
 fn typed(app: &mut App, conversation: u64, text: &str) -> Vec<Cmd> {
@@ -443,7 +426,7 @@ fn typed(app: &mut App, conversation: u64, text: &str) -> Vec<Cmd> {
     vec![Cmd::Ask(Command::Typing { conversation, on: true }, For::Nothing)]
 }
 
-fn stop_typing(app: &mut App) -> Vec<Cmd> {
+pub(super) fn stop_typing(app: &mut App) -> Vec<Cmd> {
     match &app.chat {
         Some(chat) if app.typing_until_ms > 0 => {
             app.typing_until_ms = 0;
@@ -473,7 +456,14 @@ fn watch(app: &mut App, cmds: &mut Vec<Cmd>) {
 fn answered(app: &mut App, of: For, outcome: Result<Answer, Failure>) -> Vec<Cmd> {
     match (of, outcome) {
         (For::Draft(conversation), Err(_)) => app.drafts.not_saved(conversation, app.now_ms),
-        (For::Draft(_), Ok(_)) | (For::Nothing, _) | (For::Telling, Ok(_)) | (For::Entry, Ok(_)) => {}
+        (For::Sending { conversation, text }, Err(Failure::Busy(why))) => {
+            return sending::put_back(app, conversation, &text, &why);
+        }
+        (For::Sending { .. }, Ok(_))
+        | (For::Draft(_), Ok(_))
+        | (For::Nothing, _)
+        | (For::Telling, Ok(_))
+        | (For::Entry, Ok(_)) => {}
         (For::Entry, Err(failure)) => app.entry.refused(&failure),
         (For::Opening, Ok(Answer::Opened(id))) => return open(app, id),
         (For::History { conversation, before }, outcome) => history(app, conversation, before, outcome),
@@ -523,7 +513,7 @@ fn answered(app: &mut App, of: For, outcome: Result<Answer, Failure>) -> Vec<Cmd
         }
         (For::Loss | For::Leaving, Err(failure)) => app.settings.say(Setting::Account, false, refusal(&failure)),
         (For::Loss | For::Leaving, Ok(_)) => app.settings.waiting = None,
-        (For::Telling | For::Opening, Err(failure)) => app.notice = notice(&failure),
+        (For::Telling | For::Opening | For::Sending { .. }, Err(failure)) => app.notice = notice(&failure),
         (For::Opening, Ok(_)) => {}
     }
     Vec::new()

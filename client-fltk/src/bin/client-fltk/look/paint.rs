@@ -78,7 +78,11 @@ impl Face {
 
 impl From<Rgb> for Color {
     fn from(Rgb(red, green, blue): Rgb) -> Self {
-        Self::from_rgb(red, green, blue)
+        match (red, green, blue) {
+            // FLTK takes this number for the first of its own colours, which is that of text.
+            (0, 0, 0) => Self::Black,
+            _ => Self::from_rgb(red, green, blue),
+        }
     }
 }
 
@@ -120,6 +124,17 @@ pub(crate) fn text(text: &str, x: i32, baseline: i32, face: Face, rgb: Rgb) {
     face.set();
     color(rgb);
     toolkit::draw(text, x, baseline);
+}
+
+/// A part of a message, as [`text`] draws it.
+pub(crate) fn run(shown: &str, from_right: bool, x: i32, baseline: i32, rgb: Rgb) {
+    if from_right {
+        PLAIN.set();
+        color(rgb);
+        toolkit::draw_from_right(shown, x, baseline);
+    } else {
+        text(shown, x, baseline, PLAIN, rgb);
+    }
 }
 
 /// One line in the vertical middle of `rect`, cut to its width. Returns how wide it came out.
@@ -222,4 +237,16 @@ pub(crate) fn cross(x: i32, middle: i32, rgb: Rgb) {
     draw::draw_line(x + 3, middle - 3, x + 9, middle + 3);
     draw::draw_line(x + 3, middle + 3, x + 9, middle - 3);
     draw::set_line_style(draw::LineStyle::Solid, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn black_is_black_whatever_the_colour_of_text_is() {
+        assert_ne!(Color::from(Rgb(0, 0, 0)), Color::Foreground);
+        assert_eq!(Color::from(Rgb(0, 0, 0)).to_rgb(), (0, 0, 0));
+        assert_eq!(Color::from(Rgb(1, 2, 3)).to_rgb(), (1, 2, 3));
+    }
 }

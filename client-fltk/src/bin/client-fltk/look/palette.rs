@@ -1,4 +1,4 @@
-//! Colours by role, dark and light. Nothing else names a colour.
+//! Colours by role: dark, light, and of high contrast. Nothing else names a colour.
 
 /// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,43 @@ pub(crate) static LIGHT: Palette = Palette {
     avatar_gone: Rgb(0x5b, 0x63, 0x70),
 };
 
+/// For eyes that need more: all text has seven times the light of its ground or a seventh of it, and edges can be seen.
+pub(crate) static CONTRAST: Palette = Palette {
+    surface: Rgb(0x00, 0x00, 0x00),
+    panel: Rgb(0x00, 0x00, 0x00),
+    raised: Rgb(0x10, 0x10, 0x10),
+    bubble_in: Rgb(0x26, 0x26, 0x26),
+    bubble_out: Rgb(0x00, 0x32, 0x6e),
+    selected: Rgb(0x00, 0x32, 0x6e),
+    line: Rgb(0xb4, 0xb4, 0xb4),
+    text: Rgb(0xff, 0xff, 0xff),
+    text_dim: Rgb(0xe6, 0xe6, 0xe6),
+    text_dim_out: Rgb(0xe6, 0xee, 0xff),
+    accent: Rgb(0xff, 0xdc, 0x1e),
+    link_out: Rgb(0xff, 0xe9, 0x7a),
+    accent_fill: Rgb(0x00, 0x4a, 0xa8),
+    accent_hover: Rgb(0x00, 0x3a, 0x86),
+    danger_fill: Rgb(0x9b, 0x00, 0x10),
+    on_fill: Rgb(0xff, 0xff, 0xff),
+    danger: Rgb(0xff, 0x6e, 0x6e),
+    danger_text: Rgb(0xff, 0x9c, 0x9c),
+    danger_text_out: Rgb(0xff, 0xc4, 0xc4),
+    good_text: Rgb(0x7d, 0xff, 0xa8),
+    warning: Rgb(0x33, 0x28, 0x00),
+    warning_text: Rgb(0xff, 0xee, 0x9c),
+    avatars: [
+        Rgb(0x3d, 0x1f, 0xb8),
+        Rgb(0x8a, 0x12, 0x50),
+        Rgb(0x0a, 0x52, 0x36),
+        Rgb(0x6e, 0x3a, 0x00),
+        Rgb(0x0d, 0x4a, 0x94),
+        Rgb(0x8a, 0x1c, 0x1c),
+        Rgb(0x05, 0x50, 0x58),
+        Rgb(0x57, 0x3e, 0x10),
+    ],
+    avatar_gone: Rgb(0x40, 0x48, 0x54),
+};
+
 impl Palette {
     /// The colour of somebody's circle: always the same for a name.
     pub(crate) fn avatar(&self, name: &str) -> Rgb {
@@ -156,11 +193,15 @@ mod tests {
 
     /// WCAG AA: text of ordinary size, and what is no text but has to be seen.
     const TEXT_MIN: f64 = 4.5;
+    /// WCAG AAA.
+    const TEXT_MIN_CONTRAST: f64 = 7.0;
     const SHAPE_MIN: f64 = 3.0;
 
     #[test]
     fn everything_can_be_read() {
-        for (name, p) in [("dark", &DARK), ("light", &LIGHT)] {
+        let palettes =
+            [("dark", &DARK, TEXT_MIN), ("light", &LIGHT, TEXT_MIN), ("contrast", &CONTRAST, TEXT_MIN_CONTRAST)];
+        for (name, p, text_min) in palettes {
             let grounds = [
                 ("surface", p.surface),
                 ("panel", p.panel),
@@ -183,16 +224,24 @@ mod tests {
                 (("danger_text_out", p.danger_text_out), ("bubble_out", p.bubble_out)),
                 (("good_text", p.good_text), ("surface", p.surface)),
                 (("warning_text", p.warning_text), ("warning", p.warning)),
+                (("accent", p.accent), ("warning", p.warning)),
             ]);
             pairs.extend(p.avatars.iter().map(|&avatar| (("on_fill", p.on_fill), ("avatar", avatar))));
             for ((text, one), (ground, other)) in pairs {
                 let contrast = contrast(one, other);
-                assert!(contrast >= TEXT_MIN, "{name}: {text} on {ground}: {contrast:.2}");
+                assert!(contrast >= text_min, "{name}: {text} on {ground}: {contrast:.2}");
             }
             for (shape, one) in [("danger", p.danger), ("accent", p.accent)] {
                 let contrast = contrast(one, p.surface);
                 assert!(contrast >= SHAPE_MIN, "{name}: {shape}: {contrast:.2}");
             }
+        }
+    }
+
+    #[test]
+    fn edges_are_seen_where_the_contrast_is_high() {
+        for ground in [CONTRAST.surface, CONTRAST.panel, CONTRAST.raised] {
+            assert!(contrast(CONTRAST.line, ground) >= TEXT_MIN);
         }
     }
 

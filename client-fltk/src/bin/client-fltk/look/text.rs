@@ -109,7 +109,7 @@ pub(crate) fn lay_out(text: &str, max: f64, measure: impl Fn(&str) -> f64) -> Bl
             }
             let width = runs.iter().map(|run| measure(&text[run.bytes.clone()])).sum();
             block.width = block.width.max(width);
-            block.lines.push(TextLine { bytes, runs, width, from_right: order.from_right() });
+            block.lines.push(TextLine { bytes, runs, width, from_right: order.is_from_right() });
         }
         start = end + 1;
     }
@@ -132,7 +132,7 @@ impl<'t> Order<'t> {
         }
     }
 
-    fn from_right(&self) -> bool {
+    fn is_from_right(&self) -> bool {
         matches!(self, Self::Mixed(info) if info.paragraph_level.is_rtl())
     }
 
@@ -287,11 +287,7 @@ mod tests {
 
     fn lines(text: &str, max: f64) -> Vec<&str> {
         let block = lay_out(text, max, ten);
-        block
-            .lines
-            .iter()
-            .map(|line| &text[line.bytes.clone()])
-            .collect()
+        block.lines.iter().map(|line| &text[line.bytes.clone()]).collect()
     }
 
     #[test]

@@ -17,12 +17,20 @@ use fltk::menu::{MenuButton, MenuFlag};
 use fltk::prelude::*;
 use fltk::text::TextBuffer;
 
+/// The mark that a text is read from the right.
+const FROM_RIGHT: char = '\u{200f}';
+
 /// A tab on the screen.
 const TAB: &str = "    ";
 
 /// Puts text on the clipboard.
 pub(crate) fn copy(text: &str) {
     app::copy(&harmless::plain(text));
+}
+
+/// Makes text what the middle button of the mouse inserts.
+pub(crate) fn select(text: &str) {
+    app::copy2(&harmless::plain(text));
 }
 
 /// What is drawn of a text: neither controls nor anything that turns what is beside it. Its order is that of the runs that
@@ -48,6 +56,11 @@ pub(crate) fn drawn(text: &str) -> Cow<'_, str> {
 /// Draws a text whose letters stand on `baseline`, in the font and colour that were set.
 pub(crate) fn draw(text: &str, x: i32, baseline: i32) {
     draw::draw_text_n(&drawn(text), x, baseline);
+}
+
+/// The same for a run that is read from the right, whatever its first letter is.
+pub(crate) fn draw_from_right(text: &str, x: i32, baseline: i32) {
+    draw::draw_text_n(&format!("{FROM_RIGHT}{}", drawn(text)), x, baseline);
 }
 
 /// How wide [`draw`] draws it, in pixels.

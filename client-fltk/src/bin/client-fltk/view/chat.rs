@@ -1,6 +1,7 @@
 //! The open conversation: its head, the banner, the messages, and the writing field, in whose place stands whatever has
 //! to be confirmed.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -15,6 +16,7 @@ use super::button::{Button, Style};
 use super::timeline::Timeline;
 use super::writing::Writing;
 use super::{Ui, canvas, head_left, show};
+use crate::app::sending::long_draft;
 use crate::app::{App, Msg, words};
 use crate::frames::Frames;
 use crate::look::paint::{self, BOLD, PLAIN, Rect, SMALL};
@@ -106,11 +108,15 @@ impl Chat {
         }
         let sent = {
             let (writing, of) = (RefCell::new(writing.clone()), Rc::clone(&of));
-            move || Msg::Send { conversation: of.get(), text: writing.borrow_mut().take() }
+            move || match writing.borrow_mut().take() {
+                Some(text) => Msg::Send { conversation: of.get(), text },
+                None => Msg::SendLong(of.get()),
+            }
         };
         {
-            let (ui, sent, timeline) = (ui.clone(), sent.clone(), timeline.clone());
-            writing.on_event(move |is_empty, event| {
+            let (posted, sent, timeline) = (ui.clone(), sent.clone(), timeline.clone());
+            writing.on_event(ui, move |is_empty, event| {
+                let ui = &posted;
                 if event == Event::Unfocus {
                     ui.post(Msg::Left);
                 }
@@ -256,7 +262,7 @@ impl Chat {
         let foot = if is_open { FOOT + (lines - 1) * Writing::line() + above } else { 0 };
         self.foot.resize(x, y + h - foot, w, foot);
         // What went wrong takes the lines that it needs.
-        let notice = app.notice.as_ref().map_or(0, |notice| paint::height_of_lines(notice, w - 40, SMALL) + 4);
+        let notice = notice(app).map_or(0, |notice| paint::height_of_lines(&notice, w - 40, SMALL) + 4);
         let typing = if is_open { notice.max(TYPING) } else { 0 };
         self.typing.resize(x, y + h - foot - typing, w, typing);
         self.timeline.place(x, top, w, (y + h - foot - typing - top).max(0));
@@ -291,12 +297,15 @@ impl Chat {
     }
 
     fn writing_lines(&self, field: i32) -> i32 {
+        /// More than seven lines of any window.
+        const BYTES: usize = 16 << 10;
         let text = self.writing.value();
         if text.is_empty() {
             return 1;
         }
         let width = f64::from((field - 30).max(50));
-        let block = crate::look::text::lay_out(&text, width, |text| PLAIN.width(text));
+        let text = &text[..text.floor_char_boundary(BYTES)];
+        let block = crate::look::text::lay_out(text, width, |text| PLAIN.width(text));
         i32::try_from(block.lines.len()).unwrap_or(LINES_MAX).clamp(1, LINES_MAX)
     }
 
@@ -306,6 +315,12 @@ impl Chat {
         self.writing.set_value(text);
         self.writing.focus();
     }
+}
+
+/// What went wrong, or is to be known of what is in the field.
+fn notice(app: &App) -> Option<Cow<'_, str>> {
+    let draft = || long_draft(app.drafts.of(app.chat.as_ref()?.id)).map(Cow::Owned);
+    app.notice.as_deref().map(Cow::Borrowed).or_else(draft)
 }
 
 /// What can be done with the conversation.
@@ -379,8 +394,8 @@ fn draw_typing(line: &Widget, ui: &Ui) {
     let rect = Rect::of(line);
     paint::fill(rect, palette.surface);
     let Some(chat) = &app.chat else { return };
-    if let Some(notice) = &app.notice {
-        paint::lines(notice, (rect.x + 20, rect.y + 2), rect.w - 40, SMALL, palette.danger_text);
+    if let Some(notice) = notice(&app) {
+        paint::lines(&notice, (rect.x + 20, rect.y + 2), rect.w - 40, SMALL, palette.danger_text);
     } else if let Some(typing) = app.typing(chat.id) {
         let text = Rect::new(rect.x + 20, rect.y, rect.w - 40, rect.h);
         paint::line(&typing, text, SMALL, palette.text_dim);

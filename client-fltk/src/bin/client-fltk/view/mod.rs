@@ -29,7 +29,7 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use crate::app::{App, Msg, Theme};
-use crate::look::palette::{DARK, LIGHT};
+use crate::look::palette::{CONTRAST, DARK, LIGHT};
 use crate::look::{Palette, sizes, toolkit};
 
 /// What every view can reach: the state to look at, and where to say what has happened.
@@ -58,6 +58,7 @@ impl Ui {
         match self.app().settings.theme {
             Theme::Dark => &DARK,
             Theme::Light => &LIGHT,
+            Theme::Contrast => &CONTRAST,
         }
     }
 }

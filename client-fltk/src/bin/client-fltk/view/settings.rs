@@ -44,6 +44,7 @@ pub(super) struct Settings {
     revoke: Vec<Button>,
     dark: Button,
     light: Button,
+    contrast: Button,
     log_out: Button,
     stay: Button,
     sure: Field,
@@ -149,6 +150,7 @@ impl Settings {
             .collect();
         let dark = Button::new(ui, Style::Choice, "Dark", || Msg::Theme(Theme::Dark));
         let light = Button::new(ui, Style::Choice, "Light", || Msg::Theme(Theme::Light));
+        let contrast = Button::new(ui, Style::Choice, "Contrast", || Msg::Theme(Theme::Contrast));
         let state = ui.clone();
         let log_out = Button::new(ui, Style::Plain, "Log out", move || match state.app().question {
             Some(Question::LogOut(_)) => Msg::Confirm,
@@ -182,6 +184,7 @@ impl Settings {
             revoke,
             dark,
             light,
+            contrast,
             log_out,
             stay,
             sure,
@@ -222,7 +225,9 @@ impl Settings {
             let shown = app.settings.devices.get(at).is_some_and(|device| !device.own);
             show(&mut **button, shown);
         }
-        for (button, theme) in [(&mut self.dark, Theme::Dark), (&mut self.light, Theme::Light)] {
+        for (button, theme) in
+            [(&mut self.dark, Theme::Dark), (&mut self.light, Theme::Light), (&mut self.contrast, Theme::Contrast)]
+        {
             button.set_value(app.settings.theme == theme);
         }
         let is_leaving = matches!(app.question, Some(Question::LogOut(_)));
@@ -269,8 +274,10 @@ impl Settings {
         for (at, one) in self.revoke.iter_mut().enumerate() {
             one.resize(left + width - 80, field(tops.devices) + 48 * at as i32 + 4, 80, 32);
         }
-        self.dark.resize(left, origin + tops.theme + 32, button, FIELD);
-        self.light.resize(left + button + 10, origin + tops.theme + 32, button, FIELD);
+        let third = 90.min((width - 20) / 3);
+        for (at, theme) in [&mut self.dark, &mut self.light, &mut self.contrast].into_iter().enumerate() {
+            theme.resize(left + at as i32 * (third + 10), origin + tops.theme + 32, third, FIELD);
+        }
         self.log_out.resize(left, origin + tops.log_out_button, log_out, FIELD);
         self.stay.resize(left + log_out + 10, origin + tops.log_out_button, 70, FIELD);
         self.sure.place(left, origin + tops.sure, width, FIELD);

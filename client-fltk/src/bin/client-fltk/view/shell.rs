@@ -18,8 +18,14 @@ use crate::app::{Cmd, Msg, Page, Tab, Theme, Top};
 use crate::frames::Frames;
 use crate::look::{paint, sizes, toolkit};
 
-/// The smallest window in which nothing overlaps.
-const MIN: (i32, i32) = (380, 520);
+/// The smallest window in which nothing overlaps: a telephone's, and less high than the smallest screens on desks.
+const MIN: (i32, i32) = (360, 400);
+
+/// What it is at the beginning, where the screen has room for it and its frame.
+const BEGIN: (i32, i32) = (1100, 720);
+
+/// What a window manager puts above a window and beside it.
+const FRAME: (i32, i32) = (8, 40);
 
 /// Everything on the screen.
 pub(crate) struct Shell {
@@ -40,7 +46,9 @@ pub(crate) struct Shell {
 impl Shell {
     /// Makes the window; it is shown at the first [`Shell::sync`].
     pub(crate) fn new(ui: &Ui, title: &str, frames: Frames) -> Self {
-        let mut window = Window::new(0, 0, 1100, 720, None);
+        let (_, _, w, h) = app::screen_work_area(0);
+        let size = ((w - FRAME.0).clamp(MIN.0, BEGIN.0), (h - FRAME.1).clamp(MIN.1, BEGIN.1));
+        let mut window = Window::new(0, 0, size.0, size.1, None);
         toolkit::label(&mut window, title);
         window.set_xclass("samira");
         window.set_icon(super::icon::icon());

@@ -4,26 +4,23 @@
 //! looks at is an *anchor*: a line and how far its top is from the top of the window, or simply the newest message. So
 //! whatever comes above or below, what is looked at stays where it is.
 
+mod input;
 mod layout;
 mod paint;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
-use client_fltk::model::WriteState;
-use fltk::app;
-use fltk::draw;
-use fltk::enums::{Cursor, Event, Key};
 use fltk::menu::MenuButton;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use super::Ui;
 use crate::app::chat::{Line, PAGE, Shown, shown};
-use crate::app::{App, Msg, words};
+use crate::app::{App, Msg};
 use crate::frames::Frames;
 use crate::look::paint::Rect;
-use crate::look::toolkit;
 use layout::{Cache, HOLE, Row};
 
 /// One turn of the wheel, pixels.
@@ -68,9 +65,41 @@ struct State {
     /// Where the scroll bar was taken: the mouse's distance from the top of the thumb.
     dragged: Option<i32>,
     hover: Option<(i32, i32)>,
+    /// What is marked to be copied.
+    marked: Option<Marked>,
+    /// Where the button of the mouse went down on a message.
+    pressed: Option<Pressed>,
     /// Everything there is, is in sight.
     fits: bool,
     frames: Frames,
+}
+
+/// A part of a message. Both ends are places between its letters; the first is where it was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marked {
+    line: Line,
+    from: usize,
+    to: usize,
+}
+
+/// A message, and a place between its letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pressed {
+    line: Line,
+    at: usize,
+}
+
+impl Marked {
+    fn range(&self) -> Range<usize> {
+        self.from.min(self.to)..self.from.max(self.to)
+    }
+
+    /// Its text, if it is still there.
+    fn text(&self, app: &App) -> Option<String> {
+        let id = app.chat.as_ref()?.id;
+        let text = shown(&app.model, id, self.line)?.said()?.text.get(self.range())?;
+        (!text.is_empty()).then(|| text.to_owned())
+    }
 }
 
 impl Timeline {
@@ -83,6 +112,8 @@ impl Timeline {
             cursor: None,
             dragged: None,
             hover: None,
+            marked: None,
+            pressed: None,
             fits: true,
             frames,
         }));
@@ -94,7 +125,7 @@ impl Timeline {
         }
         {
             let (ui, state, menu) = (ui.clone(), Rc::clone(&state), menu.clone());
-            widget.handle(move |widget, event| handle(&state, widget, event, &ui, &menu));
+            widget.handle(move |widget, event| input::handle(&state, widget, event, &ui, &menu));
         }
         widget.set_visible_focus();
         Self { widget, menu, state }
@@ -141,6 +172,8 @@ impl Timeline {
             state.chat = id;
             state.cache.clear();
             state.rows.clear();
+            state.marked = None;
+            state.pressed = None;
         }
         let frames = state.frames.clone();
         frames.measure("layout", || state.lay_out(&app, self.widget.w(), self.widget.h()));
@@ -392,229 +425,4 @@ impl State {
             None => self.anchor = Anchor::At(next, h / 2),
         }
     }
-}
-
-/// What the mouse or the keyboard does to the messages.
-fn handle(state: &Rc<RefCell<State>>, widget: &mut Widget, event: Event, ui: &Ui, menu: &MenuButton) -> bool {
-    let (x, y) = (app::event_x() - widget.x(), app::event_y() - widget.y());
-    let h = widget.h();
-    match event {
-        Event::MouseWheel => {
-            let Some(turns) = super::wheel() else { return false };
-            state.borrow_mut().scroll(turns * WHEEL);
-            ui.post(Msg::Tick);
-            true
-        }
-        Event::Push => {
-            let _ = widget.take_focus();
-            let thumb = state.borrow().thumb(&ui.app(), h);
-            if let Some((top, height)) = thumb.filter(|_| x >= widget.w() - BAR_REACH) {
-                let grip = if (top..top + height).contains(&y) { y - top } else { height / 2 };
-                let mut state = state.borrow_mut();
-                state.dragged = Some(grip);
-                state.drag_to(&ui.app(), y - grip, h);
-                ui.post(Msg::Tick);
-                return true;
-            }
-            pushed(state, ui, menu, x, y);
-            true
-        }
-        Event::Drag => {
-            let grip = state.borrow().dragged;
-            if let Some(grip) = grip {
-                state.borrow_mut().drag_to(&ui.app(), y - grip, h);
-                ui.post(Msg::Tick);
-            }
-            true
-        }
-        Event::Released => {
-            state.borrow_mut().dragged = None;
-            true
-        }
-        Event::Enter => true,
-        Event::Leave => {
-            state.borrow_mut().hover = None;
-            draw::set_cursor(Cursor::Default);
-            widget.redraw();
-            true
-        }
-        Event::Move => {
-            hovered(state, widget, ui, x, y);
-            true
-        }
-        Event::Focus => {
-            widget.redraw();
-            true
-        }
-        Event::Unfocus => {
-            state.borrow_mut().cursor = None;
-            widget.redraw();
-            true
-        }
-        Event::KeyDown => key(state, ui, menu, widget),
-        _ => false,
-    }
-}
-
-fn hovered(state: &Rc<RefCell<State>>, widget: &mut Widget, ui: &Ui, x: i32, y: i32) {
-    let mut state = state.borrow_mut();
-    let app = ui.app();
-    let over = state.at(x, y).filter(|(_, on)| *on).map(|(row, _)| row.line);
-    let is_link = state
-        .at(x, y)
-        .is_some_and(|(row, _)| row.kept_back(x, y).is_some() || state.cache.link(&app, row, x, y).is_some());
-    draw::set_cursor(if is_link { Cursor::Hand } else { Cursor::Default });
-    let exact = over.and_then(|line| {
-        let said = shown(&app.model, state.chat, line)?.said()?;
-        Some(match said.delivery {
-            Some(delivery) => format!("{}, {}", words::exact(said.time_ms), words::delivery(delivery)),
-            None => words::exact(said.time_ms),
-        })
-    });
-    toolkit::tooltip(widget, exact.as_deref().unwrap_or(""));
-    let is_near_bar = x >= widget.w() - BAR_REACH;
-    let was_near_bar = state.hover.is_some_and(|(x, _)| x >= widget.w() - BAR_REACH);
-    state.hover = Some((x, y));
-    if is_near_bar != was_near_bar {
-        widget.redraw();
-    }
-}
-
-fn pushed(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, x: i32, y: i32) {
-    let (line, link, kept_back) = {
-        let state = state.borrow();
-        let app = ui.app();
-        let Some((row, on)) = state.at(x, y) else { return };
-        (on.then_some(row.line), state.cache.link(&app, row, x, y), row.kept_back(x, y))
-    };
-    match kept_back {
-        Some(true) => return ui.post(Msg::Next),
-        Some(false) => return ui.post(Msg::Newest),
-        None => {}
-    }
-    let Some(line) = line else { return };
-    let is_choosing = ui.app().chat.as_ref().is_some_and(|chat| chat.choosing);
-    if app::event_mouse_button() == app::MouseButton::Right {
-        state.borrow_mut().cursor = Some(line);
-        return context(ui, menu, line);
-    }
-    match line {
-        Line::Message(number) if is_choosing => ui.post(Msg::Toggle(number)),
-        Line::Outgoing(_) if refused(ui, line) => context(ui, menu, line),
-        _ => match link {
-            Some(address) => ui.post(Msg::Follow(address)),
-            None => {
-                let mut state = state.borrow_mut();
-                state.cursor = None;
-            }
-        },
-    }
-}
-
-fn refused(ui: &Ui, line: Line) -> bool {
-    let app = ui.app();
-    let id = app.chat.as_ref().map_or(0, |chat| chat.id);
-    shown(&app.model, id, line).is_some_and(|found| found.is_refused())
-}
-
-/// What can be done with a message.
-fn context(ui: &Ui, menu: &MenuButton, line: Line) {
-    let mut menu = menu.clone();
-    menu.clear();
-    let mut add = |label: &str, msg: Msg| {
-        let (ui, msg) = (ui.clone(), RefCell::new(Some(msg)));
-        super::add_to_menu(&mut menu, label, move || {
-            if let Some(msg) = msg.borrow_mut().take() {
-                ui.post(msg);
-            }
-        });
-    };
-    {
-        let app = ui.app();
-        let id = app.chat.as_ref().map_or(0, |chat| chat.id);
-        match shown(&app.model, id, line) {
-            Some(Shown::Message(message, delivery)) => {
-                add("Copy", Msg::Copy(message.text.0.clone()));
-                add("Select", Msg::Choose(Some(message.number)));
-                if delivery.is_some() {
-                    add("Delete for everybody…", Msg::DeleteOne(message.number));
-                }
-            }
-            Some(found @ Shown::Outgoing(outgoing, _)) => {
-                if let Some(said) = found.said() {
-                    add("Copy", Msg::Copy(said.text.to_owned()));
-                }
-                if let WriteState::Refused(_) | WriteState::Queued = outgoing.state {
-                    add("Write again", Msg::Rewrite(outgoing.key));
-                    add("Do not send", Msg::Discard(outgoing.key));
-                }
-            }
-            _ => return,
-        }
-    }
-    menu.popup();
-}
-
-fn key(state: &Rc<RefCell<State>>, ui: &Ui, menu: &MenuButton, widget: &mut Widget) -> bool {
-    let h = widget.h();
-    let cursor = state.borrow().cursor;
-    let number = match cursor {
-        Some(Line::Message(number)) => Some(number),
-        _ => None,
-    };
-    let is_choosing = ui.app().chat.as_ref().is_some_and(|chat| chat.choosing);
-    match app::event_key() {
-        // To another conversation, wherever the keyboard is.
-        _ if app::is_event_alt() => return false,
-        Key::Up if app::is_event_shift() => state.borrow_mut().scroll(-ARROW),
-        Key::Down if app::is_event_shift() => state.borrow_mut().scroll(ARROW),
-        Key::Up => state.borrow_mut().step(&ui.app(), false, h),
-        Key::Down => {
-            let is_last = cursor.is_some_and(|line| {
-                let app = ui.app();
-                app.chat.as_ref().is_some_and(|chat| chat.below(&app.model, line).is_none())
-            });
-            if is_last {
-                // Below the last message is the writing field.
-                return false;
-            }
-            state.borrow_mut().step(&ui.app(), true, h);
-        }
-        Key::PageUp => state.borrow_mut().scroll(h / 8 - h),
-        Key::PageDown => state.borrow_mut().scroll(h - h / 8),
-        Key::Home => {
-            let mut state = state.borrow_mut();
-            state.anchor = Anchor::Number(1);
-        }
-        Key::End => ui.post(Msg::Newest),
-        Key::Delete => match number {
-            Some(number) if !is_choosing => ui.post(Msg::DeleteOne(number)),
-            _ => ui.post(Msg::DeleteChosen),
-        },
-        Key::Menu => match cursor {
-            Some(line) => context(ui, menu, line),
-            None => return false,
-        },
-        key if key == Key::from_char(' ') => match number {
-            Some(number) => ui.post(Msg::Toggle(number)),
-            None => return false,
-        },
-        key if key == Key::from_char('c') && app::is_event_ctrl() => {
-            let text = cursor.and_then(|line| {
-                let app = ui.app();
-                match shown(&app.model, app.chat.as_ref()?.id, line)? {
-                    Shown::Message(message, _) => Some(message.text.0.clone()),
-                    _ => None,
-                }
-            });
-            match text {
-                _ if is_choosing => ui.post(Msg::CopyChosen),
-                Some(text) => ui.post(Msg::Copy(text)),
-                None => return false,
-            }
-        }
-        _ => return false,
-    }
-    ui.post(Msg::Tick);
-    true
 }

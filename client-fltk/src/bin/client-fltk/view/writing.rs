@@ -17,6 +17,8 @@ use wire::limits::MESSAGE_TEXT_BYTES_MAX;
 
 use super::field::frame;
 use super::{Ui, enable, show};
+use crate::app::Msg;
+use crate::app::sending::FIELD_BYTES_MAX;
 use crate::look::paint::{self, PLAIN, Rect};
 use crate::look::{sizes, toolkit};
 
@@ -67,20 +69,25 @@ impl Writing {
             });
         }
         let mut writing = Self { group, editor, buffer, hint, is_quiet: Rc::default() };
-        writing.on_event(|_, _| false);
+        writing.on_event(ui, |_, _| false);
         writing
     }
 
     /// `handle` sees events before the field itself, and is told whether nothing is in it; it says whether nothing else is
     /// to be done.
-    pub(super) fn on_event(&mut self, handle: impl Fn(bool, Event) -> bool + 'static) {
-        let (mut group, buffer) = (self.group.clone(), self.buffer.clone());
+    pub(super) fn on_event(&mut self, ui: &Ui, handle: impl Fn(bool, Event) -> bool + 'static) {
+        let (ui, mut group, buffer) = (ui.clone(), self.group.clone(), self.buffer.clone());
         self.editor.super_handle_first(false);
         self.editor.handle(move |_, event| {
             if matches!(event, Event::Focus | Event::Unfocus) {
                 group.redraw();
             }
-            handle(buffer.length() == 0, event) || is_too_much(&buffer, event)
+            if handle(buffer.length() == 0, event) {
+                return true;
+            }
+            let bytes = too_much(&buffer, event);
+            bytes.into_iter().for_each(|bytes| ui.post(Msg::TooLong { bytes }));
+            bytes.is_some()
         });
     }
 
@@ -153,16 +160,20 @@ impl Writing {
         }
     }
 
-    /// Takes out what is there to be sent; spaces alone are left where they are.
+    /// Takes out what is there to be sent; spaces alone are left where they are. `None`: it is too long for one message, and
+    /// stays too.
     ///
     /// At the event itself, not when it is dealt with: whatever is typed next is of the next message.
-    pub(super) fn take(&mut self) -> String {
+    pub(super) fn take(&mut self) -> Option<String> {
         let text = self.value();
         if text.trim().is_empty() {
-            return String::new();
+            return Some(String::new());
+        }
+        if text.trim().len() > MESSAGE_TEXT_BYTES_MAX {
+            return None;
         }
         self.set_value("");
-        text
+        Some(text)
     }
 
     pub(super) fn focus(&mut self) {
@@ -178,13 +189,14 @@ impl Writing {
     }
 }
 
-/// Whether an event would put more into the field than a message may have. It is not taken then, and what is there stays.
-fn is_too_much(buffer: &TextBuffer, event: Event) -> bool {
+/// How many bytes there would be if an event were taken that puts more into the field than fits. It is not taken then, and
+/// what is there stays.
+fn too_much(buffer: &TextBuffer, event: Event) -> Option<usize> {
     if !matches!(event, Event::Paste | Event::KeyDown) {
-        return false;
+        return None;
     }
     let text = app::event_text();
     let is_text = event == Event::Paste || text.chars().next().is_some_and(|c| !c.is_control());
     let length = usize::try_from(buffer.length()).unwrap_or(0);
-    is_text && length + text.len() > MESSAGE_TEXT_BYTES_MAX
+    Some(length + text.len()).filter(|&bytes| is_text && bytes > FIELD_BYTES_MAX)
 }

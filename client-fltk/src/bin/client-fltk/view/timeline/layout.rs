@@ -8,7 +8,7 @@ use crate::app::chat::{Line, Said, Shown, shown};
 use crate::app::{App, words};
 use crate::look::paint::{DELIVERY_WIDTH, PLAIN, Rect, SMALL};
 use crate::look::sizes;
-use crate::look::text::{Block, lay_out};
+use crate::look::text::{Block, TextLine, lay_out};
 
 /// Messages whose lines are kept.
 const CACHED_MAX: usize = 2_000;
@@ -74,6 +74,17 @@ impl Row {
         }
         let [next, newest] = self.buttons();
         if next.contains(x, y) { Some(true) } else { newest.contains(x, y).then_some(false) }
+    }
+
+    /// The left edge of a line of its text, from that of the window.
+    pub(super) fn text_left(&self, line: &TextLine) -> f64 {
+        let left = f64::from(self.bubble.x + BUBBLE_X);
+        if line.from_right { left + f64::from(self.bubble.w - 2 * BUBBLE_X) - line.width } else { left }
+    }
+
+    /// Which line of its text is at that height; negative above the first. `None`: it has no text.
+    fn text_line(&self, y: i32, block: &Block) -> Option<i32> {
+        (!block.lines.is_empty()).then(|| (y - self.top - self.bubble.y - BUBBLE_Y).div_euclid(sizes::LINE))
     }
 
     /// Those two buttons.
@@ -168,20 +179,30 @@ impl Cache {
 
     /// The address at a place, if there is one.
     pub(super) fn link(&self, app: &App, row: &Row, x: i32, y: i32) -> Option<String> {
-        let block = self.block(row.line)?;
-        let id = app.chat.as_ref()?.id;
-        let text = shown(&app.model, id, row.line)?.said()?.text;
-        let (x, y) = (x - row.bubble.x - BUBBLE_X, y - row.top - row.bubble.y - BUBBLE_Y);
-        let line = block.lines.get(usize::try_from(y / sizes::LINE).ok().filter(|_| y >= 0)?)?;
-        let mut left = 0.0;
-        for run in &line.runs {
-            let width = PLAIN.width(&text[run.bytes.clone()]);
-            if (left..left + width).contains(&f64::from(x)) {
-                return run.link.clone().map(|link| text[link].to_owned());
-            }
-            left += width;
+        let (text, block) = self.laid_out(app, row)?;
+        let at = row.text_line(y, block).filter(|&at| at >= 0)?;
+        let line = block.lines.get(usize::try_from(at).ok()?)?;
+        let run = line.run_at(text, f64::from(x) - row.text_left(line), |text| PLAIN.width(text))?;
+        run.link.clone().map(|link| text[link].to_owned())
+    }
+
+    /// The place between two letters of a message that is nearest.
+    pub(super) fn caret(&self, app: &App, row: &Row, x: i32, y: i32) -> Option<usize> {
+        let (text, block) = self.laid_out(app, row)?;
+        match row.text_line(y, block)? {
+            ..0 => Some(0),
+            at => match block.lines.get(usize::try_from(at).ok()?) {
+                Some(line) => Some(line.caret(text, f64::from(x) - row.text_left(line), |text| PLAIN.width(text))),
+                None => Some(block.lines.last()?.bytes.end),
+            },
         }
-        None
+    }
+
+    fn laid_out<'a>(&'a self, app: &'a App, row: &Row) -> Option<(&'a str, &'a Block)> {
+        let (length, block) = self.blocks.get(&row.line)?;
+        let text = shown(&app.model, app.chat.as_ref()?.id, row.line)?.said()?.text;
+        // Another text of the same line may have come since.
+        (text.len() == *length).then_some((text, block))
     }
 }
 

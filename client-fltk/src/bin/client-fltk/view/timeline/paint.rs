@@ -9,6 +9,7 @@ use super::{BAR, BAR_REACH, State, Ui};
 use crate::app::chat::{Line, Said, Shown, shown};
 use crate::app::{App, words};
 use crate::look::paint::{self, PLAIN, Rect, SMALL, SMALL_BOLD};
+use crate::look::text::TextLine;
 use crate::look::{Palette, Rgb, sizes};
 
 impl State {
@@ -106,25 +107,33 @@ impl State {
             // A long message has lines far outside.
             for line in &block.lines {
                 if top + sizes::LINE > window.y && top < window.y + window.h {
-                    let mut x = f64::from(bubble.x + BUBBLE_X);
-                    if line.from_right {
-                        x = f64::from(bubble.x + bubble.w - BUBBLE_X) - line.width;
-                    }
-                    for run in &line.runs {
-                        let piece = &said.text[run.bytes.clone()];
-                        let rgb = if run.link.is_some() { link } else { palette.text };
-                        paint::text(piece, x.round() as i32, top + baseline, PLAIN, rgb);
-                        let width = if line.runs.len() > 1 { PLAIN.width(piece) } else { line.width };
-                        if run.link.is_some() {
-                            paint::horizontal(x.round() as i32, top + baseline + 2, width.round() as i32, link);
+                    let left = f64::from(window.x) + row.text_left(line);
+                    text_line(said.text, line, (left, top + baseline), (palette.text, link));
+                    if let Some(marked) = self.marked.filter(|marked| marked.line == row.line) {
+                        for (from, width) in line.stripes(said.text, &marked.range(), |text| PLAIN.width(text)) {
+                            let (from, to) = ((left + from).round() as i32, (left + from + width).round() as i32);
+                            draw::push_clip(from, top, to - from, sizes::LINE);
+                            paint::fill(Rect::new(from, top, to - from, sizes::LINE), palette.accent_fill);
+                            text_line(said.text, line, (left, top + baseline), (palette.on_fill, palette.on_fill));
+                            draw::pop_clip();
                         }
-                        x += width;
                     }
                 }
                 top += sizes::LINE;
             }
         }
         meta(row, &found, said, bubble, dim, palette);
+    }
+}
+
+/// One line of a message, from its left edge on, in the colours of text and of links.
+fn text_line(text: &str, line: &TextLine, (left, baseline): (f64, i32), (plain, link): (Rgb, Rgb)) {
+    for (run, from, width) in line.placed(text, |text| PLAIN.width(text)) {
+        let (x, rgb) = ((left + from).round() as i32, if run.link.is_some() { link } else { plain });
+        paint::run(&text[run.bytes.clone()], run.from_right, x, baseline, rgb);
+        if run.link.is_some() {
+            paint::horizontal(x, baseline + 2, width.round() as i32, rgb);
+        }
     }
 }
 
