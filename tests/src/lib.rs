@@ -40,6 +40,7 @@ pub mod netns;
 pub mod oracle;
 pub mod proxy;
 pub mod python;
+pub mod speech;
 pub mod switch;
 
 use std::io::{self, Read, Write};

@@ -15,6 +15,8 @@ enum Sign {
     Library(&'static str),
     /// Some font has this letter, in hexadecimal.
     Letter(&'static str),
+    /// A file that belongs to it, and no program.
+    File(&'static str),
     /// A module that `python3` brings with it, unless a distribution has split it off.
     Module(&'static str),
 }
@@ -61,6 +63,16 @@ pub(crate) const SCREEN: Needs = Needs {
     ],
 };
 
+/// A bus on which programs tell screen readers what is in their windows. What is looked for beside the bus itself is the
+/// file by which the one of screen readers is started.
+pub(crate) const SPEECH: Needs = Needs {
+    who: "the tests of what screen readers hear need",
+    things: &[
+        (Sign::Program("dbus-daemon"), "dbus-daemon"),
+        (Sign::File("/usr/share/dbus-1/services/org.a11y.Bus.service"), "at-spi2-core"),
+    ],
+};
+
 /// Cables between network namespaces are laid with `ip`.
 pub(crate) const MACHINES: Needs =
     Needs { who: "the tests of separate machines need", things: &[(Sign::Program("ip"), "iproute2")] };
@@ -82,13 +94,14 @@ impl Sign {
             Sign::Letter(code) => {
                 said("fc-list", &[&format!(":charset={code}"), "file"]).is_some_and(|files| !files.is_empty())
             }
+            Sign::File(path) => Path::new(path).is_file(),
             Sign::Module(name) => said("python3", &["-c", &format!("import {name}")]).is_some(),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Sign::Program(name) | Sign::Library(name) | Sign::Module(name) => name,
+            Sign::Program(name) | Sign::Library(name) | Sign::File(name) | Sign::Module(name) => name,
             Sign::Letter(_) => "fonts",
         }
     }
@@ -178,7 +191,7 @@ mod tests {
     #[test]
     fn each_package_stands_in_one_place() {
         // `dedup` above removes neighbours only.
-        for needs in [&DESKTOP, &SCREEN, &MACHINES, &PYTHON] {
+        for needs in [&DESKTOP, &SCREEN, &SPEECH, &MACHINES, &PYTHON] {
             let mut packages: Vec<_> = needs.things.iter().map(|(_, package)| *package).collect();
             packages.dedup();
             let count = packages.len();

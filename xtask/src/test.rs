@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root};
 use crate::coverage::{self, Coverage};
-use crate::system::{DESKTOP, MACHINES, PYTHON, SCREEN};
+use crate::system::{DESKTOP, MACHINES, PYTHON, SCREEN, SPEECH};
 use crate::tidy;
 
 /// The microcontroller that `wire` is built for: a Cortex-M4F, without an operating system.
@@ -89,7 +89,7 @@ pub(crate) fn set_up() -> Result<OsString> {
         bail!("{missing}");
     }
     // Without these, the tests that need them say so and are left out.
-    for needs in [&SCREEN, &MACHINES] {
+    for needs in [&SCREEN, &SPEECH, &MACHINES] {
         if let Some(missing) = needs.provide()? {
             println!("   {missing}");
         }

@@ -55,6 +55,9 @@ const OWNED: &[Owned] = &[
             "client-fltk/src/bin/client-fltk/main.rs",
         ],
     },
+    Owned { name: "accesskit", owners: &["client-fltk/src/bin/client-fltk/view"] },
+    Owned { name: "accesskit_unix", owners: &["client-fltk/src/bin/client-fltk/view/spoken.rs"] },
+    Owned { name: "zbus", owners: &["tests/src/speech.rs"] },
     Owned {
         name: "rusqlite",
         owners: &[

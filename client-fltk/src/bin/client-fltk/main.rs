@@ -152,6 +152,7 @@ impl Program {
         // Events and drawing are FLTK's part of a frame; what they lead to is ours.
         while self.fltk.wait() {
             self.frames.clone().measure(frames::TURN, || self.turn());
+            self.shell.speak();
         }
         // What was done in the same instant, before the window was closed.
         self.take_posted();

@@ -131,7 +131,7 @@ impl Question {
             Self::Delete(numbers) => {
                 (format!("Delete {} for everybody?", words::count(numbers.len() as u64, "message")), "Delete")
             }
-            Self::Parts(count) => (format!("Too long for one message. Send it in {count} parts?"), "Send in parts"),
+            Self::Parts(count) => (format!("Too long. Send it in {count} parts?"), "Send in parts"),
             Self::Clear(_) => ("Empty this conversation? Others keep their messages.".to_owned(), "Empty"),
             Self::LogOut(0) => ("Log out and forget everything on this device?".to_owned(), "Log out"),
             Self::LogOut(waiting) => {
@@ -259,6 +259,13 @@ impl App {
             Some(chat) if self.page() == Page::Main => format!("{unread}{} – Samira", self.model.title(chat.id)),
             _ => format!("{unread}Samira"),
         }
+    }
+
+    /// The newest message of others in the open conversation, as one would read it out.
+    pub(crate) fn newest_said(&self) -> Option<String> {
+        let found = self.model.conversations.get(&self.chat.as_ref()?.id)?;
+        let newest = found.newest().filter(|newest| newest.sender != self.model.me())?;
+        Some(format!("{}: {}", self.model.name(newest.sender), newest.text.0))
     }
 
     /// The other side of a conversation of two.

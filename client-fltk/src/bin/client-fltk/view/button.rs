@@ -2,14 +2,16 @@
 
 use std::ops::{Deref, DerefMut};
 
+use accesskit::{Action, Node, NodeId, Role};
 use fltk::app;
 use fltk::button;
 use fltk::draw;
 use fltk::enums::{Cursor, Event, FrameType, Key};
 use fltk::prelude::*;
 
+use super::spoken::{Place, Speaks, node_of};
 use super::{Ui, enable};
-use crate::app::Msg;
+use crate::app::{App, Msg};
 use crate::look::paint::{self, BOLD, PLAIN, Rect};
 use crate::look::{sizes, toolkit};
 
@@ -65,6 +67,7 @@ impl Button {
             }
             _ => false,
         });
+        ui.speak(Spoken { button: button.clone(), style });
         Self(button)
     }
 
@@ -98,6 +101,56 @@ impl Deref for Button {
 impl DerefMut for Button {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.0
+    }
+}
+
+/// A button, as it is spoken of.
+struct Spoken {
+    button: button::Button,
+    style: Style,
+}
+
+impl Speaks for Spoken {
+    fn nodes(&self, _: &App, place: Place, nodes: &mut Vec<(NodeId, Node)>) {
+        let button = &self.button;
+        if !button.visible_r() {
+            return;
+        }
+        let role = match self.style {
+            Style::Tab => Role::Tab,
+            Style::Choice => Role::RadioButton,
+            _ => Role::Button,
+        };
+        // Signs in front of words are for eyes.
+        let label = match button.label().trim_start_matches(['‹', '↑', '↓', ' ']) {
+            "···" => "More".to_owned(),
+            label => label.to_owned(),
+        };
+        let mut node = node_of(button, role, &label);
+        match self.style {
+            Style::Tab => node.set_selected(button.value()),
+            Style::Choice => node.set_toggled(button.value().into()),
+            _ => {}
+        }
+        if !button.active_r() {
+            node.set_disabled();
+        }
+        node.add_action(Action::Click);
+        node.add_action(Action::Focus);
+        nodes.push((place.whole(), node));
+    }
+
+    fn focus(&self, _: &App, place: Place) -> Option<NodeId> {
+        self.button.has_focus().then(|| place.whole())
+    }
+
+    fn act(&self, _: &Ui, _: Option<u64>, action: Action, _: Option<&str>) {
+        let mut button = self.button.clone();
+        match action {
+            Action::Click if button.active_r() && button.visible_r() => button.do_callback(),
+            Action::Focus => drop(button.take_focus()),
+            _ => {}
+        }
     }
 }
 

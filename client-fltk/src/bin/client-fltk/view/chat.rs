@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use accesskit::Role;
 use fltk::app;
 use fltk::enums::{Event, FrameType, Key};
 use fltk::group::Group;
@@ -13,6 +14,7 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use super::button::{Button, Style};
+use super::spoken::Words;
 use super::timeline::Timeline;
 use super::writing::Writing;
 use super::{Ui, canvas, head_left, show};
@@ -82,6 +84,12 @@ impl Chat {
             let right = Rc::clone(&head_right);
             canvas(ui, move |head, ui| draw_head(head, right.get(), ui))
         };
+        let heading = |app: &App| {
+            let id = app.chat.as_ref()?.id;
+            Some(format!("{}, {}", app.model.title(id), app.presence(id)))
+        };
+        Words::join(ui, &head, Role::Heading, false, heading);
+        Words::join(ui, &head, Role::Status, true, App::newest_said);
         let back = Button::new(ui, Style::Link, "‹ Back", || Msg::Back);
         let select = Button::new(ui, Style::Quiet, "Select", || Msg::Choose(None));
         let copy = Button::new(ui, Style::Quiet, "Copy", || Msg::CopyChosen);
@@ -94,12 +102,15 @@ impl Chat {
             more.set_callback(move |_| show_menu(&ui, &menu));
         }
         let banner = canvas(ui, draw_banner);
+        Words::join(ui, &banner, Role::Status, true, |app| words::banner(&app.model.link, app.now_ms));
         let reconnect = Button::new(ui, Style::Link, "Try now", || Msg::Reconnect);
         let timeline = Timeline::new(ui, frames);
         let to_new = Button::new(ui, Style::Plain, "↑ First new", || Msg::FirstNew);
         let to_newest = Button::new(ui, Style::Plain, "↓ Newest", || Msg::Newest);
         let typing = canvas(ui, draw_typing);
+        Words::join(ui, &typing, Role::Status, true, |app| notice(app).map(Cow::into_owned));
         let foot = canvas(ui, draw_foot);
+        Words::join(ui, &foot, Role::Alert, true, |app| app.question.as_ref().map(|question| question.words().0));
         let mut writing = Writing::new(ui);
         let of = Rc::new(Cell::new(0));
         {

@@ -1,5 +1,6 @@
 //! The page on which one logs in or signs up.
 
+use accesskit::Role;
 use fltk::enums::FrameType;
 use fltk::group::Group;
 use fltk::prelude::*;
@@ -7,6 +8,7 @@ use fltk::widget::Widget;
 
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
+use super::spoken::Words;
 use super::{Ui, canvas};
 use crate::app::{App, EntryField, Msg, words};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
@@ -94,9 +96,11 @@ impl Entry {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::NoBox);
         let page = canvas(ui, draw);
-        let mut username = Field::new(ui, Kind::Line, "");
-        let mut nickname = Field::new(ui, Kind::Line, "As others see you; empty: the user name");
-        let mut password = Field::new(ui, Kind::Secret, "");
+        Words::join(ui, &page, Role::Heading, false, |app| Some(format!("Samira. {}", head(app).0)));
+        Words::join(ui, &page, Role::Status, true, |app| app.entry.error.as_ref().map(|(_, error)| error.clone()));
+        let mut username = Field::new(ui, Kind::Line, "").named("Username");
+        let mut nickname = Field::new(ui, Kind::Line, "As others see you; empty: the user name").named("Nickname");
+        let mut password = Field::new(ui, Kind::Secret, "").named("Password");
         let form = {
             let (username, nickname, password) = (username.clone(), nickname.clone(), password.clone());
             move || Msg::Enter { username: username.value(), nickname: nickname.value(), password: password.value() }

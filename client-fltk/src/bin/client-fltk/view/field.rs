@@ -3,14 +3,16 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use accesskit::{Action, Invalid, Node, NodeId, Role};
 use fltk::app;
 use fltk::enums::{Event, FrameType, Key};
 use fltk::group::Group;
 use fltk::input::{Input, InputType};
 use fltk::prelude::*;
 
+use super::spoken::{Place, Speaks, node_of};
 use super::{Ui, show};
-use crate::app::Msg;
+use crate::app::{App, Msg};
 use crate::look::paint::{self, PLAIN, Rect};
 use crate::look::{sizes, toolkit};
 
@@ -35,6 +37,8 @@ pub(super) struct Field {
     pub(super) input: Input,
     hint: Rc<std::cell::RefCell<String>>,
     is_wrong: Rc<Cell<bool>>,
+    /// What it is called where nobody sees what is painted beside it.
+    name: Rc<std::cell::RefCell<String>>,
 }
 
 impl Field {
@@ -67,9 +71,17 @@ impl Field {
                 }
             });
         }
-        let mut field = Self { group, input, hint, is_wrong };
+        let name = Rc::default();
+        let mut field = Self { group, input, hint, is_wrong, name };
+        ui.speak(Spoken { field: field.clone(), kind });
         field.on_event(|_, _| false);
         field
+    }
+
+    /// What it is called by screen readers, where that is not what its hint says.
+    pub(super) fn named(self, name: &str) -> Self {
+        name.clone_into(&mut self.name.borrow_mut());
+        self
     }
 
     /// `handle` sees events before the field itself; it says whether nothing else is to be done.
@@ -146,6 +158,56 @@ impl Field {
 
     pub(super) fn shown(&mut self, shown: bool) {
         show(&mut self.group, shown);
+    }
+}
+
+/// A field, as it is spoken of.
+struct Spoken {
+    field: Field,
+    kind: Kind,
+}
+
+impl Speaks for Spoken {
+    fn nodes(&self, _: &App, place: Place, nodes: &mut Vec<(NodeId, Node)>) {
+        let Field { input, hint, is_wrong, name, .. } = &self.field;
+        if !input.visible_r() {
+            return;
+        }
+        let role = match self.kind {
+            Kind::Line => Role::TextInput,
+            Kind::Secret => Role::PasswordInput,
+        };
+        let (name, hint) = (name.borrow(), hint.borrow());
+        let mut node = node_of(input, role, if name.is_empty() { &hint } else { &name });
+        if !name.is_empty() && !hint.is_empty() {
+            node.set_placeholder(hint.as_str());
+        }
+        if self.kind == Kind::Line {
+            node.set_value(input.value());
+        }
+        if is_wrong.get() {
+            node.set_invalid(Invalid::True);
+        }
+        node.add_action(Action::Focus);
+        node.add_action(Action::SetValue);
+        nodes.push((place.whole(), node));
+    }
+
+    fn focus(&self, _: &App, place: Place) -> Option<NodeId> {
+        self.field.input.has_focus().then(|| place.whole())
+    }
+
+    fn act(&self, _: &Ui, _: Option<u64>, action: Action, text: Option<&str>) {
+        let mut field = self.field.clone();
+        match (action, text) {
+            (Action::Focus, _) => field.focus(),
+            (Action::SetValue, Some(text)) => {
+                field.set_value(text);
+                // As if it had been typed.
+                field.input.do_callback();
+            }
+            _ => {}
+        }
     }
 }
 

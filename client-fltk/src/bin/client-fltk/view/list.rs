@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use accesskit::{Action, Node, NodeId, Role};
 use client_fltk::model::{Delivery, LinkState, Message, WriteState};
 use fltk::app;
 use fltk::draw;
@@ -11,6 +12,7 @@ use fltk::prelude::*;
 use fltk::widget::Widget;
 
 use super::Ui;
+use super::spoken::{Place, Speaks, node_at, node_of};
 use crate::app::{App, Listed, Msg, Tab, words};
 use crate::look::paint::{self, BOLD, PLAIN, Rect, SMALL};
 use crate::look::{Palette, sizes};
@@ -67,6 +69,7 @@ impl List {
             let (ui, state) = (ui.clone(), Rc::clone(&state));
             widget.handle(move |widget, event| handle(&state, widget, event, &ui));
         }
+        ui.speak(Spoken { widget: widget.clone(), state: Rc::clone(&state) });
         Self { widget, state }
     }
 
@@ -124,6 +127,91 @@ impl State {
             top += h;
         }
         None
+    }
+}
+
+/// The list, as it is spoken of: the lines in sight, and the one that the keyboard is at.
+struct Spoken {
+    widget: Widget,
+    state: Rc<RefCell<State>>,
+}
+
+/// A number that stays a line's own while others come and go.
+fn number(listed: Listed<'_>) -> Option<u64> {
+    match listed {
+        Listed::Conversation(id) => Some(id << 2),
+        Listed::Person(person) => Some(person.user << 2 | 1),
+        Listed::More(_) => Some(2),
+        Listed::Heading(_) => None,
+    }
+}
+
+/// A line in words.
+fn in_words(app: &App, listed: Listed<'_>) -> String {
+    match listed {
+        Listed::Heading(words) => words.to_owned(),
+        Listed::More(more) => format!("Show more ({more})"),
+        Listed::Person(person) => format!("{}, @{}", person.shown(), person.username),
+        Listed::Conversation(id) => {
+            let unread = app.model.unread(id);
+            let last = app.model.conversations.get(&id).and_then(|found| found.newest());
+            let parts = [
+                app.model.title(id),
+                if unread > 0 { format!("{unread} unread") } else { String::new() },
+                if app.drafts.of(id).is_empty() { String::new() } else { "begun".to_owned() },
+                last.map_or_else(String::new, |last| words::one_line(&last.text)),
+            ];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+impl Speaks for Spoken {
+    fn nodes(&self, app: &App, place: Place, nodes: &mut Vec<(NodeId, Node)>) {
+        if !self.widget.visible_r() {
+            return;
+        }
+        let (listed, state, window) = (app.listed(), self.state.borrow(), Rect::of(&self.widget));
+        let name = if app.tab == Tab::People { "People" } else { "Conversations" };
+        let own = nodes.len();
+        nodes.push((place.whole(), node_of(&self.widget, Role::ListBox, name)));
+        let (mut y, mut children) = (window.y - state.offset, Vec::new());
+        for (at, &line) in listed.iter().enumerate() {
+            let h = height(line);
+            let in_sight = y + h > window.y && y < window.y + window.h;
+            if let Some(number) = number(line).filter(|_| in_sight || state.cursor == Some(at)) {
+                let mut node = node_at(Role::ListBoxOption, &in_words(app, line), (window.x, y, window.w, h));
+                node.set_selected(matches!(line, Listed::Conversation(id) if id == state.open));
+                node.set_position_in_set(at);
+                node.set_size_of_set(listed.len());
+                node.add_action(Action::Click);
+                node.add_action(Action::Focus);
+                children.push(place.line(number));
+                nodes.push((place.line(number), node));
+            }
+            y += h;
+        }
+        nodes[own].1.set_children(children);
+        nodes[own].1.add_action(Action::Focus);
+    }
+
+    fn focus(&self, app: &App, place: Place) -> Option<NodeId> {
+        let line = self.state.borrow().cursor.and_then(|at| number(*app.listed().get(at)?));
+        self.widget.has_focus().then(|| line.map_or(place.whole(), |number| place.line(number)))
+    }
+
+    fn act(&self, ui: &Ui, line: Option<u64>, action: Action, _: Option<&str>) {
+        let app = ui.app();
+        let at = app.listed().iter().position(|&listed| line.is_some() && number(listed) == line);
+        match (action, at) {
+            (Action::Click, Some(at)) => chosen(app.listed()[at]).into_iter().for_each(|msg| ui.post(msg)),
+            (Action::Focus, at) => {
+                self.state.borrow_mut().cursor = at;
+                drop(app);
+                let _ = self.widget.clone().take_focus();
+            }
+            _ => {}
+        }
     }
 }
 

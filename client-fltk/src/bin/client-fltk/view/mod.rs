@@ -2,7 +2,7 @@
 //! what the person has done ([`Ui::post`]): they change nothing themselves.
 //!
 //! [`shell`] has the window and which page is in it; [`server`], [`entry`], [`sidebar`], [`chat`] and [`settings`] are its
-//! parts; [`timeline`] and [`list`] draw their own lines; [`button`] and [`field`] are what they are made of.
+//! parts; [`spoken`] tells screen readers of them; [`timeline`] and [`list`] draw their own lines; [`button`] and [`field`] are what they are made of.
 
 mod attention;
 mod button;
@@ -15,6 +15,7 @@ mod server;
 mod settings;
 pub(crate) mod shell;
 mod sidebar;
+mod spoken;
 mod timeline;
 mod writing;
 
@@ -28,6 +29,7 @@ use fltk::menu::MenuButton;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
+use self::spoken::{Parts, Speaks};
 use crate::app::{App, Msg, Theme};
 use crate::look::palette::{CONTRAST, DARK, LIGHT};
 use crate::look::{Palette, sizes, toolkit};
@@ -37,11 +39,22 @@ use crate::look::{Palette, sizes, toolkit};
 pub(crate) struct Ui {
     app: Rc<RefCell<App>>,
     posted: Rc<RefCell<VecDeque<Msg>>>,
+    spoken: Parts,
 }
 
 impl Ui {
     pub(crate) fn new(app: Rc<RefCell<App>>, posted: Rc<RefCell<VecDeque<Msg>>>) -> Self {
-        Self { app, posted }
+        Self { app, posted, spoken: Parts::default() }
+    }
+
+    /// From now on a part of the window is known to screen readers.
+    fn speak(&self, part: impl Speaks + 'static) {
+        self.spoken.borrow_mut().push(Box::new(part));
+    }
+
+    /// The parts that are.
+    fn parts(&self) -> Ref<'_, Vec<Box<dyn Speaks>>> {
+        self.spoken.borrow()
     }
 
     /// The state. It is changed only between events.

@@ -1,5 +1,6 @@
 //! The page on which one says where the servers are, and the one that says that nothing works.
 
+use accesskit::Role;
 use fltk::enums::FrameType;
 use fltk::group::Group;
 use fltk::prelude::*;
@@ -7,13 +8,18 @@ use fltk::widget::Widget;
 
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
+use super::spoken::Words;
 use super::{Ui, canvas, show};
-use crate::app::{Msg, Page};
+use crate::app::{App, Msg, Page};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
 
 /// From the top of the form to what is wrong with its field.
 const UNDER: i32 = 172;
+
+/// What is asked for here, and what is said when nothing works.
+const ASK: &str = "Where is the server? Paste the client link that it printed when it was started.";
+const BROKEN: &str = "This device's data cannot be used any more, so nothing can be promised. Close the program; what was sent is safe with the servers.";
 
 pub(super) struct Server {
     pub(super) group: Group,
@@ -28,7 +34,12 @@ impl Server {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::NoBox);
         let page = canvas(ui, draw);
-        let mut link = Field::new(ui, Kind::Line, "samira://HOST:PORT#PIN");
+        Words::join(ui, &page, Role::Heading, false, |app| {
+            Some(if app.broken.is_some() { BROKEN } else { ASK }.to_owned())
+        });
+        let wrong = |app: &App| app.broken.clone().or_else(|| app.server.clone());
+        Words::join(ui, &page, Role::Status, true, wrong);
+        let mut link = Field::new(ui, Kind::Line, "samira://HOST:PORT#PIN").named("Client link");
         let form = {
             let link = link.clone();
             move || Msg::Connect(link.value())
@@ -82,15 +93,13 @@ fn draw(page: &Widget, ui: &Ui) {
     let title = Face { bold: true, size: sizes::TITLE };
     paint::line("Samira", Rect::new(form.x, form.y, form.w, 32), title, palette.text);
     if let Some(why) = &app.broken {
-        let text = "This device's data cannot be used any more, so nothing can be promised. Close the program; what was sent is safe with the servers.";
-        paint::lines(text, (form.x, form.y + 48), form.w, PLAIN, palette.text);
+        paint::lines(BROKEN, (form.x, form.y + 48), form.w, PLAIN, palette.text);
         paint::lines(why, (form.x, form.y + 130), form.w, SMALL, palette.danger_text);
         return;
     }
-    let ask = "Where is the server? Paste the client link that it printed when it was started.";
-    paint::lines(ask, (form.x, form.y + 38), form.w, PLAIN, palette.text_dim);
+    paint::lines(ASK, (form.x, form.y + 38), form.w, PLAIN, palette.text_dim);
     let label = Rect::new(form.x, form.y + 104, form.w, 18);
-    if paint::height_of_lines(ask, form.w, PLAIN) <= label.y - form.y - 38 {
+    if paint::height_of_lines(ASK, form.w, PLAIN) <= label.y - form.y - 38 {
         paint::line("Client link, or HOST:PORT on this machine", label, SMALL, palette.text_dim);
     }
     if let Some(error) = app.server.as_ref().filter(|error| !error.is_empty()) {

@@ -1,5 +1,6 @@
 //! The settings page.
 
+use accesskit::Role;
 use fltk::enums::FrameType;
 use fltk::group::{Group, Scroll, ScrollType};
 use fltk::prelude::*;
@@ -7,6 +8,7 @@ use fltk::widget::Widget;
 
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
+use super::spoken::Words;
 use super::{Ui, canvas, head_left, show};
 use crate::app::{App, Msg, Question, Setting, Theme, words};
 use crate::look::paint::{self, BOLD, Face, PLAIN, Rect, SMALL};
@@ -115,14 +117,16 @@ impl Settings {
         scroll.set_scrollbar_size(10);
         scroll.scrollbar().set_linesize(WHEEL);
         let page = canvas(ui, draw);
-        let mut nickname = Field::new(ui, Kind::Line, "");
+        Words::join(ui, &page, Role::Heading, false, |app| Some(format!("Settings. {}", known_as(app))));
+        Words::join(ui, &page, Role::Status, true, |app| app.settings.said.as_ref().map(|(.., said)| said.clone()));
+        let mut nickname = Field::new(ui, Kind::Line, "").named("Nickname");
         let saved = {
             let nickname = nickname.clone();
             move || Msg::Nickname(nickname.value())
         };
         nickname.on_enter(ui, saved.clone());
         let save_nickname = Button::new(ui, Style::Plain, "Save", saved);
-        let mut limit = Field::new(ui, Kind::Line, "");
+        let mut limit = Field::new(ui, Kind::Line, "").named("Unread messages at a time");
         let saved = {
             let limit = limit.clone();
             move || Msg::ViewLimit(limit.value())

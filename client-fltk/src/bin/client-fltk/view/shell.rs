@@ -12,6 +12,7 @@ use super::entry::Entry;
 use super::server::Server;
 use super::settings::Settings;
 use super::sidebar::Sidebar;
+use super::spoken::Speech;
 use super::writing::Writing;
 use super::{Ui, canvas, is_narrow, show};
 use crate::app::{Cmd, Msg, Page, Tab, Theme, Top};
@@ -41,6 +42,7 @@ pub(crate) struct Shell {
     page: Option<Page>,
     theme: Option<Theme>,
     attention: Attention,
+    speech: Speech,
 }
 
 impl Shell {
@@ -106,6 +108,7 @@ impl Shell {
             page: None,
             theme: None,
             attention: Attention::default(),
+            speech: Speech::new(),
         }
     }
 
@@ -160,6 +163,11 @@ impl Shell {
             Cmd::ShowNew => self.chat.timeline.show_new(&self.ui.app()),
             Cmd::Ask(..) | Cmd::Connect(_) | Cmd::Copy(_) | Cmd::Follow(_) | Cmd::Keep(_) => {}
         }
+    }
+
+    /// Does what screen readers ask, and tells them how everything is.
+    pub(crate) fn speak(&mut self) {
+        self.speech.turn(&self.ui, &self.window);
     }
 
     /// The window.

@@ -1,5 +1,6 @@
 //! The sidebar: who one is, the search field, the list, and the three places.
 
+use accesskit::Role;
 use fltk::app;
 use fltk::enums::{Event, FrameType, Key};
 use fltk::group::Group;
@@ -11,6 +12,7 @@ use client_fltk::model::LinkState;
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::list::List;
+use super::spoken::Words;
 use super::{Ui, canvas};
 use crate::app::{Msg, Tab, words};
 use crate::look::paint::{self, BOLD, Rect, SMALL};
@@ -30,6 +32,10 @@ impl Sidebar {
         let mut group = Group::new(0, 0, 0, 0, None);
         group.set_frame(FrameType::FlatBox);
         let head = canvas(ui, draw_head);
+        Words::join(ui, &head, Role::Heading, false, |app| {
+            let nickname = &app.model.account.as_ref()?.nickname;
+            Some(format!("{nickname}, {}", words::status(&app.model)))
+        });
         let mut search = Field::new(ui, Kind::Line, "Search  ·  Ctrl+K");
         let list = List::new(ui);
         {

@@ -241,7 +241,10 @@ mod tests {
         distinct.dedup();
         assert_eq!(distinct.len(), nodes.len());
         assert!(!distinct.contains(&WINDOW.0));
-        assert_eq!(nodes.map(|node| first.line_of(node)).map(|line| line.filter(|&line| line < 100))[..3], [None, Some(0), Some(7)]);
+        assert_eq!(
+            nodes.map(|node| first.line_of(node)).map(|line| line.filter(|&line| line < 100))[..3],
+            [None, Some(0), Some(7)]
+        );
         assert_eq!((second.line_of(second.whole()), second.line_of(second.line(7))), (None, Some(7)));
     }
 }

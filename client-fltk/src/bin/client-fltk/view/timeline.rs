@@ -7,6 +7,7 @@
 mod input;
 mod layout;
 mod paint;
+mod spoken;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -128,6 +129,7 @@ impl Timeline {
             widget.handle(move |widget, event| input::handle(&state, widget, event, &ui, &menu));
         }
         widget.set_visible_focus();
+        ui.speak(spoken::Spoken { widget: widget.clone(), state: Rc::clone(&state) });
         Self { widget, menu, state }
     }
 

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use accesskit::{Action, Node, NodeId, Role};
 use fltk::app;
 use fltk::draw;
 use fltk::enums::{Align, Event, FrameType};
@@ -16,9 +17,10 @@ use fltk::text::{Cursor, TextBuffer, TextEditor, WrapMode};
 use wire::limits::MESSAGE_TEXT_BYTES_MAX;
 
 use super::field::frame;
+use super::spoken::{Place, Speaks, node_of};
 use super::{Ui, enable, show};
-use crate::app::Msg;
 use crate::app::sending::FIELD_BYTES_MAX;
+use crate::app::{App, Msg};
 use crate::look::paint::{self, PLAIN, Rect};
 use crate::look::{sizes, toolkit};
 
@@ -69,6 +71,7 @@ impl Writing {
             });
         }
         let mut writing = Self { group, editor, buffer, hint, is_quiet: Rc::default() };
+        ui.speak(Spoken(writing.clone()));
         writing.on_event(ui, |_, _| false);
         writing
     }
@@ -186,6 +189,40 @@ impl Writing {
 
     pub(super) fn shown(&mut self, shown: bool) {
         show(&mut self.group, shown);
+    }
+}
+
+/// The field, as it is spoken of.
+struct Spoken(Writing);
+
+impl Speaks for Spoken {
+    fn nodes(&self, _: &App, place: Place, nodes: &mut Vec<(NodeId, Node)>) {
+        let Writing { editor, buffer, hint, .. } = &self.0;
+        if !editor.visible_r() {
+            return;
+        }
+        let mut node = node_of(editor, Role::MultilineTextInput, &hint.borrow());
+        node.set_value(buffer.text());
+        if !editor.active_r() {
+            node.set_disabled();
+        }
+        node.add_action(Action::Focus);
+        node.add_action(Action::SetValue);
+        nodes.push((place.whole(), node));
+    }
+
+    fn focus(&self, _: &App, place: Place) -> Option<NodeId> {
+        self.0.editor.has_focus().then(|| place.whole())
+    }
+
+    fn act(&self, _: &Ui, _: Option<u64>, action: Action, text: Option<&str>) {
+        let mut writing = self.0.clone();
+        match (action, text) {
+            (Action::Focus, _) => writing.focus(),
+            // As if it had been typed: whoever listens to changes hears of it.
+            (Action::SetValue, Some(text)) if text.len() <= FIELD_BYTES_MAX => toolkit::fill(&mut writing.buffer, text),
+            _ => {}
+        }
     }
 }
 
