@@ -42,6 +42,9 @@ pub enum DecodeErrorKind {
     /// A key that must be there is not.
     #[error("missing key {0}")]
     MissingKey(&'static str),
+    /// Two values where there can be one.
+    #[error("more than one {0}")]
+    Repeated(&'static str),
     /// The type being decoded refused the value for a reason of its own.
     #[error("invalid value")]
     Invalid,
@@ -94,6 +97,10 @@ impl serde::de::Error for DecodeError {
             Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => DecodeErrorKind::NumberOutOfRange,
             _ => DecodeErrorKind::Invalid,
         })
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::unplaced(DecodeErrorKind::Repeated(field))
     }
 
     fn missing_field(field: &'static str) -> Self {

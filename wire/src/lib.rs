@@ -74,6 +74,7 @@ pub mod replication;
 pub mod samira;
 pub mod samira2;
 pub mod session;
+pub mod text;
 pub mod time;
 mod varint;
 

@@ -1,6 +1,7 @@
 //! The envelopes: one pair that says what the message is, and beside it the id that a request and its reply share.
 //!
-//! Pairs come in any order, and those that nobody here knows are skipped. A frame with two bodies has the last one.
+//! Pairs come in any order, and those that nobody here knows are skipped. A frame with two ids or two bodies is malformed:
+//! of two requests one would be lost without an answer.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -174,8 +175,10 @@ impl<'de, B: Body<'de>> Visitor<'de> for Envelope<B> {
         let (mut id, mut body) = (None, None);
         while let Some(name) = pairs.next_key::<&str>()? {
             if name == self.key {
+                refuse_second(&id, "id")?;
                 id = Some(pairs.next_value()?);
             } else if let Some(read) = B::next_value(name, &mut pairs)? {
+                refuse_second(&body, "message in a frame")?;
                 body = Some(read);
             } else {
                 pairs.next_value::<IgnoredAny>()?;
@@ -185,9 +188,42 @@ impl<'de, B: Body<'de>> Visitor<'de> for Envelope<B> {
     }
 }
 
+fn refuse_second<T, E: serde::de::Error>(first: &Option<T>, what: &'static str) -> Result<(), E> {
+    match first {
+        Some(_) => Err(E::duplicate_field(what)),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Codec;
+    use crate::error::DecodeErrorKind;
+
+    #[test]
+    fn a_frame_has_one_id_and_one_message() {
+        let two: [(&[u8], &str); 3] = [
+            (br#"{"id":1,"ping":{},"id":2}"#, "id"),
+            (br#"{"id":1,"ping":{},"account":{}}"#, "message in a frame"),
+            (br#"{"id":1,"account":{},"later":{},"account":{}}"#, "message in a frame"),
+        ];
+        for (bytes, what) in two {
+            let mut buffer = [0; 64];
+            let frame = &mut buffer[..bytes.len()];
+            frame.copy_from_slice(bytes);
+            let error = Codec::Json2.decode::<FromClient<'_>>(frame).unwrap_err();
+            assert_eq!(error.kind, DecodeErrorKind::Repeated(what));
+        }
+        let mut frame = *br#"{"done":{},"re":1,"sent":{}}"#;
+        let error = Codec::Json2.decode::<FromNode<'_>>(&mut frame).unwrap_err();
+        assert_eq!(error.kind, DecodeErrorKind::Repeated("message in a frame"));
+        // SAMIRA/2: `id` is key 00, `ping` 2c, `account` 38; 90 is an empty dictionary.
+        let mut frame = [0x00, 0x01, 0x2c, 0x90, 0x38, 0x90];
+        let error = Codec::Samira2.decode::<FromClient<'_>>(&mut frame).unwrap_err();
+        assert_eq!(error.kind, DecodeErrorKind::Repeated("message in a frame"));
+        assert!(Codec::Samira2.decode::<FromClient<'_>>(&mut frame[..4]).is_ok());
+    }
 
     #[test]
     fn no_reply_is_called_like_an_event() {

@@ -39,6 +39,8 @@ enum Next {
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
     next: Next,
+    /// Where in the buffer the message begins: behind all spacing seen so far.
+    start: usize,
     depth: usize,
     /// One bit per open container, the innermost lowest: 1 for an object, 0 for an array.
     objects: u32,
@@ -48,16 +50,23 @@ const _: () = assert!(DEPTH_MAX <= u32::BITS as usize, "one bit per open contain
 
 impl Scan {
     pub(super) const fn new() -> Self {
-        Self { next: Next::Message, depth: 0, objects: 0 }
+        Self { next: Next::Message, start: 0, depth: 0, objects: 0 }
     }
 
     pub(super) const fn is_idle(&self) -> bool {
         matches!(self.next, Next::Message)
     }
 
-    /// Looks at `buffer[from..]`; `buffer` ends at `bytes_max` at the latest.
+    /// Looks at `buffer[from..]`. The message, from its bracket on, has at most `bytes_max` bytes: spacing in front of it is
+    /// not counted, because how much of that is still in the buffer depends on how the stream was cut.
     pub(super) fn run(&mut self, buffer: &[u8], from: usize, bytes_max: usize) -> Result<Progress, DecodeError> {
         let mut at = from;
+        if self.is_idle() {
+            at += buffer[at..].iter().take_while(|byte| is_spacing(**byte)).count();
+            self.start = at;
+        }
+        let limit = self.start + bytes_max;
+        let buffer = &buffer[..buffer.len().min(limit)];
         while let Some(&byte) = buffer.get(at) {
             if let Next::Text { key: false } = self.next {
                 // Most bytes of a long message are text: pass them in one tight loop.
@@ -73,7 +82,7 @@ impl Scan {
             }
         }
         // Every byte up to the bound has been seen, and the message needs at least one more.
-        if at == bytes_max { Err(DecodeError { at, kind: too_long(bytes_max) }) } else { Ok(Progress::More(at)) }
+        if at == limit { Err(DecodeError { at, kind: too_long(bytes_max) }) } else { Ok(Progress::More(at)) }
     }
 
     fn step(&mut self, byte: u8) -> Result<(), DecodeErrorKind> {

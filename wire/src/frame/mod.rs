@@ -45,7 +45,7 @@ pub fn body(codec: Codec, frame: &mut [u8]) -> &mut [u8] {
 pub struct Splitter {
     codec: Codec,
     scan: Scan,
-    /// Bytes at the front of the buffer that `scan` has seen; `scanned <= bytes_max`.
+    /// Bytes at the front of the buffer that `scan` has seen.
     scanned: usize,
     bytes_max: usize,
 }
@@ -99,7 +99,7 @@ impl Splitter {
         Self::with_bytes_max(codec, bytes_max)
     }
 
-    /// For frames of up to `bytes_max` bytes, spacing or length in front included.
+    /// For frames of up to `bytes_max` bytes: in JSON from bracket to bracket, in SAMIRA/2 with the length in front.
     #[must_use]
     pub const fn with_bytes_max(codec: Codec, bytes_max: usize) -> Self {
         Self { codec, scan: Scan::new(codec), scanned: 0, bytes_max }
@@ -118,7 +118,7 @@ impl Splitter {
         // A byte past the bound is neither needed nor looked at.
         let visible = &buffer[..buffer.len().min(self.bytes_max)];
         let progress = match &mut self.scan {
-            Scan::Json(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
+            Scan::Json(scan) => scan.run(buffer, self.scanned, self.bytes_max)?,
             Scan::Samira1(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
             Scan::Samira2(scan) => scan.run(visible, self.scanned, self.bytes_max)?,
         };

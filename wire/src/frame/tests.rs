@@ -112,7 +112,7 @@ fn nesting_is_bounded() {
 
 #[test]
 fn size_is_bounded() {
-    let json = br#" {"a": "0123456789"}"#;
+    let json = br#"{"a": "0123456789"}"#;
     let samira = b"\x07\0\0\0\x02\0\x01a\x01\0\0\0\x03xyz\0\x01b\x05";
     for (codec, message) in [(Codec::Json, &json[..]), (Codec::Samira1, samira)] {
         for chunk in 1..=message.len() {
@@ -124,6 +124,33 @@ fn size_is_bounded() {
                 let error = error.expect("a message beyond the bound is refused");
                 assert!(error.at <= max, "{error} with at most {max}");
                 assert!(matches!(error.kind, DecodeErrorKind::LimitExceeded { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bound_does_not_depend_on_how_a_stream_is_cut() {
+    let json = br#"{"a": "0123456789", "b": 12}"#;
+    let samira = b"\x07\0\0\0\x02\0\x01a\x01\0\0\0\x03xyz\0\x01b\x05";
+    let samira2 = b"\x04\x00\x07\x2c\x90";
+    let long = " \r\n\t".repeat(20);
+    let cases: [(Codec, &[u8], &[&str]); 4] = [
+        (Codec::Json, json, &["", "\n", &long]),
+        (Codec::Json2, json, &["", "\n", &long]),
+        (Codec::Samira1, samira, &[""]),
+        (Codec::Samira2, samira2, &[""]),
+    ];
+    for (codec, message, spacings) in cases {
+        for spacing in spacings {
+            let part = [spacing.as_bytes(), message].concat();
+            let stream = part.repeat(3);
+            for chunk in (1..=part.len() + 1).chain([stream.len()]) {
+                let (lengths, error) = split(codec, message.len(), &stream, chunk);
+                assert_eq!((lengths.iter().sum::<usize>(), error), (stream.len(), None), "{codec:?} by {chunk}");
+                let (lengths, error) = split(codec, message.len() - 1, &stream, chunk);
+                let kind = error.expect("a message beyond the bound is refused").kind;
+                assert!(lengths.is_empty() && matches!(kind, DecodeErrorKind::LimitExceeded { .. }), "{codec:?} {kind}");
             }
         }
     }

@@ -59,24 +59,32 @@ fn split<'a>(codec: Codec, bytes_max: usize, pieces: impl IntoIterator<Item = &'
         loop {
             match splitter.push(&buffer) {
                 Ok(Some(len)) => {
-                    assert!(0 < len && len <= bytes_max && len <= buffer.len(), "a frame of {len} bytes");
+                    let counted = len - spacing(codec, &buffer);
+                    assert!(0 < counted && counted <= bytes_max && len <= buffer.len(), "a frame of {counted} bytes");
                     buffer.drain(..len);
                     taken += len;
                     ends.push(taken);
                 }
                 Ok(None) => {
-                    assert!(buffer.len() < bytes_max, "{} bytes are held and no end in sight", buffer.len());
+                    let held = buffer.len() - spacing(codec, &buffer);
+                    assert!(held < bytes_max, "{held} bytes are held and no end in sight");
                     break;
                 }
                 Err(DecodeError { at, kind }) => {
                     // A length that leads out of the bound is refused before what it counts has arrived.
-                    assert!(at <= bytes_max, "byte {at} of at most {bytes_max}");
+                    assert!(at - spacing(codec, &buffer).min(at) <= bytes_max, "byte {at} of at most {bytes_max}");
                     return Split { ends, error: Some(DecodeError { at: taken + at, kind }) };
                 }
             }
         }
     }
     Split { ends, error: None }
+}
+
+/// Bytes in front of a message that its bound does not count.
+fn spacing(codec: Codec, bytes: &[u8]) -> usize {
+    let is_json = matches!(codec, Codec::Json | Codec::Json2);
+    if is_json { bytes.iter().take_while(|byte| b" \t\r\n".contains(byte)).count() } else { 0 }
 }
 
 /// A stream in pieces of 1 to 16 bytes.
@@ -107,7 +115,7 @@ fn second_opinion(stream: &[u8], bytes_max: usize, ours: &Split) {
     let mut ends = ours.ends.iter();
     while let Some(Ok(value)) = theirs.next() {
         let end = theirs.byte_offset();
-        if !value.is_object() || depth(&value) > DEPTH_MAX || end - start > bytes_max {
+        if !value.is_object() || depth(&value) > DEPTH_MAX || end - start - spacing(Codec::Json, &stream[start..]) > bytes_max {
             return;
         }
         assert_eq!(ends.next(), Some(&end), "{:?}", ours.error);
