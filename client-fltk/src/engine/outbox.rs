@@ -4,16 +4,19 @@
 //! and content are on disk before its bytes leave: what was possibly sent always has its number here, and what has none
 //! can be taken back.
 
+use std::borrow::Cow;
+
 use wire::chat::code::Remedy;
 use wire::chat::{Code, Reply, Request, request};
 use wire::limits::{ITEMS_PER_REQUEST_MAX, MESSAGE_TEXT_BYTES_MAX};
 use wire::session::Writes;
 use wire::session::writes::{Fate, blank, uses_number};
+use wire::text::{self, TextError};
 
 use super::{Asked, Engine};
 use crate::command::{Answer, Command, Failure, Ticket};
 use crate::limits::{OUTBOX_MAX, WRITES_MAX};
-use crate::model::{Delta, Outgoing, Refusal, Target, Write, WriteState};
+use crate::model::{Delta, Outgoing, Refusal, Target, Text, Write, WriteState};
 
 impl Engine {
     /// At the start: which numbers may have been sent.
@@ -66,7 +69,13 @@ impl Engine {
     }
 
     /// A command that writes once: on disk first.
-    pub(super) fn queue(&mut self, ticket: Ticket, write: Write) {
+    pub(super) fn queue(&mut self, ticket: Ticket, mut write: Write) {
+        if let Write::Send { text, .. } = &mut write
+            && let Cow::Owned(stored) = text::with_line_feeds(text)
+        {
+            // As the server keeps it, so that what comes back is what was sent.
+            *text = Text(stored);
+        }
         if let Err(failure) = self.check(&write) {
             return self.answer(ticket, Err(failure));
         }
@@ -88,11 +97,15 @@ impl Engine {
             return Err(Failure::Busy(text.to_owned()));
         }
         match write {
-            Write::Send { text, .. } if text.is_empty() => not_now("there is nothing in the message"),
-            Write::Send { text, .. } if text.len() > MESSAGE_TEXT_BYTES_MAX => Err(Failure::NotNow(format!(
-                "the message is too long: {} bytes, at most {MESSAGE_TEXT_BYTES_MAX}",
-                text.len()
-            ))),
+            Write::Send { text, .. } => match text::check(text) {
+                Ok(()) => Ok(()),
+                Err(TextError::Blank) => not_now("there is nothing in the message"),
+                Err(TextError::TooLong) => {
+                    let length = text.len();
+                    not_now(&format!("the message is too long: {length} bytes, at most {MESSAGE_TEXT_BYTES_MAX}"))
+                }
+                Err(error @ TextError::Control) => not_now(&error.to_string()),
+            },
             Write::Delete { numbers, .. } if numbers.is_empty() => not_now("no message is named"),
             Write::Delete { numbers, .. } if numbers.len() > ITEMS_PER_REQUEST_MAX => {
                 Err(Failure::NotNow(format!("too many at once: at most {ITEMS_PER_REQUEST_MAX}")))

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::state::{Change, State};
+use super::state::{Change, Revocation, State};
 
 /// What happened to one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub enum What {
         user: u64,
         /// Which.
         device: u64,
+        /// For what reason.
+        why: Revocation,
     },
     /// The members of the cluster have changed.
     MembersChanged,
@@ -120,7 +122,7 @@ impl fmt::Debug for What {
             What::Conversation { conversation } => write!(f, "Conversation({conversation})"),
             What::Person { user } => write!(f, "Person({user})"),
             What::Account { user } => write!(f, "Account({user})"),
-            What::DeviceRevoked { user, device } => write!(f, "DeviceRevoked({user}, {device})"),
+            What::DeviceRevoked { user, device, why } => write!(f, "DeviceRevoked({user}, {device}, {why:?})"),
             What::MembersChanged => f.write_str("MembersChanged"),
         }
     }
@@ -270,8 +272,8 @@ impl Effects {
                 (self.those(&state.acquaintances(user)?), What::Person { user })
             }
             Change::ViewLimitSet { id: user, .. } => (self.those(&[user]), What::Account { user }),
-            Change::DeviceRevoked { id: device, user, .. } => {
-                (self.those(&[user]), What::DeviceRevoked { user, device })
+            Change::DeviceRevoked { id: device, user, why, .. } => {
+                (self.those(&[user]), What::DeviceRevoked { user, device, why })
             }
             _ => return Ok(()),
         };

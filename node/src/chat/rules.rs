@@ -12,7 +12,7 @@ use wire::limits::{
 use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
 
 use super::resolve::{Target, free_id, resolve};
-use super::state::{Change, State};
+use super::state::{Change, Revocation, State};
 
 /// Bytes of a stored password hash. An Argon2id PHC text takes about a hundred.
 const PASSWORD_HASH_BYTES_MAX: usize = 256;
@@ -112,7 +112,7 @@ fn signup<S: State>(state: &mut S, at: Context, name: &str, nickname: &str, pass
 
 fn delete_account<S: State>(state: &mut S, at: Context, user: u64) -> Ruling<S> {
     live(state, user)?;
-    devices::revoke_all(state, at, user, None)?;
+    devices::revoke_all(state, at, user, None, Revocation::AccountDeleted)?;
     addresses::free_all(state, user)?;
     let changed = change_number(state, at);
     state.write(&Change::UserDeleted { id: user, time_ms: at.time_ms, changed })?;
@@ -125,7 +125,7 @@ fn set_password<S: State>(state: &mut S, at: Context, user: u64, password_hash: 
     }
     live(state, user)?;
     state.write(&Change::PasswordSet { id: user, password_hash })?;
-    devices::revoke_all(state, at, user, Some(keep))?;
+    devices::revoke_all(state, at, user, Some(keep), Revocation::PasswordChanged)?;
     addresses::free_all(state, user)?;
     Ok(Outcome::Done)
 }

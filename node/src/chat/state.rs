@@ -52,6 +52,21 @@ pub struct Device {
     pub live: bool,
 }
 
+/// Why a device was logged out. It is told while the device is connected, and is no part of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// Its user wanted it, on this device or another.
+    Asked,
+    /// The password was changed on another device.
+    PasswordChanged,
+    /// The account was deleted.
+    AccountDeleted,
+    /// It was the longest silent one of too many.
+    MadeRoom,
+    /// A token that was used up came back.
+    TokenReused,
+}
+
 /// What a token of a device is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum TokenRole {
@@ -461,6 +476,9 @@ pub enum Change<'a> {
         user: u64,
         /// When, milliseconds since 1970.
         time_ms: u64,
+        /// Told to whoever is connected as the device. Not stored, and so no part of the hash over the changes.
+        #[serde(skip_serializing)]
+        why: Revocation,
     },
     /// A token takes a role, a new one or one that is there.
     TokenSet {

@@ -34,6 +34,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use wire::DecodeErrorKind;
 use wire::codec::Codec;
 use wire::frame;
 use wire::replication::command::Command;
@@ -346,7 +347,11 @@ fn says_hello(message: &[u8]) -> bool {
 
     // Decoding JSON changes it, and this message is decoded again.
     let mut copy = message.to_vec();
-    Codec::Json.decode::<Probe>(&mut copy).is_ok_and(|probe| probe.hello.is_some())
+    match Codec::Json.decode::<Probe>(&mut copy) {
+        Ok(probe) => probe.hello.is_some(),
+        // Twice: it is told so in its own dialect.
+        Err(error) => error.kind == DecodeErrorKind::Repeated("hello"),
+    }
 }
 
 /// Returns when leader or members have changed; never without a cluster that could.

@@ -38,8 +38,8 @@ impl Refusal {
     }
 
     /// The refusal as one frame: `{status: "error", message: ...}`, the shape of a failed handshake in the original's
-    /// dialect, or the event that ends a connection in ours. JSON is taken for the original's: before its first message
-    /// is read there is no telling.
+    /// dialect, or the event that ends a connection in ours. JSON is taken for the original's, before its first message
+    /// is read there is no telling, and ends its line as in ours: its clients may read lines.
     pub(super) fn encode(self, codec: Codec) -> Vec<u8> {
         match codec {
             Codec::Json | Codec::Samira1 => {
@@ -47,6 +47,9 @@ impl Refusal {
                 codec
                     .encode_frame_to_vec(&HelloReply { status: Status::Error, message: self.text() }, &mut out)
                     .expect("a short text has a form in every codec");
+                if codec == Codec::Json {
+                    out.push(b'\n');
+                }
                 out
             }
             Codec::Json2 | Codec::Samira2 => encode_bye(codec, self.code(), self.text()),
@@ -85,5 +88,23 @@ impl Farewell {
     /// As one frame.
     pub(super) fn encode(self, codec: Codec) -> Vec<u8> {
         encode_bye(codec, self.code, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_in_json_is_a_line() {
+        for refusal in [Refusal::Capacity, Refusal::PlaintextRemote, Refusal::PlaintextOff] {
+            for codec in [Codec::Json, Codec::Json2] {
+                let mut bytes = refusal.encode(codec);
+                assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+                assert_eq!(bytes.pop(), Some(b'\n'));
+            }
+            // A line feed would be the beginning of another message there.
+            assert_ne!(refusal.encode(Codec::Samira1).last(), Some(&b'\n'));
+        }
     }
 }

@@ -150,7 +150,10 @@ fn the_bound_does_not_depend_on_how_a_stream_is_cut() {
                 assert_eq!((lengths.iter().sum::<usize>(), error), (stream.len(), None), "{codec:?} by {chunk}");
                 let (lengths, error) = split(codec, message.len() - 1, &stream, chunk);
                 let kind = error.expect("a message beyond the bound is refused").kind;
-                assert!(lengths.is_empty() && matches!(kind, DecodeErrorKind::LimitExceeded { .. }), "{codec:?} {kind}");
+                assert!(
+                    lengths.is_empty() && matches!(kind, DecodeErrorKind::LimitExceeded { .. }),
+                    "{codec:?} {kind}"
+                );
             }
         }
     }

@@ -84,6 +84,9 @@ texts! {
     /// To a message text longer than its bound.
     MESSAGE_TOO_LONG = "The message is longer than 65536 bytes.";
 
+    /// To a message text with a control character. White space alone gets [`MISSING_FIELDS`].
+    MESSAGE_CONTROL = "The message contains a control character; only line breaks and tabs are allowed.";
+
     /// To a search pattern longer than its bound.
     PATTERN_TOO_LONG = "The search pattern is too long.";
 

@@ -12,7 +12,7 @@ use wire::replication::command::{Command, Outcome, RULE_LEVEL_FORGETS, Refusal, 
 use super::{Context, No, Ruling, live};
 use crate::chat::apply::kept_outcome;
 use crate::chat::dedup::{self, Verdict};
-use crate::chat::state::{Change, State, Token, TokenRole};
+use crate::chat::state::{Change, Revocation, State, Token, TokenRole};
 use crate::limits::{DEVICES_FORGOTTEN_AT_ONCE, PENDING_TOKENS_MAX, RETIRED_TOKENS_MAX, REVOKED_DEVICES_KEPT};
 
 /// Devices count their writes once in their life.
@@ -76,7 +76,7 @@ pub(super) fn add<S: State>(
     let devices = state.live_devices(user)?;
     let too_many = (devices.len() + 1).saturating_sub(DEVICES_PER_USER_MAX);
     for &silent in &devices[..too_many] {
-        log_out(state, at, user, silent)?;
+        log_out(state, at, user, silent, Revocation::MadeRoom)?;
     }
     state.write(&Change::DeviceAdded { id: device, user, name, time_ms: at.time_ms })?;
     if let Some(hash) = token_hash {
@@ -125,7 +125,7 @@ pub(super) fn resume<S: State>(
         return Err(No::Refused(Refusal::TokenUnknown));
     };
     if shown.role == TokenRole::Retired {
-        log_out(state, at, user, device)?;
+        log_out(state, at, user, device, Revocation::TokenReused)?;
         return Err(No::Refused(Refusal::TokenReused));
     }
     refuse_known_token(state, Some(new_hash))?;
@@ -165,15 +165,21 @@ pub(super) fn resume<S: State>(
 
 pub(super) fn revoke<S: State>(state: &mut S, at: Context, user: u64, device: u64) -> Ruling<S> {
     refuse_unless_theirs(state, user, device)?;
-    log_out(state, at, user, device)?;
+    log_out(state, at, user, device, Revocation::Asked)?;
     Ok(Outcome::Done)
 }
 
 /// Logs out all devices of a user, except one to be kept.
-pub(super) fn revoke_all<S: State>(state: &mut S, at: Context, user: u64, keep: Option<u64>) -> Result<(), S::Error> {
+pub(super) fn revoke_all<S: State>(
+    state: &mut S,
+    at: Context,
+    user: u64,
+    keep: Option<u64>,
+    why: Revocation,
+) -> Result<(), S::Error> {
     for id in state.live_devices(user)? {
         if Some(id) != keep {
-            log_out(state, at, user, id)?;
+            log_out(state, at, user, id, why)?;
         }
     }
     Ok(())
@@ -182,8 +188,8 @@ pub(super) fn revoke_all<S: State>(state: &mut S, at: Context, user: u64, keep: 
 /// Logs a device out. Its row stays for a while, so that whoever comes back with it hears why it is refused; the oldest such
 /// rows go, or one account that logs in and out again could fill every server. Ids are random: one that was forgotten does
 /// not come back by itself.
-fn log_out<S: State>(state: &mut S, at: Context, user: u64, id: u64) -> Result<(), S::Error> {
-    state.write(&Change::DeviceRevoked { id, user, time_ms: at.time_ms })?;
+fn log_out<S: State>(state: &mut S, at: Context, user: u64, id: u64, why: Revocation) -> Result<(), S::Error> {
+    state.write(&Change::DeviceRevoked { id, user, time_ms: at.time_ms, why })?;
     if at.rule_level >= RULE_LEVEL_FORGETS {
         for id in state.long_revoked_devices(user, REVOKED_DEVICES_KEPT, DEVICES_FORGOTTEN_AT_ONCE)? {
             state.write(&Change::DeviceForgotten { id, user })?;

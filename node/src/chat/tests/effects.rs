@@ -7,6 +7,7 @@ use wire::replication::entry::{Membership, Payload};
 
 use super::{Machine, START_MS, encode_run};
 use crate::chat::effect::{Applied, Audience, Effect, Listener, What};
+use crate::chat::state::Revocation;
 use crate::storage::state::{StateDb, copy_to};
 
 const ALICE: u64 = 1;
@@ -85,7 +86,7 @@ fn every_change_is_told_to_those_who_may_see_it() {
         (
             Command::DeleteAccount { user: BOB },
             vec![
-                (10, vec![BOB], What::DeviceRevoked { user: BOB, device: 50 }),
+                (10, vec![BOB], What::DeviceRevoked { user: BOB, device: 50, why: Revocation::AccountDeleted }),
                 (11, both, What::Person { user: BOB }),
             ],
         ),

@@ -247,7 +247,7 @@ pub(super) async fn run<C: Cluster>(
             if confirm {
                 written(&backend.write(&Command::DeleteAccount { user }).await?)?;
             }
-            let update = if confirm { Update::LoggedOut } else { Update::Nothing };
+            let update = if confirm { Update::AccountDeleted } else { Update::Nothing };
             Ok(Done { update, ..reply(Reply::Lost(Count { count })) })
         }
     }
@@ -310,7 +310,8 @@ fn check_password(password: &str) -> Result<(), No> {
 
 fn device_name_of(name: &str) -> Result<&str, No> {
     if name.len() > DEVICE_NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(No::new(Code::NameRefused, format!("a device's name has at most {DEVICE_NAME_BYTES_MAX} bytes")));
+        let text = format!("a device's name has at most {DEVICE_NAME_BYTES_MAX} bytes and no control characters");
+        return Err(No::new(Code::NameRefused, text));
     }
     Ok(name)
 }

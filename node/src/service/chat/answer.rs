@@ -6,8 +6,10 @@ use wire::chat::reply::{Count, Error, Sent};
 use wire::chat::request::Nothing;
 use wire::chat::{Code, Event, FromNode, Reply};
 use wire::codec::Codec;
+use wire::limits::DEVICES_PER_USER_MAX;
 use wire::replication::command::{Outcome, Refusal};
 
+use crate::chat::state::Revocation;
 use crate::raft::propose::ProposeError;
 use crate::service::backend::ReadError;
 use crate::service::passwords::PasswordError;
@@ -41,6 +43,30 @@ impl No {
         No::later(Code::Unavailable, "this server has not heard of the account yet", RETRY_SOON_MS)
     }
 
+    /// Whoever is connected as a device is told why it was logged out.
+    pub(super) fn revoked(why: Revocation) -> No {
+        No::new(
+            Code::Revoked,
+            match why {
+                Revocation::Asked => "this device was logged out by its user, here or on another device".into(),
+                Revocation::PasswordChanged => "the password was changed: log in with the new one".into(),
+                Revocation::AccountDeleted => "this account was deleted".into(),
+                Revocation::MadeRoom => Cow::Owned(format!(
+                    "an account has at most {DEVICES_PER_USER_MAX} devices: this one was silent longest, and made room for \
+                     a new one"
+                )),
+                Revocation::TokenReused => {
+                    "an old token of this device was used again, and somebody may have copied it: log in".into()
+                }
+            },
+        )
+    }
+
+    /// Nobody has this name, or not any more: which of both is nowhere kept.
+    pub(super) fn nobody(name: &str) -> No {
+        No::new(Code::NoSuchUser, format!("nobody is called {name}"))
+    }
+
     /// Without a majority this node may have missed what would make it right: nothing is said for good.
     pub(super) fn unconfirmed(what: &str) -> No {
         let text = format!("without a majority this server cannot tell whether {what}");
@@ -63,11 +89,14 @@ impl From<&Refusal> for No {
             Refusal::NameTaken => (Code::NameTaken, "somebody has this user name".into()),
             Refusal::NoSuchUser => (Code::Revoked, "this account was deleted".into()),
             Refusal::NoSuchConversation => (Code::NoSuchConversation, "you have no such conversation".into()),
-            Refusal::PeerGone { name } => (Code::PeerGone, format!("{name} has no account, or has deleted it").into()),
+            Refusal::PeerGone { name } => (Code::PeerGone, format!("{name} has deleted the account").into()),
             Refusal::NotYours => (Code::NotYours, "people delete what they sent themselves".into()),
             Refusal::DeviceSequenceGap => (Code::OutOfOrder, "a write before this one has not arrived".into()),
             Refusal::AlreadyApplied => (Code::AlreadyDone, "this was done long ago".into()),
-            Refusal::DeviceGone => (Code::Revoked, "this device was logged out".into()),
+            Refusal::DeviceGone => (
+                Code::Revoked,
+                "this device was logged out: by its user, by a new password, or to make room for a newer device".into(),
+            ),
             Refusal::TokenUnknown => (Code::BadToken, "this token is not valid any more: log in".into()),
             Refusal::TokenReused => (
                 Code::TokenReused,

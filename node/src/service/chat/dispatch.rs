@@ -2,9 +2,10 @@
 
 use wire::chat::item::Mark;
 use wire::chat::{Code, Request};
-use wire::limits::{ITEMS_PER_REQUEST_MAX, MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, WATCHED_MAX};
+use wire::limits::{ITEMS_PER_REQUEST_MAX, NAME_CHARS_MAX, WATCHED_MAX};
 use wire::replication::command::{Chat, Command};
 use wire::session::server::Identity;
+use wire::text;
 
 use super::accounts::{self, Enter, check_name};
 use super::answer::No;
@@ -17,9 +18,8 @@ pub(super) enum Plan<'r> {
     Welcome,
     /// There is nothing more to do than to say so.
     Done,
-    /// A write of the device under its own number; where it was found wrong here, why, and a command that only uses the number
-    /// up.
-    Write { seq: u64, command: Command<'r>, wrong: Option<No> },
+    /// A write of the device under its own number.
+    Write(Numbered<'r>),
     /// Gather marks.
     Mark(&'r [Mark]),
     /// Tell what happened.
@@ -30,12 +30,25 @@ pub(super) enum Plan<'r> {
     Job(Job),
 }
 
-/// Plans a request of `who`.
+/// A write under its device's number.
+#[derive(Debug)]
+pub(super) struct Numbered<'r> {
+    pub(super) seq: u64,
+    /// What is written; only something that uses the number up where the request is `wrong`.
+    pub(super) command: Command<'r>,
+    /// Why it was refused here.
+    pub(super) wrong: Option<No>,
+    /// It names a person: one who is not there was never there, for all that is known.
+    pub(super) by_name: bool,
+}
+
+/// Plans a request of `who`. `spare` holds a text that is not stored as it came.
 pub(super) fn plan<'r>(
     request: &'r Request<'_>,
     who: Option<Identity>,
     secure: bool,
     signup_open: bool,
+    spare: &'r mut String,
 ) -> Result<Plan<'r>, No> {
     let enter = |enter| Ok(Plan::Job(Job::Enter { enter, secure }));
     let account = |job| Ok(Plan::Job(Job::Account(job)));
@@ -75,19 +88,21 @@ pub(super) fn plan<'r>(
         Request::Next(next) => Ok(Plan::Job(Job::Next(next.clone()))),
         Request::History(history) => Ok(Plan::Job(Job::History(history.clone()))),
         Request::Send(send) => {
-            let command = if send.conversation == 0 {
-                Command::SendTo { user, username: send.username, text: send.text }
-            } else {
-                Command::Send { user, chat: Chat::Id(send.conversation), text: send.text }
+            let accepted = text::accept(send.text, spare).map_err(|error| No::new(Code::Malformed, error.to_string()));
+            let by_name = send.conversation == 0;
+            let (text, wrong) = match accepted.and_then(|text| bounded_name(send.username).map(|()| text)) {
+                Ok(text) => (text, None),
+                Err(no) => ("", Some(no)),
             };
-            let wrong = if send.text.is_empty() {
-                Some(No::new(Code::Malformed, "a message without text"))
-            } else if send.text.len() > MESSAGE_TEXT_BYTES_MAX {
-                Some(No::new(Code::Malformed, format!("a message has at most {MESSAGE_TEXT_BYTES_MAX} bytes")))
+            let command = if by_name {
+                Command::SendTo { user, username: send.username, text }
             } else {
-                bounded_name(send.username).err()
+                Command::Send { user, chat: Chat::Id(send.conversation), text }
             };
-            Ok(write(send.seq, command, wrong))
+            Ok(match write(send.seq, command, wrong) {
+                Plan::Write(write) => Plan::Write(Numbered { by_name, ..write }),
+                plan => plan,
+            })
         }
         Request::Delete(delete) => {
             let chat = Chat::Id(delete.conversation);
@@ -139,7 +154,7 @@ pub(super) fn plan<'r>(
 /// A write that is wrong uses its number up all the same: those behind it have theirs already.
 fn write<'r>(seq: u64, command: Command<'r>, wrong: Option<No>) -> Plan<'r> {
     let command = if wrong.is_some() { Command::Void } else { command };
-    Plan::Write { seq, command, wrong }
+    Plan::Write(Numbered { seq, command, wrong, by_name: false })
 }
 
 fn too_many() -> No {

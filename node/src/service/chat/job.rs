@@ -21,7 +21,7 @@ use crate::storage::query::sync::SyncFrom;
 use crate::storage::query::timeline::Span;
 use crate::storage::query::{QueryError, StateReader};
 use wire::chat::{Code, Event, Reply};
-use wire::replication::command::{Command, Outcome};
+use wire::replication::command::{Command, Outcome, Refusal};
 
 /// One request that takes its time.
 #[derive(Debug)]
@@ -58,9 +58,9 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Whether it logs out who asks for it.
+    /// Whether it logs out who asks for it, on a connection that goes on.
     pub(super) fn logs_out(&self) -> bool {
-        matches!(self, Job::Account(accounts::Job::LogOut | accounts::Job::Delete { confirm: true, .. }))
+        matches!(self, Job::Account(accounts::Job::LogOut))
     }
 }
 
@@ -79,6 +79,8 @@ pub(super) enum Update {
     Nothing,
     LoggedIn(Identity),
     LoggedOut,
+    /// The connection ends behind the reply.
+    AccountDeleted,
     Told(Found),
     NotTold,
     /// Unread messages of a conversation were handed over as they stood at `change`; `left` remain. The reply is made once
@@ -207,10 +209,12 @@ async fn open<C: Cluster>(
         Ok(Some(reader.direct(who.user, other)?))
     });
     let conversation = match known.await?.value {
-        None => return Err(No::new(Code::NoSuchUser, format!("nobody is called {username}"))),
+        None => return Err(No::nobody(&username)),
         Some(Some(conversation)) => conversation,
         Some(None) => match backend.write(&Command::OpenConversation { user: who.user, other: &username }).await? {
             Outcome::Conversation { id, .. } => id,
+            // Gone since it was looked up.
+            Outcome::Refused(Refusal::PeerGone { name }) => return Err(No::nobody(&name)),
             Outcome::Refused(refusal) => return Err(No::from(&refusal)),
             _ => return Err(No::new(Code::Malformed, "that is no conversation")),
         },

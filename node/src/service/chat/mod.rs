@@ -33,7 +33,7 @@ use wire::DecodeError;
 use wire::chat::event::{self, Nodes};
 use wire::chat::{Code, Event, FromClient, Reply};
 use wire::codec::Codec;
-use wire::replication::command::Outcome;
+use wire::replication::command::{Outcome, Refusal};
 use wire::replication::rpc::Whisper;
 use wire::session::server::{Identity, Server, Step};
 
@@ -48,6 +48,7 @@ use super::standstill::Standstill;
 use super::{Tickets, Whom};
 use crate::bridge::{ConnId, Outgoing};
 use crate::chat::effect::{Applied, Audience, Effect};
+use crate::chat::state::Revocation;
 use crate::env::Clock;
 use crate::limits::FEED_RETRY_PAUSE;
 use crate::raft::propose::ProposeError;
@@ -109,7 +110,8 @@ impl<C: Cluster> Clients<C> {
     /// A call has begun. One that `listens` is told what happens from now on.
     pub(super) fn called(&mut self, conn: ConnId, secure: bool, who: Option<Identity>, listens: bool) {
         let mut session = Session::new(Codec::Samira2, secure);
-        session.machine = Server::for_call(secure, who);
+        // As for a connection: whoever is served without TLS may send passwords, and gets no token.
+        session.machine = Server::for_call(true, who);
         if let Some(who) = who.filter(|_| listens) {
             session.entered = Some(who.user);
             self.shared.enter(conn, who);
@@ -163,7 +165,7 @@ impl<C: Cluster> Clients<C> {
                 // Where it went wrong, and how, helps whoever writes a client.
                 let text = error.to_string();
                 let no = No::new(Code::Malformed, text);
-                return self.shared.bye(conn, session, id, &no);
+                return self.shared.bye(conn, session, id, no);
             }
             step => step,
         };
@@ -176,11 +178,12 @@ impl<C: Cluster> Clients<C> {
     pub(super) fn written(&mut self, ticket: u64, result: &Result<Outcome, ProposeError>) {
         let Some(write) = self.shared.writes.remove(&ticket) else { return };
         let answer = match result {
+            Ok(Outcome::Refused(Refusal::PeerGone { name })) if write.names_a_person() => Err(No::nobody(name)),
             Ok(outcome) => answer::of_outcome(outcome),
             Err(error) => Err(No::from(error)),
         };
         match write {
-            Write::Request { conn, id, wrong } => {
+            Write::Request { conn, id, wrong, .. } => {
                 let Some(session) = self.sessions.get_mut(&conn) else { return };
                 // What was found wrong before is told once its number is used up, and not if that has failed.
                 let answer = match (answer, wrong) {
@@ -216,6 +219,7 @@ impl<C: Cluster> Clients<C> {
                 }
             }
             Update::LoggedOut => self.shared.log_out(conn, session),
+            Update::AccountDeleted => self.shared.end(conn, session, No::revoked(Revocation::AccountDeleted)),
             Update::Told(found) => match session.feed.found(id, &found) {
                 Some(Next::Read) => read_again = true,
                 Some(Next::Again) => return self.shared.read(conn, session, id),

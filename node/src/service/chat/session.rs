@@ -6,6 +6,7 @@ use std::time::Instant;
 use wire::codec::Codec;
 use wire::session::server::{Identity, Server};
 
+use super::answer::No;
 use super::feed::Feed;
 use super::marks::Gathered;
 use crate::env::Clock;
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) noted_deadline: Option<Instant>,
     /// Whose presence it wants to know.
     pub(super) watched: Box<[u64]>,
+    /// What its bye will say, once it is known that it ends.
+    pub(super) ending: Option<Box<No>>,
     /// It is about to log its own device out, and hears of that by the reply.
     pub(super) logging_out: bool,
     /// Held while a password is looked at, see [`Passwords::asked_by`](crate::service::passwords::Passwords::asked_by).
@@ -52,6 +55,7 @@ impl Session {
             marks: None,
             noted_deadline: None,
             watched: Box::default(),
+            ending: None,
             logging_out: false,
             asking: None,
             opened: Clock.monotonic(),

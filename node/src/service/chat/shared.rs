@@ -17,7 +17,7 @@ use wire::session::server::{Identity, Step};
 use super::Ended;
 use super::accounts::Enter;
 use super::answer::{self, No};
-use super::dispatch::{self, Plan};
+use super::dispatch::{self, Numbered, Plan};
 use super::feed::{Feed, Tell};
 use super::job::{self, Job};
 use super::marks::Gathered;
@@ -35,10 +35,17 @@ use crate::service::{Tickets, Whom};
 /// Who waits for a write, and for what.
 #[derive(Debug)]
 pub(super) enum Write {
-    /// A request of a client; `wrong` is what it is told whatever comes of it.
-    Request { conn: ConnId, id: u64, wrong: Option<No> },
+    /// A request of a client; `wrong` is what it is told whatever comes of it, and `by_name` that it names a person.
+    Request { conn: ConnId, id: u64, wrong: Option<No>, by_name: bool },
     /// Gathered marks.
     Marks { conn: ConnId },
+}
+
+impl Write {
+    /// Whether it goes to somebody by name.
+    pub(super) fn names_a_person(&self) -> bool {
+        matches!(self, Write::Request { by_name: true, .. })
+    }
 }
 
 /// What the sessions share, and what is done for one of them at a time.
@@ -109,7 +116,8 @@ impl<C: Cluster> Shared<C> {
     pub(super) fn step(&mut self, conn: ConnId, session: &mut Session, step: Step<'_>) {
         match step {
             Step::Ask { id, request } => {
-                match dispatch::plan(&request, session.who(), session.secure, self.signup_open) {
+                let mut spare = String::new();
+                match dispatch::plan(&request, session.who(), session.secure, self.signup_open, &mut spare) {
                     Ok(plan) => self.carry_out(conn, session, id, plan),
                     Err(no) => self.answer(conn, session, id, &Err(no)),
                 }
@@ -123,7 +131,7 @@ impl<C: Cluster> Shared<C> {
                 let frame = answer::reply(session.codec, id, Reply::Error(error));
                 self.out.push(Outgoing::reply(conn, frame));
             }
-            Step::Bye { id, error } => self.bye(conn, session, id, &No::new(error.code, error.text)),
+            Step::Bye { id, error } => self.bye(conn, session, id, No::new(error.code, error.text)),
             Step::Drop => self.out.push(Outgoing::reply(conn, Vec::new())),
         }
     }
@@ -148,11 +156,11 @@ impl<C: Cluster> Shared<C> {
                 self.out.push(reply);
             }
             Plan::Done => self.answer(conn, session, id, &Ok(answer::done())),
-            Plan::Write { seq, command, wrong } => {
+            Plan::Write(Numbered { seq, command, wrong, by_name }) => {
                 let device = session.who().map_or(0, |who| who.device);
                 let inner = postcard::to_allocvec(&command).expect("commands always encode into a growing buffer");
                 let command = Command::ByDevice { device, seq, command: &inner };
-                if let Err(error) = self.submit(&command, Write::Request { conn, id, wrong }) {
+                if let Err(error) = self.submit(&command, Write::Request { conn, id, wrong, by_name }) {
                     self.answer(conn, session, id, &Err(No::from(&error)));
                 }
             }
@@ -183,8 +191,7 @@ impl<C: Cluster> Shared<C> {
             Plan::Job(Job::Enter { enter: Enter::Resume { .. }, .. }) if self.may_be_late(session) => {
                 let no = No::new(Code::Unavailable, "this came when its sender may have left: the token is still good");
                 self.answer(conn, session, id, &Err(no.clone()));
-                session.machine.end();
-                self.close_if_done(conn, session, &no);
+                self.end(conn, session, no);
             }
             Plan::Job(job) => {
                 session.logging_out |= job.logs_out();
@@ -245,7 +252,7 @@ impl<C: Cluster> Shared<C> {
     pub(super) fn send_reply(&mut self, conn: ConnId, session: &mut Session, id: u64, frame: Vec<u8>) {
         session.machine.handle_answered(id);
         self.out.push(Outgoing::reply(conn, frame));
-        self.close_if_done(conn, session, &No::new(Code::Revoked, "this device was logged out"));
+        self.close_if_done(conn, session);
     }
 
     pub(super) fn push(&mut self, conn: ConnId, frame: Vec<u8>) {
@@ -253,18 +260,26 @@ impl<C: Cluster> Shared<C> {
     }
 
     /// Answers for the last time, and ends the connection once everything else is answered.
-    pub(super) fn bye(&mut self, conn: ConnId, session: &mut Session, id: Option<u64>, no: &No) {
-        self.leave(conn, session);
-        session.machine.end();
+    pub(super) fn bye(&mut self, conn: ConnId, session: &mut Session, id: Option<u64>, no: No) {
         match id {
             Some(id) => self.out.push(Outgoing::reply(conn, answer::reply(session.codec, id, no.reply()))),
             None => self.out.push(Outgoing::reply(conn, Vec::new())),
         }
-        self.close_if_done(conn, session, no);
+        self.end(conn, session, no);
     }
 
-    pub(super) fn close_if_done(&mut self, conn: ConnId, session: &mut Session, why: &No) {
-        if session.machine.is_done() {
+    /// Ends the connection once everything that is open is answered. The first reason is the one that is told.
+    pub(super) fn end(&mut self, conn: ConnId, session: &mut Session, why: No) {
+        self.leave(conn, session);
+        session.machine.end();
+        session.ending.get_or_insert_with(|| Box::new(why));
+        self.close_if_done(conn, session);
+    }
+
+    fn close_if_done(&mut self, conn: ConnId, session: &mut Session) {
+        if session.machine.is_done()
+            && let Some(why) = &session.ending
+        {
             let bye = Event::Bye(Bye { code: why.code, text: &why.text });
             self.out.push(Outgoing::push(conn, answer::event(session.codec, bye)).closing(true));
         }
@@ -313,14 +328,12 @@ impl<C: Cluster> Shared<C> {
 
     pub(super) fn effect(&mut self, conn: ConnId, session: &mut Session, effect: &Effect, encoded: &mut Encoded) {
         let Some(who) = session.who() else { return };
-        if let What::DeviceRevoked { device, .. } = effect.what {
+        if let What::DeviceRevoked { device, why, .. } = effect.what {
             if device == who.device && session.logging_out {
                 // Its reply says the same, before or after this.
                 self.log_out(conn, session);
             } else if device == who.device {
-                self.leave(conn, session);
-                session.machine.end();
-                self.close_if_done(conn, session, &No::new(Code::Revoked, "this device was logged out"));
+                self.end(conn, session, No::revoked(why));
             }
             return;
         }

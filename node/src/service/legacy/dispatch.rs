@@ -27,11 +27,9 @@
 
 use wire::legacy::field::{Field, Scalar};
 use wire::legacy::{Request, text};
-use wire::limits::{
-    MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, PASSWORD_BYTES_MAX, SEARCH_PATTERN_BYTES_MAX, VIEW_LIMIT_DEFAULT,
-    VIEW_LIMIT_MAX,
-};
+use wire::limits::{NAME_CHARS_MAX, PASSWORD_BYTES_MAX, SEARCH_PATTERN_BYTES_MAX, VIEW_LIMIT_DEFAULT, VIEW_LIMIT_MAX};
 use wire::replication::command::{Chat, Command};
+use wire::text::TextError;
 
 use super::answer::{Answer, Read, Said};
 use super::job::Job;
@@ -59,12 +57,14 @@ pub(super) enum Plan<'r> {
     Job(Job),
 }
 
-/// Plans a request. A refusal is an `Err` with the text for the user.
+/// Plans a request. A refusal is an `Err` with the text for the user. `spare` holds a message's text that is not stored as
+/// it came.
 pub(super) fn plan<'r>(
     who: Option<&Who>,
     pages: &Pages,
     request: &'r Request<'_>,
     signup_open: bool,
+    spare: &'r mut String,
 ) -> Result<Plan<'r>, Said> {
     if matches!(request, Request::Unknown) {
         return Err(text::INVALID_ACTION.into());
@@ -139,11 +139,13 @@ pub(super) fn plan<'r>(
                 return Err(text::MISSING_FIELDS.into());
             }
             oneself(who, sender)?;
-            if content.len() > MESSAGE_TEXT_BYTES_MAX {
-                return Err(text::MESSAGE_TOO_LONG.into());
-            }
+            let text = wire::text::accept(content, spare).map_err(|error| match error {
+                TextError::Blank => text::MISSING_FIELDS,
+                TextError::TooLong => text::MESSAGE_TOO_LONG,
+                TextError::Control => text::MESSAGE_CONTROL,
+            })?;
             let chat = Chat::Legacy(chat_id_of(chat)?);
-            Ok(Plan::Write(Command::Send { user: who.id, chat, text: content }))
+            Ok(Plan::Write(Command::Send { user: who.id, chat, text }))
         }
         Request::DeleteMessages { chat_id, message_indices, current_user } => {
             let chat = chat_id.text();

@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use wire::DecodeError;
 use wire::codec::Codec;
 use wire::legacy::reply::{HelloReply, Shown, Status};
-use wire::legacy::text;
+use wire::legacy::{Request, text};
 use wire::replication::command::{Command, Outcome, Refusal};
 
 use self::answer::Answer;
@@ -209,20 +209,25 @@ impl<C: Cluster> Shared<C> {
             Stage::Hello => hello(session, frame),
             Stage::Open => match session.codec.decode_request(frame) {
                 Err(error) => malformed(session, error),
-                Ok(request) => match dispatch::plan(session.who.as_ref(), &session.pages, &request, self.signup_open) {
-                    Err(said) => answer(session, reply::encode(session.codec, &Answer::Refused(said))),
-                    Ok(Plan::Answer(found)) => answer(session, reply::encode(session.codec, &found)),
-                    Ok(Plan::Write(command)) => {
-                        session.pages.before(&command);
-                        if session.who.as_ref().is_some_and(|who| who.read_only) {
-                            self.begin(conn, session, job::deferred(&command));
-                        } else {
-                            self.write(conn, session, &command);
-                        }
-                    }
-                    Ok(Plan::Job(job)) => self.begin(conn, session, job),
-                },
+                Ok(request) => self.request(conn, session, &request),
             },
+        }
+    }
+
+    fn request(&mut self, conn: ConnId, session: &mut Session, request: &Request<'_>) {
+        let mut spare = String::new();
+        match dispatch::plan(session.who.as_ref(), &session.pages, request, self.signup_open, &mut spare) {
+            Err(said) => answer(session, reply::encode(session.codec, &Answer::Refused(said))),
+            Ok(Plan::Answer(found)) => answer(session, reply::encode(session.codec, &found)),
+            Ok(Plan::Write(command)) => {
+                session.pages.before(&command);
+                if session.who.as_ref().is_some_and(|who| who.read_only) {
+                    self.begin(conn, session, job::deferred(&command));
+                } else {
+                    self.write(conn, session, &command);
+                }
+            }
+            Ok(Plan::Job(job)) => self.begin(conn, session, job),
         }
     }
 
@@ -288,7 +293,7 @@ fn hello(session: &mut Session, frame: &mut [u8]) {
         None => {
             session.stage = Stage::Ending;
             let refusal = HelloReply { status: Status::Error, message: text::CLIENT_ID_REQUIRED };
-            answer(session, reply::hello(codec, &refusal));
+            answer(session, reply::last(codec, &refusal));
         }
     }
 }

@@ -53,7 +53,17 @@ pub(super) fn hello<T: Serialize>(codec: Codec, reply: &T) -> Vec<u8> {
 
 /// The last reply to bytes that are no message.
 pub(super) fn malformed(codec: Codec, error: wire::DecodeError) -> Vec<u8> {
-    bytes(codec, &Outcome::refused(Shown(text::Malformed(error))))
+    last(codec, &Outcome::refused(Shown(text::Malformed(error))))
+}
+
+/// A reply behind which the connection is closed. In JSON it ends its line: it may go to a client of our own dialect, which
+/// reads lines, before anything has told the dialects apart; and to the original's clients spacing means nothing.
+pub(super) fn last<T: Serialize>(codec: Codec, reply: &T) -> Vec<u8> {
+    let mut bytes = bytes(codec, reply);
+    if codec == Codec::Json {
+        bytes.push(b'\n');
+    }
+    bytes
 }
 
 /// A reply to `get_messages`.

@@ -4,6 +4,7 @@ mod account;
 mod conversation;
 mod limits;
 mod order;
+mod v2;
 mod without_quorum;
 
 use std::collections::{HashMap, VecDeque};
