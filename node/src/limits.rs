@@ -557,7 +557,14 @@ pub const GRPC_CALLS_MAX: usize = 8192;
 /// Turns of calls that wait for the service: each call under way keeps a place for its end.
 pub const GRPC_TURNS_MAX: usize = 4 * GRPC_CALLS_MAX;
 
-/// Event streams open at once on all connections. An open one costs what a session costs.
+/// Writes of one stream of `samira.v2` under way: more than a disk takes at once, and no more than a connection of our own
+/// dialect may have open. Further ones wait at the client, by HTTP/2's flow control.
+pub const GRPC_WRITES_UNDER_WAY_MAX: usize = 256;
+
+/// Bytes of one stream's writes under way: long messages wait at the client rather than fill the cluster's queues and be refused.
+pub const GRPC_WRITES_BYTES_MAX: usize = 1 << 20;
+
+/// Streams of events and of writes open at once on all connections. An open one costs what a session costs.
 pub const GRPC_STREAMS_MAX: usize = 2048;
 
 /// Bytes of one request: the largest holds one message text.

@@ -14,9 +14,9 @@ use wire::frame;
 use wire::session::server::Identity;
 
 use super::caller::Caller;
-use super::convert::status;
+use super::convert::{refusal, status};
 use crate::bridge::{CallReplies, ConnId, Event, Outgoing, Seat, Security, Turn};
-use crate::limits::{GRPC_EVENTS_WAITING_MAX, GRPC_STREAMS_MAX};
+use crate::limits::{GRPC_EVENTS_WAITING_MAX, GRPC_STREAMS_MAX, GRPC_WRITES_UNDER_WAY_MAX};
 use crate::service::OriginalCalls;
 
 /// Where calls go, and where what is said to them comes from.
@@ -59,10 +59,11 @@ impl Calls {
     /// There is none, it is not good, or nobody can tell now.
     pub(super) async fn identify(&self, caller: &Caller) -> Result<Identity, Status> {
         let Some(bearer) = caller.bearer else {
-            return Err(Status::unauthenticated("this call needs a token: `authorization: Bearer TOKEN`, see LogIn"));
+            let text = "this call needs a token: `authorization: Bearer TOKEN`, see LogIn";
+            return Err(refusal(Code::NotLoggedIn, text));
         };
         if caller.secure() == Security::Plain {
-            return Err(Status::failed_precondition("tokens do not travel in the clear: connect with TLS"));
+            return Err(refusal(Code::PlaintextRefused, "tokens do not travel in the clear: connect with TLS"));
         }
         Ok(self.verifier.0.verify(bearer).await?)
     }
@@ -78,7 +79,7 @@ impl Calls {
         request: Request<'_>,
         read: impl FnOnce(Reply<'_>) -> Option<T>,
     ) -> Result<T, Status> {
-        let mut call = self.begin(secure, who, false)?;
+        let mut call = self.begin(secure, who, false, 1)?;
         call.send(FIRST, request)?;
         let mut outgoing = call.next().await.ok_or_else(gone)?;
         match decode(&mut outgoing.bytes)? {
@@ -95,17 +96,30 @@ impl Calls {
     /// # Errors
     /// There are too many.
     pub(super) fn listen(&self, secure: Security, who: Identity) -> Result<(Call, Seat), Status> {
-        let seat = Seat::take(&self.streams);
-        if self.streams.load(Ordering::Relaxed) > GRPC_STREAMS_MAX {
-            return Err(busy("too many event streams are open"));
-        }
-        Ok((self.begin(secure, Some(who), true)?, seat))
+        let seat = self.seat()?;
+        Ok((self.begin(secure, Some(who), true, GRPC_EVENTS_WAITING_MAX)?, seat))
     }
 
-    fn begin(&self, secure: Security, who: Option<Identity>, listens: bool) -> Result<Call, Status> {
+    /// Begins a stream of writes, at most [`GRPC_WRITES_UNDER_WAY_MAX`] at once.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(super) fn take_writes(&self, secure: Security, who: Identity) -> Result<(Call, Seat), Status> {
+        let seat = self.seat()?;
+        Ok((self.begin(secure, Some(who), false, GRPC_WRITES_UNDER_WAY_MAX)?, seat))
+    }
+
+    fn seat(&self) -> Result<Seat, Status> {
+        let seat = Seat::take(&self.streams);
+        if self.streams.load(Ordering::Relaxed) > GRPC_STREAMS_MAX {
+            return Err(busy("too many streams are open"));
+        }
+        Ok(seat)
+    }
+
+    fn begin(&self, secure: Security, who: Option<Identity>, listens: bool, room: usize) -> Result<Call, Status> {
         let end = self.port.turns.clone().try_reserve_owned().map_err(|_| busy("too many calls are waiting"))?;
         let conn = ConnId::of_call(self.next.fetch_add(1, Ordering::Relaxed));
-        let room = if listens { GRPC_EVENTS_WAITING_MAX } else { 1 };
         let frames = self.port.replies.expect(conn, listens, room);
         let call = Call { port: self.port.clone(), conn, frames, end: Some(end) };
         call.tell(Turn { bytes: Vec::new(), events: vec![Event::Called { conn, secure, who, listens }] })?;
@@ -129,12 +143,24 @@ impl Call {
     /// # Errors
     /// Too many wait.
     pub(super) fn send(&self, id: u64, request: Request<'_>) -> Result<(), Status> {
+        self.tell(self.turn(id, request))
+    }
+
+    /// The same, later if too many wait.
+    ///
+    /// # Errors
+    /// The server stops.
+    pub(super) async fn send_when_there_is_room(&self, id: u64, request: Request<'_>) -> Result<(), Status> {
+        self.port.turns.send(self.turn(id, request)).await.map_err(|_| gone())
+    }
+
+    fn turn(&self, id: u64, request: Request<'_>) -> Turn {
         let mut bytes = Vec::new();
         Codec::Samira2
             .encode_frame_to_vec(&FromClient { id, request: Some(request) }, &mut bytes)
             .expect("requests hold texts, lists, bytes and numbers, which all encode");
         let range = 0..bytes.len();
-        self.tell(Turn { bytes, events: vec![Event::Frame { conn: self.conn, range }] })
+        Turn { bytes, events: vec![Event::Frame { conn: self.conn, range }] }
     }
 
     /// What is said to it next; `None` at its end.
@@ -175,5 +201,5 @@ fn busy(text: &'static str) -> Status {
 
 /// The call has ended without an answer.
 pub(super) fn gone() -> Status {
-    Status::unavailable("this server is stopping, go to another one")
+    refusal(Code::Stopping, "this server is stopping, go to another one")
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
+use wire::chat::Code;
 
+use super::convert::refusal;
 use super::socket::Peer;
 use crate::bridge::Security;
 use crate::config::args::LegacyGrpc;
@@ -52,15 +54,16 @@ fn bearer_of(metadata: &MetadataMap) -> Result<Option<Bearer>, Status> {
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
     let bearer = token.and_then(|token| token.parse().ok());
-    bearer.map(Some).ok_or_else(|| Status::unauthenticated(bearer::UNKNOWN))
+    bearer.map(Some).ok_or_else(|| refusal(Code::BadToken, bearer::UNREADABLE))
 }
 
 impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Status {
         match rejection {
-            Rejection::Unauthenticated(why) => Status::unauthenticated(why),
+            Rejection::Unauthenticated(why) => refusal(Code::NotLoggedIn, &why),
+            Rejection::BadToken(why) => refusal(Code::BadToken, why),
             Rejection::Denied(why) => Status::permission_denied(why),
-            Rejection::NotNow(why) => Status::unavailable(why),
+            Rejection::NotNow(why) => refusal(Code::Unavailable, &why),
         }
     }
 }

@@ -8,7 +8,7 @@ use wire::chat::reply::{self, Error};
 use wire::chat::{Code, Event, event, item};
 
 /// Number of the code in the trailers of a refusal.
-const CODE: &str = "samira-code";
+pub(super) const CODE: &str = "samira-code";
 
 /// When to try again, in the trailers of a refusal.
 const RETRY_MS: &str = "samira-retry-ms";
@@ -22,6 +22,31 @@ pub(super) fn status(error: &Error<'_>) -> Status {
         trailers.insert(RETRY_MS, MetadataValue::from(error.retry_ms));
     }
     status
+}
+
+/// A refusal that is made here.
+pub(super) fn refusal(code: Code, text: &str) -> Status {
+    status(&Error { code, text, retry_ms: 0 })
+}
+
+/// The same status with the number of a code, where it is one of the framework's own and has none.
+pub(super) fn coded(mut status: Status) -> Status {
+    if let Some(code) = code_of(status.code())
+        && !status.metadata().contains_key(CODE)
+    {
+        status.metadata_mut().insert(CODE, MetadataValue::from(code.number()));
+    }
+    status
+}
+
+/// The code for what the framework refuses by itself: a request that is too long, cannot be decoded, or has no such name.
+pub(super) fn code_of(status: Grpc) -> Option<Code> {
+    match status {
+        Grpc::OutOfRange | Grpc::Internal | Grpc::InvalidArgument => Some(Code::Malformed),
+        Grpc::Unimplemented => Some(Code::UnknownRequest),
+        Grpc::ResourceExhausted => Some(Code::Busy),
+        _ => None,
+    }
 }
 
 /// The status that makes a client do what the code asks for.

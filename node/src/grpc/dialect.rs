@@ -3,13 +3,13 @@
 use proto::v2 as pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use wire::chat::item::Mark;
 use wire::chat::{List, Reply, Request as Asked, request};
 
 use super::call::Calls;
 use super::caller::Caller;
-use super::{convert, events};
+use super::{convert, events, writes};
 use crate::service::bearer::Bearer;
 
 /// Takes the calls.
@@ -245,6 +245,17 @@ impl pb::chat_server::Chat for Dialect {
         let call = self.calls.listen(caller.secure(), who)?;
         let (to, told) = mpsc::channel(events::EVENTS_AHEAD);
         tokio::spawn(events::tell(self.calls.clone(), caller, call, request, to));
+        Ok(Response::new(ReceiverStream::new(told)))
+    }
+
+    type WriteStream = ReceiverStream<Result<pb::WriteReply, Status>>;
+
+    async fn write(&self, request: Request<Streaming<pb::WriteRequest>>) -> Answer<Self::WriteStream> {
+        let (caller, writes) = Caller::of(request)?;
+        let who = self.calls.identify(&caller).await?;
+        let call = self.calls.take_writes(caller.secure(), who)?;
+        let (to, told) = mpsc::channel(events::EVENTS_AHEAD);
+        tokio::spawn(writes::carry_out(self.calls.clone(), call, writes, to));
         Ok(Response::new(ReceiverStream::new(told)))
     }
 }

@@ -48,9 +48,7 @@ async fn pump(
     to: &mpsc::Sender<Result<pb::Event, Status>>,
 ) -> Result<(), Status> {
     let pb::EventsRequest { cursor, behind, watch } = request;
-    if !watch.is_empty() {
-        call.send(WATCH, Request::Watch(Watch { users: List::from(watch) }))?;
-    }
+    let mut watch = Some(watch).filter(|users| !users.is_empty());
     let mut behind: BTreeSet<u64> = behind.into_iter().collect();
     call.send(FIRST, Request::Sync(Sync { cursor, limit: 0, behind: behind.iter().copied().collect() }))?;
     let (mut id, mut told) = (FIRST, false);
@@ -77,6 +75,9 @@ async fn pump(
                     id += 1;
                     let behind = behind.iter().copied().take(WATCHED_MAX).collect();
                     call.send(id, Request::Sync(Sync { cursor: changes.cursor, limit: 0, behind }))?;
+                } else if let Some(users) = watch.take() {
+                    // Behind the past: who is there is part of what happens now.
+                    call.send(WATCH, Request::Watch(Watch { users: List::from(users) }))?;
                 }
                 Some(pb::event::Event::Update(convert::changes(&changes)))
             }

@@ -8,7 +8,7 @@
 //! * [`gate`]: what holds for every call: refused connections, bounds.
 //! * [`caller`]: who calls.
 //! * [`original`], [`replication`]: the packages of the original's clients.
-//! * [`dialect`], [`convert`], [`call`], [`events`]: our own dialect as package `samira.v2`. A call is a short session of
+//! * [`dialect`], [`convert`], [`call`], [`events`], [`writes`]: our own dialect as package `samira.v2`. A call is a short session of
 //!   SAMIRA/2 inside this process, so that no rule is written twice.
 //!
 //! Nothing here decides anything about the chat: requests go to [`crate::service`], and what comes back is told in
@@ -23,6 +23,7 @@ mod gate;
 mod original;
 mod replication;
 mod socket;
+mod writes;
 
 use std::io;
 use std::sync::Arc;

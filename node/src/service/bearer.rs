@@ -18,6 +18,10 @@ use crate::storage::query::{QueryError, StateReader};
 /// What is said about a token that is not good.
 pub(crate) const UNKNOWN: &str = "this token is not valid any more: log in";
 
+/// Said of a text that cannot be a token.
+pub(crate) const UNREADABLE: &str =
+    "this is no token: it is sent as `authorization: Bearer DEVICE.TOKEN`, as LogIn has told it";
+
 /// Said of a token while nobody can tell.
 pub(crate) const UNCONFIRMED: &str = "without a majority this server cannot tell whether this token is valid";
 

@@ -70,6 +70,8 @@ pub(crate) struct Connection {
 pub(crate) enum Rejection {
     /// Nobody is known to have logged in there.
     Unauthenticated(Said),
+    /// The token that was shown is not good.
+    BadToken(&'static str),
     /// Somebody else has.
     Denied(Said),
     /// Nobody can tell now.
@@ -127,9 +129,10 @@ impl<C: Cluster> Calls<C> {
             }
         };
         let pages = who.as_ref().map(|who| self.book(whence, who.id)).unwrap_or_default();
+        let mut spare = String::new();
         let plan = {
             let pages = lock(&pages);
-            dispatch::plan(who.as_ref(), &pages, request, self.signup_open)
+            dispatch::plan(who.as_ref(), &pages, request, self.signup_open, &mut spare)
         };
         let done = match plan {
             Err(said) => return Ok(Answer::Refused(said)),
@@ -177,7 +180,7 @@ impl<C: Cluster> Calls<C> {
     pub(crate) async fn verify(&self, bearer: Bearer) -> Result<Identity, Rejection> {
         match bearer::verify(&self.backend, bearer).await? {
             Shown::By(who) => Ok(who),
-            Shown::Void => Err(Rejection::Unauthenticated(bearer::UNKNOWN.into())),
+            Shown::Void => Err(Rejection::BadToken(bearer::UNKNOWN)),
             Shown::Unheard => Err(Rejection::NotNow(bearer::UNCONFIRMED.into())),
         }
     }
@@ -188,7 +191,7 @@ impl<C: Cluster> Calls<C> {
             let Identity { user, .. } = self.verify(bearer).await?;
             let account =
                 self.backend.queries.run(move |reader| reader.user(user).map(|found| found.map(|u| u.name.clone())));
-            let Some(known) = account.await? else { return Err(Rejection::Unauthenticated(bearer::UNKNOWN.into())) };
+            let Some(known) = account.await? else { return Err(Rejection::BadToken(bearer::UNKNOWN)) };
             return named(Who { id: user, name: known.into(), read_only: false }, name);
         }
         match whence {
