@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use node::admin::{self, Request};
-use node::config::args::{Cli, Command, MembersCommand, Target};
+use node::cluster::export::export;
+use node::config::args::{AuthorityCommand, Cli, Command, MembersCommand, Target};
 use node::config::resolved::{Config, data_dir};
 use node::{report, run, telemetry, terminal};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,12 @@ fn main() -> ExitCode {
         Cli {
             command: Some(Command::Members { command: MembersCommand::Remove { member, target, json } }), ..
         } => ask(target, &Request::RemoveMember { member }, json, report::removed),
+        Cli { command: Some(Command::Authority { command: AuthorityCommand::Export { target, json } }), .. } => {
+            match export(&data_dir(target.data_dir)) {
+                Ok(exported) => print_for(json, &exported, report::authority),
+                Err(error) => fail(&error, 1),
+            }
+        }
     }
 }
 
@@ -46,9 +53,16 @@ where
     T: Serialize + for<'a> Deserialize<'a>,
 {
     match admin::ask::<T>(&data_dir(target.data_dir), request) {
-        Ok(answer) if json => print(&serde_json::to_string(&answer).expect("plain structs have a JSON form")),
-        Ok(answer) => print(&text(&answer)),
+        Ok(answer) => print_for(json, &answer, text),
         Err(error) => fail(&error, 1),
+    }
+}
+
+fn print_for<T: Serialize>(json: bool, answer: &T, text: impl FnOnce(&T) -> String) -> ExitCode {
+    if json {
+        print(&serde_json::to_string(answer).expect("plain structs have a JSON form"))
+    } else {
+        print(&text(answer))
     }
 }
 

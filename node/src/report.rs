@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::admin::{FormerMember, MemberRemoved, MemberStatus, Members, NewCode, QuorumStatus, Status};
+use crate::cluster::export::Exported;
 use crate::config::args::spelled;
 use crate::config::resolved::{CodeSource, Config};
 use crate::raft::leader::TWO_VOTERS;
@@ -32,6 +33,15 @@ pub fn failure(error: &(dyn std::error::Error + 'static)) -> String {
         Some(remedy) if !text.contains(remedy) => format!("{text}; {remedy}"),
         _ => text,
     }
+}
+
+/// For `node authority export`: PEM, with lines in front that readers of PEM skip.
+pub fn authority(exported: &Exported) -> String {
+    let Exported { cluster, server_name, pin, certificate } = exported;
+    format!(
+        "# The certificate authority of the cluster {cluster}, pin {pin}. Trust it alone, and expect the name\n\
+         # {server_name} in a server's certificate, whatever address was dialled.\n{certificate}"
+    )
 }
 
 /// For `node status`.

@@ -69,6 +69,12 @@ pub enum IdentityError {
         /// Which directory.
         path: PathBuf,
     },
+    /// Nobody has lived in it.
+    #[error("there is no node's data in {path}: give the --data-dir of a node that has been started")]
+    Nobody {
+        /// Which directory.
+        path: PathBuf,
+    },
     /// Content that makes no sense.
     #[error("{path} is damaged: {reason}; {DAMAGED}")]
     Damaged {

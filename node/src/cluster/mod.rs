@@ -3,6 +3,7 @@
 //! * [`ca`]: the cluster's certificate authority.
 //! * [`code`]: one-time join codes.
 //! * [`identity`]: what the data directory knows about this node.
+//! * [`export`]: the authority's certificate, for programs that know no pins.
 //! * [`addresses`]: which of this machine's addresses the others are told.
 //! * [`begin`]: found, join, or start again: the three ways to become a running member.
 
@@ -12,6 +13,7 @@ pub mod addresses;
 pub mod begin;
 pub mod ca;
 pub mod code;
+pub mod export;
 pub mod identity;
 
 /// Whether a newcomer comes in the place of a member: at the same address, where two cannot run, or under the same name

@@ -52,6 +52,12 @@ pub enum Command {
         #[command(subcommand)]
         command: MembersCommand,
     },
+    /// Show the cluster's certificate authority
+    Authority {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuthorityCommand,
+    },
     /// Check the configuration and exit
     Check {
         /// The settings to check.
@@ -78,6 +84,20 @@ pub enum MembersCommand {
         #[arg(value_name = "NAME")]
         member: String,
         /// Where the node runs.
+        #[command(flatten)]
+        target: Target,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What can be done with the authority.
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// Print its certificate as PEM, and the name to expect in a server's certificate: what a client needs that knows no pins
+    Export {
+        /// Where the node's data is.
         #[command(flatten)]
         target: Target,
         /// Print one JSON object
