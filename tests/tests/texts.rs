@@ -1,5 +1,4 @@
 //! What people paste, through the clients they use: line ends of every kind are stored as they were sent.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use client_fltk::command::{Answer, Command, Failure};
 use client_fltk::model::Target;

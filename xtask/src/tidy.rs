@@ -28,6 +28,8 @@ const OWNED: &[Owned] = &[
             "tests/src/bench/grpc_loop.rs",
             "tests/tests/desktop.rs",
             "tests/tests/grpc.rs",
+            "tests/tests/grpc_writes.rs",
+            "tests/tests/texts.rs",
             "tests/tests/tls.rs",
             "tests/tests/who_leads.rs",
         ],

@@ -115,7 +115,10 @@ fn second_opinion(stream: &[u8], bytes_max: usize, ours: &Split) {
     let mut ends = ours.ends.iter();
     while let Some(Ok(value)) = theirs.next() {
         let end = theirs.byte_offset();
-        if !value.is_object() || depth(&value) > DEPTH_MAX || end - start - spacing(Codec::Json, &stream[start..]) > bytes_max {
+        if !value.is_object()
+            || depth(&value) > DEPTH_MAX
+            || end - start - spacing(Codec::Json, &stream[start..]) > bytes_max
+        {
             return;
         }
         assert_eq!(ends.next(), Some(&end), "{:?}", ours.error);
