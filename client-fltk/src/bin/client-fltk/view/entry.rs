@@ -15,15 +15,19 @@ use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
 
 /// From the top of the form to what is said under its title.
-const HEAD: i32 = 40;
+const HEAD: i32 = 36;
 /// Under that.
 const UNDER_HEAD: i32 = 24;
-const LABEL: i32 = 20;
+/// The same where the window is as low as it may be.
+const UNDER_HEAD_MIN: i32 = 4;
+/// Windows of less than this are low.
+const LOW: i32 = 480;
+const LABEL: i32 = 18;
 const FIELD: i32 = sizes::FIELD + 2;
 /// Under a field: one line that says what is wrong with it.
 const UNDER: i32 = 26;
 /// Under a field that nothing is wrong with, where the window is low.
-const UNDER_MIN: i32 = 6;
+const UNDER_MIN: i32 = 0;
 /// The button, and all that is under it.
 const FOOT: i32 = 144;
 
@@ -58,7 +62,8 @@ impl Form {
             error.map_or(0, |(_, error)| paint::height_of_lines(error, w, SMALL) + 10)
         };
         let (wrong_name, wrong_password) = (error(EntryField::Username), error(EntryField::Password));
-        let username = HEAD + paint::height_of_lines(&head(app).0, w, PLAIN) + UNDER_HEAD;
+        let username = HEAD + paint::height_of_lines(&head(app).0, w, PLAIN);
+        let username = username + if page.h < LOW { UNDER_HEAD_MIN } else { UNDER_HEAD };
         let tops = |under: i32| {
             let nickname = username + LABEL + FIELD + wrong_name.max(under);
             let password = if app.entry.is_signup { nickname + LABEL + FIELD + under } else { nickname };
