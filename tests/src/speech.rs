@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use zbus::MatchRule;
 use zbus::blocking::connection::Builder;
@@ -145,17 +147,20 @@ impl Reader {
     ///
     /// # Panics
     /// When the bus refuses it.
-    pub fn announcements(&self) -> impl Iterator<Item = String> + use<> {
+    pub fn announcements(&self) -> Receiver<String> {
         let rule = MatchRule::builder().msg_type(zbus::message::Type::Signal);
         let rule = rule.interface("org.a11y.atspi.Event.Object").and_then(|rule| rule.member("Announcement"));
         let rule = rule.expect("the names are names").build();
         let messages = MessageIterator::for_match_rule(rule, &self.spoken, Some(256)).expect("a rule can be added");
-        messages.filter_map(|message| {
-            let message = message.ok()?;
+        let said = |message: zbus::Result<zbus::Message>| {
             type Event = (String, i32, i32, OwnedValue, HashMap<String, OwnedValue>);
-            let (.., said, _) = message.body().deserialize::<Event>().ok()?;
+            let (.., said, _) = message.ok()?.body().deserialize::<Event>().ok()?;
             String::try_from(said).ok()
-        })
+        };
+        let (sender, announcements) = channel();
+        // It ends with the bus, or when nobody listens any more.
+        thread::spawn(move || messages.filter_map(said).try_for_each(|said| sender.send(said)));
+        announcements
     }
 }
 

@@ -59,9 +59,9 @@ fn a_screen_reader_hears_the_window() {
             window.press_often("Up", 2);
             has("the keyboard on a message", &|heard| heard.has_focus && heard.name.ends_with(": are you there?"));
             // What comes new is read out.
-            let mut announcements = reader.announcements();
+            let announcements = reader.announcements();
             bob.ask(Command::Send { to: to_ann(), text: "it rains".into() }).unwrap();
-            assert!(announcements.any(|said| said == "bob: it rains"));
+            wait_until("the message to be read out", || announcements.try_iter().any(|said| said == "bob: it rains"));
             // And a button can be pressed without a mouse.
             window.press("Escape");
             window.write("then stay inside");
