@@ -8,7 +8,7 @@ use wire::chat::item;
 
 use crate::model::{Delta, Message, Model, Person, Refusal, Target, Text};
 
-/// A password as it travels: lowercase hexadecimal SHA-256 of what was typed. Debug output does not show it.
+/// A password as it travels: lowercase hexadecimal SHA-256 of what was typed, in normal form C. Debug output does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -16,7 +16,8 @@ impl Password {
     /// Of what somebody typed.
     #[must_use]
     pub fn of(typed: &str) -> Self {
-        Self(HEXLOWER.encode(&Sha256::digest(typed)))
+        // Keyboards of different systems give one letter in different forms.
+        Self(HEXLOWER.encode(&Sha256::digest(wire::names::nfc(typed))))
     }
 
     pub(crate) fn wire(&self) -> &str {
@@ -283,5 +284,6 @@ mod tests {
         let password = Password::of("pässword");
         assert_eq!(password.wire(), "3478267b5612791b40988906b3a7897eb6ab501e04b95ed32f99d0afdf669d9c");
         assert_eq!(format!("{password:?}"), "Password(..)");
+        assert_eq!(Password::of("pa\u{308}ssword"), password, "however the letter was typed");
     }
 }

@@ -16,6 +16,7 @@ import collections
 import hashlib
 import socket
 import struct
+import unicodedata
 
 PREFACE = bytes.fromhex("a2534d32")
 VERSION = 2
@@ -253,7 +254,7 @@ def varint(number):
 
 def password_hash(password):
     """What is sent of a password."""
-    return hashlib.sha256(password.encode()).hexdigest()
+    return hashlib.sha256(unicodedata.normalize("NFC", password).encode()).hexdigest()
 
 
 class Client:

@@ -15,6 +15,7 @@
 //! * [`session`]: what happens on a connection in it, on both sides; [`time`] is what callers tell it.
 //! * [`json`], [`samira`], [`samira2`]: the formats, as serde formats.
 //! * `replication` (feature `alloc`): what the nodes of a cluster store and say to each other.
+//! * `names` (feature `names`): what may be a name, and which names are the same.
 //! * `dump` (feature `dump`): annotated hexdumps.
 //!
 //! The bytes of every message stand in the goldens (`snapshots/wire/`).
@@ -69,6 +70,8 @@ pub mod frame;
 pub mod json;
 pub mod legacy;
 pub mod limits;
+#[cfg(feature = "names")]
+pub mod names;
 #[cfg(feature = "alloc")]
 pub mod replication;
 pub mod samira;

@@ -10,6 +10,20 @@ pub const MESSAGE_TEXT_BYTES_MAX: usize = 64 << 10;
 /// Characters in a user name or a nickname.
 pub const NAME_CHARS_MAX: usize = 64;
 
+/// Combining marks on one letter of a new name, one after another. Technical Standard #39 has the number; more of them cover
+/// the lines around.
+pub const NAME_MARKS_IN_A_ROW_MAX: usize = 4;
+
+/// Bytes of a key that is made of a name: some characters fold to eighteen.
+pub const NAME_KEY_BYTES_MAX: usize = 8 << 10;
+
+/// How long the name of a deleted account is nobody's, milliseconds: longer than a letter to its old owner lies in an outbox
+/// or in somebody's memory. Part of the replicated rules: another number is another rule level.
+pub const NAME_REST_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Bytes of a password on the wire: the hexadecimal SHA-256 of what was typed.
+pub const PASSWORD_DIGITS: usize = 64;
+
 /// Bytes of the password text on the wire. Clients send 64 hexadecimal digits; the rest is slack for hand-written ones.
 pub const PASSWORD_BYTES_MAX: usize = 256;
 

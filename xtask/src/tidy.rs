@@ -68,6 +68,7 @@ const OWNED: &[Owned] = &[
             "tests/src/oracle.rs",
             "tests/tests/bad_start.rs",
             "tests/tests/legacy_long_use.rs",
+            "tests/tests/names.rs",
             "tests/tests/restored_copies.rs",
         ],
     },

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use wire::chat::code::Remedy;
 use wire::chat::{Code, Reply, Request, request};
-use wire::limits::{ITEMS_PER_REQUEST_MAX, MESSAGE_TEXT_BYTES_MAX};
+use wire::limits::{ITEMS_PER_REQUEST_MAX, MESSAGE_TEXT_BYTES_MAX, NAME_REST_MS};
 use wire::session::Writes;
 use wire::session::writes::{Fate, blank, uses_number};
 use wire::text::{self, TextError};
@@ -79,12 +79,38 @@ impl Engine {
         if let Err(failure) = self.check(&write) {
             return self.answer(ticket, Err(failure));
         }
+        let write = self.addressed(write);
         let key = self.next_key;
         self.next_key += 1;
         let created_ms = self.clock.unix_ms();
         self.change(Delta::Queued(Outgoing { key, seq: 0, write, created_ms, state: WriteState::Queued }));
         self.queued.insert(key);
         self.tickets.insert(key, ticket);
+    }
+
+    /// A message is for the account that has the name now, where that is known.
+    fn addressed(&self, write: Write) -> Write {
+        match write {
+            Write::Send { to: Target::Username(username), text } => {
+                let own = self.model.account.as_ref().filter(|own| own.username == username).map(|own| own.user);
+                let user = own.or_else(|| self.model.person_named(&username).map(|person| person.user));
+                let to = match user {
+                    Some(user) => Target::Account { user, username },
+                    None => Target::Username(username),
+                };
+                Write::Send { to, text }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a message is for a name whose owner nobody here has met, and has waited for so long that it may be another one.
+    fn is_outdated(&self, key: u64) -> bool {
+        let written_before = self.clock.unix_ms().saturating_sub(NAME_REST_MS);
+        self.model.outbox.get(&key).is_some_and(|outgoing| {
+            let named = matches!(outgoing.write, Write::Send { to: Target::Username(_), .. });
+            named && outgoing.created_ms < written_before
+        })
     }
 
     fn check(&self, write: &Write) -> Result<(), Failure> {
@@ -139,8 +165,14 @@ impl Engine {
         }
         while self.writes.unanswered() < WRITES_MAX as u64
             && let Some(&key) = self.queued.first()
-            && let Some(seq) = self.writes.assign()
         {
+            if self.is_outdated(key) {
+                self.queued.remove(&key);
+                let text = "it has waited for so long that the name may be somebody else's by now: look who has it, and send it anew";
+                self.refused(key, 0, Refusal { code: Code::NoSuchUser, text: text.to_owned() });
+                continue;
+            }
+            let Some(seq) = self.writes.assign() else { break };
             self.queued.remove(&key);
             self.numbers.insert(seq, key);
             self.change(Delta::WriteState { key, seq, state: WriteState::Sent });
@@ -159,10 +191,14 @@ impl Engine {
         let write = write.map(|outgoing| outgoing.write.clone());
         let request = match &write {
             Some(Write::Send { to: Target::Conversation(conversation), text }) => {
-                Request::Send(request::Send { conversation: *conversation, username: "", text, seq })
+                Request::Send(request::Send { conversation: *conversation, text, seq, ..request::Send::default() })
             }
             Some(Write::Send { to: Target::Username(username), text }) => {
-                Request::Send(request::Send { conversation: 0, username, text, seq })
+                Request::Send(request::Send { username, text, seq, ..request::Send::default() })
+            }
+            // Without the name: a node that knew no ids would go by it.
+            Some(Write::Send { to: Target::Account { user, .. }, text }) => {
+                Request::Send(request::Send { user: *user, text, seq, ..request::Send::default() })
             }
             Some(Write::Delete { conversation, numbers }) => {
                 Request::Delete(request::Delete { conversation: *conversation, numbers: numbers.clone().into(), seq })
@@ -204,6 +240,9 @@ impl Engine {
                         let conversation = match to {
                             Target::Conversation(id) => *id,
                             Target::Username(username) => self.model.direct(username).map_or(0, |found| found.id),
+                            Target::Account { user, .. } => {
+                                self.model.conversation_with(*user).map_or(0, |found| found.id)
+                            }
                         };
                         Answer::Stored { conversation, number: 0 }
                     }

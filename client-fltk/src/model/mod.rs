@@ -18,6 +18,7 @@ pub mod delta;
 pub mod hash;
 pub mod item;
 pub mod link;
+mod namesakes;
 pub mod outgoing;
 pub mod spans;
 #[cfg(test)]
@@ -33,6 +34,9 @@ pub use link::{Link, LinkState, Outage};
 pub use outgoing::{Outgoing, Refusal, Target, Write, WriteState};
 pub use spans::Spans;
 pub use timeline::Row;
+
+use namesakes::Namesakes;
+use wire::names::{Pattern, found_by};
 
 /// Everything this device knows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,6 +61,7 @@ pub struct Model {
     pub nodes: Vec<Node>,
     online: BTreeSet<u64>,
     typing: BTreeMap<(u64, u64), u64>,
+    namesakes: Namesakes,
 }
 
 impl Model {
@@ -108,6 +113,27 @@ impl Model {
         self.people.values().find(|person| !person.gone && person.username == username)
     }
 
+    /// Somebody by what was typed: the user name to the letter, or else the only one known here that is found by it.
+    #[must_use]
+    pub fn person_typed(&self, name: &str) -> Option<&Person> {
+        self.person_named(name).or_else(|| {
+            let key = found_by(name);
+            let mut found = self.people.values().filter(|person| !person.gone && found_by(&person.username) == key);
+            found.next().filter(|_| found.next().is_none())
+        })
+    }
+
+    /// Whether a conversation is one that is looked for: by its title, or by a name of somebody else in it. The rule is that of
+    /// the servers' search for people.
+    #[must_use]
+    pub fn fits(&self, conversation: u64, pattern: &Pattern) -> bool {
+        let me = self.me();
+        let members = self.conversations.get(&conversation).into_iter().flat_map(|found| found.members.keys());
+        let mut others = members.filter(|&&user| user != me).filter_map(|user| self.people.get(user));
+        others.any(|person| pattern.matches(&person.username) || pattern.matches(&person.nickname))
+            || pattern.matches(&self.title(conversation))
+    }
+
     /// The direct conversation with somebody, or the notebook with oneself.
     #[must_use]
     pub fn conversation_with(&self, user: u64) -> Option<&Conversation> {
@@ -119,13 +145,18 @@ impl Model {
         })
     }
 
-    /// The name to show for somebody.
+    /// The name to show for somebody: the nickname, with the user name where it could be taken for somebody else's.
     #[must_use]
     pub fn name(&self, user: u64) -> String {
-        match (&self.account, self.people.get(&user)) {
-            (Some(account), _) if account.user == user => account.nickname.clone(),
-            (_, Some(person)) => person.shown(),
-            (_, None) => format!("user {user}"),
+        let (username, nickname) = match (&self.account, self.people.get(&user)) {
+            (Some(account), _) if account.user == user => (&account.username, &account.nickname),
+            (_, Some(person)) if person.gone => return person.shown(),
+            (_, Some(person)) => (&person.username, &person.nickname),
+            (_, None) => return format!("user {user}"),
+        };
+        match self.namesakes.is_shared(user, nickname) {
+            true => format!("{nickname} (@{username})"),
+            false => nickname.clone(),
         }
     }
 
@@ -169,13 +200,15 @@ impl Model {
             Delta::Forget => {
                 self.conversations.clear();
                 self.people.clear();
+                self.note_names();
                 self.cursor = 0;
                 self.synced = false;
             }
-            Delta::Account(account) => self.account = Some(account.clone()),
-            Delta::Person(person) => {
-                self.people.insert(person.user, person.clone());
+            Delta::Account(account) => {
+                self.account = Some(account.clone());
+                self.note_names();
             }
+            Delta::Person(person) => self.person(person),
             Delta::Conversation(summary) => self.summary(summary),
             Delta::Opened(summary) => {
                 if !self.conversations.contains_key(&summary.conversation) {
@@ -265,9 +298,34 @@ impl Model {
         self.conversations.entry(id).or_insert_with(|| Conversation::new(id))
     }
 
+    fn person(&mut self, person: &Person) {
+        if self.people.get(&person.user) == Some(person) {
+            return;
+        }
+        self.people.insert(person.user, person.clone());
+        match person.gone {
+            // The account knows one's own names better.
+            _ if self.account.as_ref().is_some_and(|own| own.user == person.user) => {}
+            true => self.namesakes.forget(person.user),
+            false => self.namesakes.note(person.user, &person.username, &person.nickname),
+        }
+    }
+
+    /// To be called by whoever has put people here by hand.
+    pub(crate) fn note_names(&mut self) {
+        let mut namesakes = Namesakes::default();
+        for person in self.people.values().filter(|person| !person.gone) {
+            namesakes.note(person.user, &person.username, &person.nickname);
+        }
+        if let Some(account) = &self.account {
+            namesakes.note(account.user, &account.username, &account.nickname);
+        }
+        self.namesakes = namesakes;
+    }
+
     fn summary(&mut self, summary: &Summary) {
         for (person, _) in &summary.members {
-            self.people.insert(person.user, person.clone());
+            self.person(person);
         }
         let me = self.me();
         self.conversation(summary.conversation).summary(summary, me);

@@ -9,8 +9,16 @@ use super::Text;
 pub enum Target {
     /// To a known conversation.
     Conversation(u64),
-    /// To somebody, by user name.
+    /// To somebody, by user name: to whoever has it when the message arrives. Once it has waited for as long as the name of a
+    /// deleted account rests ([`wire::limits::NAME_REST_MS`]), it is refused, for the name may be somebody else's by then.
     Username(String),
+    /// To an account, whoever has its name by then.
+    Account {
+        /// Its user id.
+        user: u64,
+        /// The name that it had when the message was written.
+        username: String,
+    },
 }
 
 /// A write that must happen once.

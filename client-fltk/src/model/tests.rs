@@ -369,6 +369,58 @@ fn names_and_titles() {
 }
 
 #[test]
+fn a_nickname_that_is_somebody_elses_is_shown_with_the_user_name() {
+    let mut model = model();
+    model.apply(&Delta::Conversation(summary(&[ME, BO, CY], 0, 0)));
+    let called = |user, nickname: &str| Delta::Person(Person { nickname: nickname.into(), ..person(user) });
+    let check = |model: &Model, me: &str, bo: &str, cy: &str| {
+        assert_eq!((&*model.name(ME), &*model.name(BO), &*model.name(CY)), (me, bo, cy));
+    };
+    model.apply(&called(BO, "Ann"));
+    check(&model, "al", "Ann", "U3");
+    // Whatever the case, and what looks the same.
+    model.apply(&called(CY, "ann"));
+    check(&model, "al", "Ann (@u2)", "ann (@u3)");
+    assert_eq!(model.title(HERE), "Ann (@u2), ann (@u3)");
+    model.apply(&called(CY, "Аnn"));
+    check(&model, "al", "Ann (@u2)", "Аnn (@u3)");
+    // Somebody else's user name, also one's own.
+    model.apply(&called(CY, "U2"));
+    check(&model, "al", "Ann", "U2 (@u3)");
+    model.apply(&called(CY, "AL"));
+    check(&model, "al (@al)", "Ann", "AL (@u3)");
+    model.apply(&called(CY, "Cy"));
+    check(&model, "al", "Ann", "Cy");
+    // Who is gone is nobody's double.
+    model.apply(&called(CY, "Ann"));
+    model.apply(&Delta::Person(Person { gone: true, ..person(BO) }));
+    check(&model, "al", "U2 (deleted)", "Ann");
+    model.apply(&Delta::Forget);
+    assert_eq!(model.name(ME), "al");
+}
+
+#[test]
+fn people_are_found_however_they_are_typed() {
+    let mut model = model();
+    let named = |user, username: &str, nickname: &str| {
+        Delta::Person(Person { user, username: username.into(), nickname: nickname.into(), gone: false })
+    };
+    model.apply(&Delta::Conversation(summary(&[ME, BO], 0, 0)));
+    model.apply(&named(BO, "Łukasz", "Café"));
+    let fits = |text: &str| model.fits(HERE, &Pattern::parse(text));
+    for text in ["lukasz", "ŁUKASZ", "cafe", "CAFÉ", "l*z", ""] {
+        assert!(fits(text), "{text}");
+    }
+    assert!(!fits("cafes") && !fits("al") && !fits("l?z"));
+    assert_eq!(model.person_typed("ŁUKASZ").map(|person| person.user), Some(BO));
+    assert!(model.person_typed("lukasz").is_none(), "an accent tells names apart");
+    let mut model = model.clone();
+    model.apply(&named(CY, "łukasz", "x"));
+    assert_eq!(model.person_typed("łukasz").map(|person| person.user), Some(CY));
+    assert!(model.person_typed("ŁUKASZ").is_none(), "two are meant");
+}
+
+#[test]
 fn debug_output_shows_no_text() {
     let shown = format!("{:?}", streamed(1, BO));
     assert!(!shown.contains("text 1") && shown.contains("Text(6 bytes)"), "{shown}");

@@ -49,6 +49,9 @@ impl Model {
             (_, Write::Send { to: Target::Username(username), .. }) => {
                 self.direct(username).is_some_and(|found| found.id == conversation)
             }
+            (_, Write::Send { to: Target::Account { user, .. }, .. }) => {
+                self.conversation_with(*user).is_some_and(|found| found.id == conversation)
+            }
             _ => false,
         })
     }

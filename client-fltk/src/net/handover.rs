@@ -75,6 +75,7 @@ pub fn hand_over(directory: &Path, to: &Target, text: &str, queue: bool, timeout
     let to = match to {
         Target::Conversation(id) => json!(id),
         Target::Username(name) => json!(name),
+        Target::Account { user, username } => json!({"user": user, "username": username}),
     };
     let line = format!("{}\n", json!({"to": to, "text": text}));
     stream.set_write_timeout(Some(timeout.max(Duration::from_millis(1)))).map_err(|_| Refused::Nobody)?;
@@ -245,6 +246,10 @@ fn understood(line: &[u8]) -> Option<Command> {
     let asked: Value = serde_json::from_slice(line).ok()?;
     let to = match &asked["to"] {
         Value::String(name) => Target::Username(name.clone()),
+        Value::Object(account) => Target::Account {
+            user: account.get("user")?.as_u64()?,
+            username: account.get("username")?.as_str()?.to_owned(),
+        },
         to => Target::Conversation(to.as_u64()?),
     };
     Some(Command::Send { to, text: asked["text"].as_str()?.into() })

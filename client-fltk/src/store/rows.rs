@@ -147,13 +147,15 @@ fn write_outgoing(to: &Transaction<'_>, outgoing: &Outgoing) -> rusqlite::Result
     let (kind, conversation, text, number, numbers) = match &outgoing.write {
         Write::Send { to: Target::Conversation(id), text } => ("send", *id, &**text, 0, &[][..]),
         Write::Send { to: Target::Username(_), text } => ("send_to", 0, &**text, 0, &[][..]),
+        // The column holds whatever id the message is for.
+        Write::Send { to: Target::Account { user, .. }, text } => ("send_to_account", *user, &**text, 0, &[][..]),
         Write::Delete { conversation, numbers } => ("delete", *conversation, "", 0, &numbers[..]),
         Write::Clear { conversation, upto } => ("clear", *conversation, "", *upto, &[][..]),
         Write::Nickname(nickname) => ("nickname", 0, &**nickname, 0, &[][..]),
         Write::ViewLimit(limit) => ("view_limit", 0, "", *limit, &[][..]),
     };
     let username = match &outgoing.write {
-        Write::Send { to: Target::Username(username), .. } => username,
+        Write::Send { to: Target::Username(username) | Target::Account { username, .. }, .. } => username,
         _ => "",
     };
     let none = Refusal { code: Code::default(), text: String::new() };
@@ -236,6 +238,7 @@ pub(super) fn model(from: &Connection) -> Result<Model, StoreError> {
         model.people.insert(person.user, person);
         Ok(())
     })?;
+    model.note_names();
     each(from, "SELECT * FROM conversations", |row| {
         let conversation = conversation(row)?;
         model.conversations.insert(conversation.id, conversation);
@@ -350,6 +353,10 @@ fn outbox(from: &Connection, model: &mut Model) -> Result<(), StoreError> {
         let text = |column| row.get::<_, String>(column);
         let write = match &*text(2)? {
             "send" => Write::Send { to: Target::Conversation(conversation), text: Text(text(5)?) },
+            "send_to_account" => {
+                let to = Target::Account { user: conversation, username: text(4)? };
+                Write::Send { to, text: Text(text(5)?) }
+            }
             "send_to" => Write::Send { to: Target::Username(text(4)?), text: Text(text(5)?) },
             "delete" => Write::Delete { conversation, numbers: numbers.remove(&key).unwrap_or_default() },
             "clear" => Write::Clear { conversation, upto },

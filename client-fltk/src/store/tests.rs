@@ -109,6 +109,7 @@ fn every_kind_of_write_survives() {
     let writes = [
         Write::Send { to: Target::Conversation(3), text: "a\nb".into() },
         Write::Send { to: Target::Username("bo".into()), text: "x".into() },
+        Write::Send { to: Target::Account { user: 9, username: "bo".into() }, text: "x".into() },
         Write::Delete { conversation: 3, numbers: vec![4, 7, 5] },
         Write::Clear { conversation: 3, upto: 9 },
         Write::Nickname("Bö".into()),
@@ -121,6 +122,7 @@ fn every_kind_of_write_survives() {
         WriteState::Stored { conversation: 3, number: 8 },
         WriteState::Queued,
         WriteState::Sent,
+        WriteState::Queued,
     ];
     let mut deltas = vec![account()];
     for (key, (write, state)) in (1..).zip(writes.into_iter().zip(states)) {
@@ -129,7 +131,7 @@ fn every_kind_of_write_survives() {
     }
     deltas.push(Delta::Draft { conversation: 3, text: "begun".into() });
     commit(&mut store, &mut model, &deltas);
-    let Some(Write::Delete { numbers, .. }) = model.outbox.get_mut(&3).map(|outgoing| &mut outgoing.write) else {
+    let Some(Write::Delete { numbers, .. }) = model.outbox.get_mut(&4).map(|outgoing| &mut outgoing.write) else {
         panic!("another order")
     };
     // Which, not in which order.
@@ -143,7 +145,7 @@ fn every_kind_of_write_survives() {
     drop(store);
     let (_, again) = open(&path);
     assert_eq!(again, found);
-    assert_eq!(again.outbox.keys().copied().collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!(again.outbox.keys().copied().collect::<Vec<_>>(), [4, 5, 6, 7]);
 }
 
 #[test]

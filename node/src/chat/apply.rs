@@ -223,6 +223,10 @@ impl<S: State> Lookup for Recorded<'_, S> {
         self.state.user_named(name)
     }
 
+    fn user_folded(&self, fold: &str) -> Result<Option<u64>, S::Error> {
+        self.state.user_folded(fold)
+    }
+
     fn conversation(&self, id: u64) -> Result<Option<Rc<Conversation>>, S::Error> {
         self.state.conversation(id)
     }
@@ -239,6 +243,10 @@ impl<S: State> Lookup for Recorded<'_, S> {
 impl<S: State> State for Recorded<'_, S> {
     fn next_ids(&self) -> NextIds {
         self.state.next_ids()
+    }
+
+    fn is_name_held(&self, fold: &str, skeleton: &str, since_ms: u64) -> Result<bool, S::Error> {
+        self.state.is_name_held(fold, skeleton, since_ms)
     }
 
     fn last_number(&self, conversation: u64) -> Result<u64, S::Error> {

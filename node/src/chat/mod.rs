@@ -13,7 +13,8 @@
 //! * [`dedup`]: which commands of a run are new.
 //! * [`effect`]: what of it live sessions are told.
 //! * [`resolve`]: the text ids that clients of the original protocol use for conversations.
-//! * [`names`], [`search`]: pure text rules, used before proposing and by queries.
+//!
+//! What may be a name, and which names are the same, is decided with [`wire::names`] before anything is proposed.
 //!
 //! Invariants:
 //!
@@ -28,10 +29,8 @@
 pub mod apply;
 pub mod dedup;
 pub mod effect;
-pub mod names;
 pub mod resolve;
 pub mod rules;
-pub mod search;
 pub mod state;
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 mod addresses;
 mod devices;
 mod marks;
+mod names;
 
 use wire::limits::{
     DELETE_INDICES_MAX, MESSAGE_TEXT_BYTES_MAX, NAME_CHARS_MAX, SERVER_NAME_BYTES_MAX, VIEW_LIMIT_DEFAULT,
     VIEW_LIMIT_MAX,
 };
-use wire::replication::command::{Chat, Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
+use wire::replication::command::{Addressee, Chat, Command, Outcome, RULE_LEVEL_NUMBERED, Refusal, Writer};
 
 use super::resolve::{Target, free_id, resolve};
 use super::state::{Change, Revocation, State};
@@ -69,6 +70,11 @@ pub fn apply<S: State>(state: &mut S, at: Context, command: &Command<'_>) -> Res
         Command::Mark { user, ref marks } => marks::mark(state, at, user, marks),
         Command::ClearView { user, conversation, upto } => marks::clear_view(state, at, user, conversation, upto),
         Command::BindAddress { user, ref address, for_ms } => addresses::bind(state, at, user, address, for_ms),
+        Command::Register { username, nickname, password_hash, keys, nickname_search } => {
+            names::register(state, at, (username, nickname, password_hash), keys, nickname_search)
+        }
+        Command::SetNicknameKeyed { user, nickname, search } => names::set_nickname(state, at, user, nickname, search),
+        Command::SendToAccount { user, to, text } => send_to_account(state, at, user, to, text),
     };
     match done {
         Ok(outcome) => Ok(outcome),
@@ -184,6 +190,14 @@ fn send_to<S: State>(state: &mut S, at: Context, user: u64, username: &str, text
     refuse_unless_text(text)?;
     let account = live(state, user)?;
     let conversation = direct_with(state, at, (user, &account.name), username)?;
+    store(state, at, user, conversation, text)
+}
+
+fn send_to_account<S: State>(state: &mut S, at: Context, user: u64, to: Addressee<'_>, text: &str) -> Ruling<S> {
+    refuse_unless_text(text)?;
+    let account = live(state, user)?;
+    let other = names::account_of(state, to)?;
+    let conversation = direct_between(state, at, (user, &account.name), (other.0, &other.1.name))?;
     store(state, at, user, conversation, text)
 }
 
@@ -317,9 +331,19 @@ fn direct_with<S: State>(state: &mut S, at: Context, one: (u64, &str), other: &s
     let Some(other_id) = state.user_named(other)? else {
         return Err(No::Refused(Refusal::PeerGone { name: bounded(other)? }));
     };
-    match state.direct(one.0, other_id)? {
+    direct_between(state, at, one, (other_id, other))
+}
+
+/// The direct conversation of two people, made if there is none.
+fn direct_between<S: State>(
+    state: &mut S,
+    at: Context,
+    one: (u64, &str),
+    other: (u64, &str),
+) -> Result<u64, No<S::Error>> {
+    match state.direct(one.0, other.0)? {
         Some(id) => Ok(id),
-        None => Ok(create_direct(state, at, one, (other_id, other))?),
+        None => Ok(create_direct(state, at, one, other)?),
     }
 }
 

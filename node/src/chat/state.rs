@@ -156,6 +156,12 @@ pub trait Lookup {
     /// Storage failed.
     fn user_named(&self, name: &str) -> Result<Option<u64>, Self::Error>;
 
+    /// Id of the one live account that is found by this key; none if several are.
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn user_folded(&self, fold: &str) -> Result<Option<u64>, Self::Error>;
+
     /// The conversation of that id.
     ///
     /// # Errors
@@ -179,6 +185,12 @@ pub trait Lookup {
 pub trait State: Lookup {
     /// The ids that the next rows get.
     fn next_ids(&self) -> NextIds;
+
+    /// Whether a name of one of these keys is somebody's, or was until after this moment (milliseconds since 1970).
+    ///
+    /// # Errors
+    /// Storage failed.
+    fn is_name_held(&self, fold: &str, skeleton: &str, since_ms: u64) -> Result<bool, Self::Error>;
 
     /// Number of the newest message that a conversation ever had; 0 if none, or no such conversation.
     ///
@@ -293,7 +305,7 @@ pub enum Change<'a> {
         /// When, milliseconds since 1970.
         time_ms: u64,
     },
-    /// An account is gone; its name is free, its password hash forgotten.
+    /// An account is gone; its password hash is forgotten, and its name rests.
     UserDeleted {
         /// Whose.
         id: u64,
@@ -523,6 +535,24 @@ pub enum Change<'a> {
         id: u64,
         /// Its user.
         user: u64,
+    },
+    /// A user name has its keys.
+    NameKeysSet {
+        /// Whose.
+        id: u64,
+        /// What it is found by.
+        fold: &'a str,
+        /// What it looks like.
+        skeleton: &'a str,
+        /// What a search compares.
+        search: &'a str,
+    },
+    /// A nickname has its key.
+    NicknameKeySet {
+        /// Whose.
+        id: u64,
+        /// What a search compares.
+        search: &'a str,
     },
 }
 

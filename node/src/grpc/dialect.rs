@@ -189,8 +189,8 @@ impl pb::chat_server::Chat for Dialect {
     }
 
     async fn send(&self, request: Request<pb::SendRequest>) -> Answer<pb::Sent> {
-        let (caller, pb::SendRequest { conversation, username, text, seq }) = Caller::of(request)?;
-        let asked = Asked::Send(request::Send { conversation, username: &username, text: &text, seq });
+        let (caller, pb::SendRequest { conversation, username, text, seq, user }) = Caller::of(request)?;
+        let asked = Asked::Send(request::Send { conversation, username: &username, user, text: &text, seq });
         self.ask(&caller, asked, |reply| match reply {
             Reply::Sent(sent) => Some(pb::Sent { conversation: sent.conversation, number: sent.number, id: sent.id }),
             _ => None,

@@ -70,6 +70,15 @@ pub enum ProposeError {
     Stopping,
 }
 
+impl ProposeError {
+    /// Of a write that a voter does not know.
+    pub(crate) fn not_known_by_all() -> ProposeError {
+        let missing = "not every server of this cluster knows this kind of write yet; start all of them with the newest release \
+                       that one of them runs";
+        ProposeError::NotStored { missing: missing.to_owned() }
+    }
+}
+
 /// Writes that wait for their turn, packed into runs as they will be sent.
 #[derive(Debug, Default)]
 struct Queue {
@@ -103,9 +112,7 @@ impl Proposer {
     /// [`ProposeError::NotStored`] where a voter does not know the command; the ticket is then dropped unanswered.
     pub fn submit(&self, command: &Command<'_>, ticket: Ticket) -> Result<(), ProposeError> {
         if command.rule_level() > self.introductions.rules_in_force() {
-            let missing = "not every server of this cluster knows this kind of write yet; start all of them with the newest \
-                           release that one of them runs";
-            return Err(ProposeError::NotStored { missing: missing.to_owned() });
+            return Err(ProposeError::not_known_by_all());
         }
         {
             let mut queue = self.lock();
@@ -128,6 +135,11 @@ impl Proposer {
         }
         self.filled.notify_one();
         Ok(())
+    }
+
+    /// The newest rules that every voter knows, as far as they have said so.
+    pub fn rules_in_force(&self) -> u16 {
+        self.introductions.rules_in_force()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {

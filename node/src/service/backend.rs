@@ -21,6 +21,9 @@ pub(crate) trait Cluster: Clone + Send + Sync + 'static {
     /// Waits until reads see everything acknowledged before; see [`crate::raft::read::Reads::barrier`].
     fn barrier(&self) -> impl Future<Output = Freshness> + Send;
 
+    /// The newest rules that every voter knows: a write of a higher level would be refused.
+    fn rules(&self) -> u16;
+
     /// The members of the cluster, for clients.
     fn nodes(&self) -> Vec<NodeAddress>;
 

@@ -19,6 +19,7 @@ mod backend;
 pub(crate) mod bearer;
 mod chat;
 pub(crate) mod legacy;
+mod named;
 mod passwords;
 mod standstill;
 #[cfg(test)]
@@ -159,6 +160,10 @@ impl Cluster for Consensus {
 
     async fn barrier(&self) -> Freshness {
         self.reads.barrier().await
+    }
+
+    fn rules(&self) -> u16 {
+        self.proposer.rules_in_force()
     }
 
     fn nodes(&self) -> Vec<NodeAddress> {

@@ -17,6 +17,7 @@ use std::thread;
 use argon2::password_hash::{Ident, Output, ParamsString, PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::oneshot;
+use wire::limits::PASSWORD_DIGITS;
 
 /// OWASP's Argon2id setting of small memory: KiB, passes, lanes.
 const COST: (u32, u32, u32) = (9 * 1024, 4, 1);
@@ -32,6 +33,15 @@ const RESERVED_BLOCKS: usize = 33 * 1024;
 
 /// A hash that no password has, of the same cost: an unknown name is not told apart by its time.
 const NOBODY: &str = "$argon2id$v=19$m=9216,t=4,p=1$bm9ib2R5IGlzIG5hbWVk$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// What a client hears that sends something else than [`is_digest`] takes.
+pub(super) const NO_DIGEST: &str = "a password is sent as 64 lowercase hexadecimal digits: the SHA-256 of its UTF-8 text in \
+                                    normal form C, and never in clear";
+
+/// Whether this is what clients send of a password.
+pub(super) fn is_digest(password: &str) -> bool {
+    password.len() == PASSWORD_DIGITS && password.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
 
 /// Why a password was not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

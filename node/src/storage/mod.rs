@@ -20,6 +20,7 @@ pub mod entry;
 pub mod hashes;
 pub mod log;
 mod mark;
+mod name_keys;
 pub mod promises;
 pub mod query;
 mod query_pool;

@@ -17,12 +17,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use wire::names::Pattern;
 use wire::replication::entry::LogId;
 
 use super::rows::{self, sql, u64_at};
 use super::schema::{self, OpenError};
 use super::state_tx::Progress;
-use crate::chat::search::Pattern;
 use crate::chat::state::{Conversation, Lookup, User};
 
 pub use super::query_pool::Queries;
@@ -184,8 +184,19 @@ impl StateReader {
             .optional()?)
     }
 
-    /// Names of live accounts that fit `pattern`, in byte order: `count` of them behind the first `skip`. `exclude` is
-    /// left out.
+    /// The live account of that name, or else the only one that is found by its key.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn account_found(&self, name: &str) -> Result<Option<Account>, QueryError> {
+        match self.found(name)? {
+            Some((_, name)) => self.account(&name),
+            None => Ok(None),
+        }
+    }
+
+    /// Names of live accounts whose name or nickname fits `pattern`, in byte order: `count` of them behind the
+    /// first `skip`. `exclude` is left out.
     ///
     /// # Errors
     /// SQLite's.
@@ -196,16 +207,15 @@ impl StateReader {
         skip: usize,
         count: usize,
     ) -> Result<Vec<String>, QueryError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT name FROM users WHERE deleted_ms IS NULL ORDER BY name")?;
+        let mut statement = self.connection.prepare_cached(people::SEARCHED)?;
         let mut rows = statement.query([])?;
         let mut skip = skip;
         let mut names = Vec::new();
         while names.len() < count
             && let Some(row) = rows.next()?
         {
-            let name = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-            if name == exclude || !pattern.matches(name) {
+            let name = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            if name == exclude || !people::fits(pattern, row)? {
                 continue;
             }
             if skip > 0 {
@@ -363,6 +373,10 @@ impl Lookup for StateReader {
 
     fn user_named(&self, name: &str) -> Result<Option<u64>, QueryError> {
         Ok(rows::user_named(&self.connection, name)?)
+    }
+
+    fn user_folded(&self, fold: &str) -> Result<Option<u64>, QueryError> {
+        Ok(rows::user_folded(&self.connection, fold)?)
     }
 
     fn conversation(&self, id: u64) -> Result<Option<Rc<Conversation>>, QueryError> {

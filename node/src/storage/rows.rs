@@ -47,6 +47,25 @@ pub(super) fn user_named(connection: &Connection, name: &str) -> rusqlite::Resul
         .optional()
 }
 
+/// The one live account that is found by a key.
+pub(super) fn user_folded(connection: &Connection, fold: &str) -> rusqlite::Result<Option<u64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM users WHERE fold = ?1 AND deleted_ms IS NULL LIMIT 2")?;
+    let found = statement.query_map([fold], |row| u64_at(row, 0))?.collect::<rusqlite::Result<Vec<u64>>>()?;
+    match found[..] {
+        [one] => Ok(Some(one)),
+        _ => Ok(None),
+    }
+}
+
+/// The live account of that name, or else the only one that is found by its key.
+pub(super) fn user_found(connection: &Connection, name: &str) -> rusqlite::Result<Option<u64>> {
+    match user_named(connection, name)? {
+        Some(user) => Ok(Some(user)),
+        None => user_folded(connection, &wire::names::found_by(name)),
+    }
+}
+
 /// A conversation and its last message number.
 pub(super) fn conversation(connection: &Connection, id: u64) -> rusqlite::Result<Option<(Conversation, u64)>> {
     let found = connection

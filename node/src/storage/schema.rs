@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::name_keys;
 use super::trouble::{DAMAGED, is_foreign_content, is_other_shape};
 use crate::limits::{STATE_CHECK_BYTES_MAX, STATE_FREE_BYTES_MAX};
 
@@ -21,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0004_bound_addresses.sql"),
     include_str!("migrations/0005_revoked_devices.sql"),
+    include_str!("migrations/0006_name_keys.sql"),
 ];
 
 /// Newest format this build knows.
@@ -223,8 +225,11 @@ fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> 
     let taken: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let missing = steps.get(taken as usize..).unwrap_or_default();
     if !missing.is_empty() {
-        for step in missing {
+        for (step, version) in missing.iter().zip(taken + 1..) {
             transaction.execute_batch(step)?;
+            if version == name_keys::SINCE_VERSION {
+                name_keys::make_all(&transaction)?;
+            }
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", steps.len() as u32)?;
@@ -325,6 +330,45 @@ mod tests {
         assert_eq!(numbers("SELECT changed + cleared + cleared_changed FROM members"), [0, 0, 0]);
         assert_eq!(numbers("SELECT changed FROM messages UNION ALL SELECT changed FROM users"), [0; 5]);
         assert_eq!(numbers("SELECT count(*) FROM devices"), [0]);
+    }
+
+    #[test]
+    fn names_from_before_they_had_keys_are_found_and_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let mut old = Connection::open(&path).unwrap();
+        migrate(&mut old, &MIGRATIONS[..5]).unwrap();
+        old.execute_batch(
+            "INSERT INTO users VALUES (1, 'Zoë', 'Zoë Müller', 'h', 6, 0, NULL, 0), (2, 'Ann', 'A', 'h', 6, 0, NULL, 0),
+                                      (3, 'ann', 'B', 'h', 6, 0, NULL, 0), (4, '#1', 'C', 'h', 6, 0, NULL, 0),
+                                      (5, 'Bob', 'D', NULL, 6, 0, 1000, 0);",
+        )
+        .unwrap();
+        drop(old);
+        let new = crate::storage::state::StateDb::open(&path).unwrap();
+        let reader = crate::storage::query::StateReader::open(&path).unwrap();
+        let found = |name: &str| reader.account_found(name).unwrap().map(|account| account.id);
+        // To the letter whatever there is beside it, by the key where that is clear.
+        for (name, expected) in [
+            ("Zoë", Some(1)),
+            ("ZOË", Some(1)),
+            ("Ann", Some(2)),
+            ("ann", Some(3)),
+            ("ANN", None),
+            ("#1", Some(4)),
+            ("bob", None),
+        ] {
+            assert_eq!(found(name), expected, "{name}");
+        }
+        let (people, total) = reader.people(&wire::names::Pattern::parse("muller"), 0, 9).unwrap();
+        assert_eq!((people[0].user, total), (1, 1));
+        let connection = Connection::open(&path).unwrap();
+        let held = |name: &str, since| {
+            let keys = wire::names::Keys::of(name);
+            name_keys::is_held(&connection, (&keys.fold, &keys.skeleton), since).unwrap()
+        };
+        assert!(held("BOB", 999) && !held("BOB", 1000) && held("аnn", 0));
+        drop(new);
     }
 
     #[test]

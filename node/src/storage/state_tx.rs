@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use wire::replication::entry::{LogId, Membership};
 
 use super::writers::{Kept, Writers};
-use super::{device_rows, rows};
+use super::{device_rows, name_keys, rows};
 use crate::chat::state::{
     Change, Conversation, Device, JoinCode, KeptRun, Lookup, NextIds, Position, Standing, State, Token, User,
 };
@@ -189,6 +189,10 @@ impl Lookup for Tx<'_> {
         rows::user_named(self.connection, name)
     }
 
+    fn user_folded(&self, fold: &str) -> rusqlite::Result<Option<u64>> {
+        rows::user_folded(self.connection, fold)
+    }
+
     fn conversation(&self, id: u64) -> rusqlite::Result<Option<Rc<Conversation>>> {
         self.with_conversation(id, |found| Rc::clone(&found.rules))
     }
@@ -212,6 +216,10 @@ impl Lookup for Tx<'_> {
 impl State for Tx<'_> {
     fn next_ids(&self) -> NextIds {
         self.progress.next
+    }
+
+    fn is_name_held(&self, fold: &str, skeleton: &str, since_ms: u64) -> rusqlite::Result<bool> {
+        name_keys::is_held(self.connection, (fold, skeleton), capped(since_ms))
     }
 
     fn last_number(&self, conversation: u64) -> rusqlite::Result<u64> {
@@ -320,11 +328,16 @@ impl State for Tx<'_> {
             Change::NicknameSet { id, nickname, changed } => {
                 execute(
                     self.connection,
-                    "UPDATE users SET nickname = ?2, changed = ?3 WHERE id = ?1",
+                    // Whoever knows its key says so next.
+                    "UPDATE users SET nickname = ?2, nickname_search = NULL, changed = ?3 WHERE id = ?1",
                     params![sql(id), nickname, sql(changed)],
                 )?;
                 self.number(changed);
             }
+            Change::NameKeysSet { id, fold, skeleton, search } => {
+                name_keys::set(self.connection, id, (fold, skeleton, search))?;
+            }
+            Change::NicknameKeySet { id, search } => name_keys::set_nickname(self.connection, id, search)?,
             Change::PasswordSet { id, password_hash } => {
                 execute(
                     self.connection,

@@ -90,7 +90,7 @@ fn requests() -> Vec<Request<'static>> {
         Request::Open(request::Open { username: "bob" }),
         Request::Next(request::Next { conversation: 3, after: 9 }),
         Request::History(request::History { conversation: 3, after: 1, before: 100, limit: 64 }),
-        Request::Send(request::Send { conversation: 3, username: "bob", text: "Hello, Bob!", seq: 70 }),
+        Request::Send(request::Send { conversation: 3, username: "bob", user: 0, text: "Hello, Bob!", seq: 70 }),
         Request::Delete(request::Delete { conversation: 3, numbers: list([7, 64, 5000]), seq: 71 }),
         Request::Clear(request::Clear { conversation: 3, upto: 9, seq: 72 }),
         Request::Mark(request::Marks {
@@ -231,10 +231,12 @@ fn every_event() {
 
 #[test]
 fn what_is_special() {
-    let send = request::Send { conversation: 0, username: "bob", text: UNICODE, seq: 1 };
+    let send = request::Send { username: "bob", text: UNICODE, seq: 1, ..Default::default() };
     request("send_unicode", 0, Request::Send(send));
+    let send = request::Send { user: 300, text: "for you alone", seq: 2, ..Default::default() };
+    request("send_to_account", 0, Request::Send(send));
     let long = "The quick brown fox jumps over the lazy dog. ".repeat(4);
-    let send = request::Send { conversation: 100_000, username: "", text: &long, seq: 300_000_000 };
+    let send = request::Send { conversation: 100_000, text: &long, seq: 300_000_000, ..Default::default() };
     request("send_long", 300_000_000, Request::Send(send));
     let refused = reply::Error { code: Code::NameTaken, text: "Somebody has that user name.", retry_ms: 0 };
     reply("error_final", Reply::Error(refused));

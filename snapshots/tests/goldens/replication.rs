@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wire::dump;
-use wire::replication::command::{Batch, Chat, Command, Marks, Outcome, Refusal, Run, Writer};
+use wire::replication::command::{Addressee, Batch, Chat, Command, Marks, NameKeys, Outcome, Refusal, Run, Writer};
 use wire::replication::entry::{Entry, LogId, Member, Membership, Payload};
 use wire::replication::join::{JoinRefusal, JoinReply, JoinRequest};
 use wire::replication::rpc::{
@@ -74,6 +74,22 @@ fn commands() {
         ("command_mark", Command::Mark { user: 1, marks: vec![Marks { conversation: 9, delivered: 300, read: 0 }] }),
         ("command_clear_view", Command::ClearView { user: 1, conversation: 9, upto: 300 }),
         ("command_bind_address", Command::BindAddress { user: 1, address: ADDRESS, for_ms: 86_400_000 }),
+        (
+            "command_register",
+            Command::Register {
+                username: "Łukasz",
+                nickname: "Älice",
+                password_hash: "$argon2id$v=19$m=9216,t=4,p=1$",
+                keys: NameKeys { fold: "łukasz", skeleton: "łukasz", search: "lukasz" },
+                nickname_search: "alice",
+            },
+        ),
+        ("command_set_nickname_keyed", Command::SetNicknameKeyed { user: 1, nickname: "Älice", search: "alice" }),
+        ("command_send_to_account", Command::SendToAccount { user: 1, to: Addressee::Account(300), text: "hello" }),
+        (
+            "command_send_to_named",
+            Command::SendToAccount { user: 1, to: Addressee::Named { name: "Bob", fold: "bob" }, text: "hello" },
+        ),
     ] {
         golden(name, &command, &mut Vec::new());
     }

@@ -117,7 +117,7 @@ messages! {
 
     /// See [`Request::Signup`].
     Signup<'a> {
-        /// Unique, exact case.
+        /// Unique, however it is typed.
         username: &'a str,
         /// Shown to others; empty: the user name.
         nickname: &'a str,
@@ -197,6 +197,8 @@ messages! {
         conversation: u64,
         /// To whom, if not to a known conversation.
         username: &'a str,
+        /// To whom by user id, whoever has the name by then; 0: by `username`.
+        user: u64,
         /// What.
         text: &'a str,
         /// The write's number.
@@ -245,7 +247,7 @@ messages! {
 
     /// See [`Request::Users`].
     Users<'a> {
-        /// What to look for in user names; `*` and `?` are wildcards. Empty: everybody.
+        /// What to look for in user names and nicknames; `*` and `?` are wildcards. Empty: everybody.
         pattern: &'a str,
         /// Behind this many.
         skip: u64,

@@ -59,6 +59,9 @@ texts! {
     /// To a `signup` where the operator allows none.
     SIGNUP_CLOSED = "This server takes no new accounts.";
 
+    /// To a `signup` with something else than clients make of a password.
+    PASSWORD_NOT_HASHED = "A password is sent as 64 lowercase hexadecimal digits, its SHA-256, and never in clear.";
+
     /// To a `signup` or `login` with a password longer than its bound.
     PASSWORD_TOO_LONG = "The password is too long.";
 

@@ -13,8 +13,12 @@ use serde::{Deserialize, Serialize};
 ///
 /// Level 2 added [`Command::RemoveNode`]. Level 3 added devices, marks of delivery, cleared views and nicknames, and gives
 /// every change that a user may come to see a number. Level 4 added [`Command::BindAddress`]. Level 5 forgets the devices
-/// that were logged out longest ago.
-pub const RULE_LEVEL: u16 = 5;
+/// that were logged out longest ago. Level 6 gives names their keys ([`Command::Register`]), lets the name of a deleted account
+/// rest, and sends to an account ([`Command::SendToAccount`]).
+pub const RULE_LEVEL: u16 = 6;
+
+/// The rule level from which on names carry their keys, and messages may be for an account.
+pub const RULE_LEVEL_KEYED: u16 = 6;
 
 /// The rule level from which on devices that are logged out are forgotten in the end.
 pub const RULE_LEVEL_FORGETS: u16 = 5;
@@ -62,7 +66,7 @@ pub struct Run<'a> {
 /// One write to the chat state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command<'a> {
-    /// Make an account.
+    /// Make an account, at rule levels where names have no keys.
     Signup {
         /// Unique, exact case; validated before proposing.
         username: &'a str,
@@ -71,7 +75,7 @@ pub enum Command<'a> {
         /// Argon2id in PHC text form.
         password_hash: &'a str,
     },
-    /// Delete an account. Its messages stay; its name is free again.
+    /// Delete an account. Its messages stay; its name rests for [`crate::limits::NAME_REST_MS`] before it is free again.
     DeleteAccount {
         /// Whose.
         user: u64,
@@ -149,7 +153,7 @@ pub enum Command<'a> {
         /// Its number; the first one of a device is 1.
         seq: u64,
         /// The write, postcard: [`Command::Void`], [`Command::Send`], [`Command::SendTo`], [`Command::DeleteMessages`],
-        /// [`Command::ClearView`], [`Command::SetNickname`] or [`Command::SetViewLimit`], of the device's user.
+        /// [`Command::ClearView`], [`Command::SetNickname`], [`Command::SetViewLimit`] or their keyed forms, of the device's user.
         #[serde(borrow)]
         command: &'a [u8],
     },
@@ -213,7 +217,7 @@ pub enum Command<'a> {
         /// The device that stays.
         keep_device: u64,
     },
-    /// Set the nickname.
+    /// Set the nickname, at rule levels where names have no keys.
     SetNickname {
         /// Whose.
         user: u64,
@@ -246,6 +250,66 @@ pub enum Command<'a> {
         /// For how long, milliseconds from the entry's time on.
         for_ms: u64,
     },
+    /// Make an account. Refused while another account has the name, one of the same key or one that looks the same, or had it
+    /// not long ago.
+    Register {
+        /// Validated before proposing.
+        username: &'a str,
+        /// Shown to others; validated too.
+        nickname: &'a str,
+        /// Argon2id in PHC text form.
+        password_hash: &'a str,
+        /// The user name's keys.
+        #[serde(borrow)]
+        keys: NameKeys<'a>,
+        /// What a search for the nickname compares, at most [`crate::limits::NAME_KEY_BYTES_MAX`].
+        nickname_search: &'a str,
+    },
+    /// Set the nickname.
+    SetNicknameKeyed {
+        /// Whose.
+        user: u64,
+        /// Shown to others; validated before proposing.
+        nickname: &'a str,
+        /// What a search for it compares, at most [`crate::limits::NAME_KEY_BYTES_MAX`].
+        search: &'a str,
+    },
+    /// Store a message for somebody, in the direct conversation that is made if there is none.
+    SendToAccount {
+        /// Who sends.
+        user: u64,
+        /// The other one (or the same: a notebook).
+        #[serde(borrow)]
+        to: Addressee<'a>,
+        /// As in [`Command::Send`].
+        text: &'a str,
+    },
+}
+
+/// What the state keeps beside a user name, made by whoever proposed it: the tables behind it differ from build to build. Each
+/// has at most [`crate::limits::NAME_KEY_BYTES_MAX`] bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameKeys<'a> {
+    /// What the name is found by.
+    pub fold: &'a str,
+    /// What it looks like.
+    pub skeleton: &'a str,
+    /// What a search compares.
+    pub search: &'a str,
+}
+
+/// Whom a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Addressee<'a> {
+    /// The account of this id, and nobody else who may have its name by then.
+    Account(u64),
+    /// Whoever has this name, or else is the only one of this key.
+    Named {
+        /// To the letter.
+        name: &'a str,
+        /// What it is found by.
+        fold: &'a str,
+    },
 }
 
 /// How far somebody has come in a conversation.
@@ -274,6 +338,9 @@ impl Command<'_> {
             | Command::ConsumeJoinCode { .. } => 1,
             Command::RemoveNode { .. } => 2,
             Command::BindAddress { .. } => 4,
+            Command::Register { .. } | Command::SetNicknameKeyed { .. } | Command::SendToAccount { .. } => {
+                RULE_LEVEL_KEYED
+            }
             _ => 3,
         }
     }

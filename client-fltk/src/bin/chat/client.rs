@@ -163,33 +163,57 @@ impl Client {
 
     /// Where a message to somebody goes.
     pub(crate) fn target(&self, who: &str) -> Result<Target, Stop> {
-        if let Some(id) = numbered(who)? {
-            return Ok(Target::Conversation(id));
-        }
-        Ok(match self.model.direct(who) {
-            Some(found) => Target::Conversation(found.id),
-            None => Target::Username(who.to_owned()),
-        })
+        let who = Who::parse(who)?;
+        let held = match who {
+            Who::Conversation(_) => None,
+            Who::Person(name) => self.model.direct(name),
+        };
+        Ok(held.map_or_else(|| who.target(), |found| Target::Conversation(found.id)))
     }
 
     /// A conversation that is there.
     pub(crate) fn conversation(&self, who: &str) -> Result<&Conversation, Stop> {
-        let found = match numbered(who)? {
-            Some(id) => self.model.conversations.get(&id),
-            None => self.model.direct(who),
+        let found = match Who::parse(who)? {
+            Who::Conversation(id) => self.model.conversations.get(&id),
+            Who::Person(name) => self
+                .model
+                .direct(name)
+                .or_else(|| self.model.person_typed(name).and_then(|person| self.model.conversation_with(person.user))),
         };
         found.ok_or_else(|| Stop::Refused(format!("there is no conversation with {who}: send something first")))
     }
 }
 
-/// `#7` is a conversation's number.
-pub(crate) fn numbered(who: &str) -> Result<Option<u64>, Stop> {
-    match who.strip_prefix('#') {
-        None => Ok(None),
-        Some(id) => match id.parse() {
-            Ok(id) => Ok(Some(id)),
-            Err(_) => Err(Stop::Usage(format!("{who} is no conversation: a number follows the #"))),
-        },
+/// Whom, or what, a WHO of the command line means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Who<'a> {
+    /// `#7`: a conversation by its number.
+    Conversation(u64),
+    /// `@name`: somebody by user name, whatever it begins with. A name that begins with neither sign may stand alone.
+    Person(&'a str),
+}
+
+impl<'a> Who<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Stop> {
+        if let Some(number) = text.strip_prefix('#') {
+            return number.parse().map(Who::Conversation).map_err(|_| {
+                let text =
+                    format!("{text} is no conversation: a number follows the #; @{text} is somebody of that name");
+                Stop::Usage(text)
+            });
+        }
+        match text.strip_prefix('@').unwrap_or(text) {
+            "" => Err(Stop::Usage("nobody is named: a user name, @ and a user name, or # and a number".to_owned())),
+            name => Ok(Who::Person(name)),
+        }
+    }
+
+    /// Where a message goes, for somebody who holds no account's data: the node knows who is meant, however the name was typed.
+    pub(crate) fn target(&self) -> Target {
+        match *self {
+            Who::Conversation(id) => Target::Conversation(id),
+            Who::Person(name) => Target::Username(name.to_owned()),
+        }
     }
 }
 
@@ -214,5 +238,26 @@ fn stop_of(failure: Failure) -> Stop {
             Stop::Refused(format!("the node refuses it ({:?})", refusal.code))
         }
         Failure::Refused(_) | Failure::TooLate | Failure::NotNow(_) | Failure::Busy(_) => Stop::Refused(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_one_meaning() {
+        let check = |text, expected: Option<Who<'_>>| assert_eq!(Who::parse(text).ok(), expected, "{text}");
+        check("#1", Some(Who::Conversation(1)));
+        check("ann", Some(Who::Person("ann")));
+        check("@ann", Some(Who::Person("ann")));
+        // Names from before they were refused.
+        check("@#1", Some(Who::Person("#1")));
+        check("@@ann", Some(Who::Person("@ann")));
+        check("#", None);
+        check("#ann", None);
+        check("#-1", None);
+        check("@", None);
+        check("", None);
     }
 }

@@ -15,7 +15,7 @@ use client_fltk::net::handover::{Handed, Refused, hand_over};
 use client_fltk::profile::ProfileError;
 use wire::limits::{MESSAGE_TEXT_BYTES_MAX, VIEW_LIMIT_MAX};
 
-use crate::client::{Client, hint, numbered, stop_of_start};
+use crate::client::{Client, Who, hint, stop_of_start};
 use crate::secret::Source;
 use crate::show::{Screen, local, print, print_json};
 use crate::tail::Tail;
@@ -182,7 +182,7 @@ fn open_or_hand_over(settings: Settings, who: &str, text: &str, queue: bool, tim
             Err(error) => error,
         };
         let StartError::Profile(ProfileError::InUse(directory)) = &error else { return Err(stop_of_start(&error)) };
-        let to = numbered(who)?.map_or_else(|| Target::Username(who.to_owned()), Target::Conversation);
+        let to = Who::parse(who)?.target();
         let rest = timeout.saturating_sub(Duration::from_millis(clock.monotonic().since(begun)));
         match hand_over(directory, &to, text, queue, rest) {
             Ok(handed) => return Ok(Whose::Theirs(handed)),

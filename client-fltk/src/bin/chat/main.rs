@@ -21,7 +21,8 @@ use wire::codec::Codec;
 
 /// Talk over a Samira cluster from a terminal
 ///
-/// WHO is a user name, or a conversation by its number: #7. Passwords are asked for, or taken from SAMIRA_PASSWORD or,
+/// WHO is somebody's user name, or a conversation by its number: #7 (in quotes, where the shell takes # for a comment). @NAME
+/// is always somebody, also one whose name begins with # or @. Passwords are asked for, or taken from SAMIRA_PASSWORD or,
 /// with --password-stdin, from standard input.
 #[derive(Debug, Parser)]
 #[command(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use wire::chat::Code;
 use wire::codec::Codec;
+use wire::limits::NAME_REST_MS;
 
 use self::node::Node;
 use super::driver::{Driver, Settings, StartError};
@@ -296,6 +297,53 @@ fn what_is_stored_comes_back_to_a_program_that_ends_at_once() {
     drop(al);
     let (_store, model) = Store::open(&database).unwrap();
     assert!(model.outbox.is_empty(), "{:?}", model.outbox);
+}
+
+#[test]
+fn a_message_is_for_the_account_that_had_the_name_when_it_was_written() {
+    let node = Node::start();
+    let bo = node.add_user("bo");
+    let mut al = Person::start(at(&node));
+    al.sign_up("al");
+    let me = al.model.me();
+    node.say(bo, me, "hello");
+    al.until("the first message", |al| al.model.person_named("bo").is_some());
+    node.world().rename(bo, "somebody that used to be bo");
+    let other = node.add_user("bo");
+    let ticket = al.send("bo", "for you alone");
+    assert_eq!(al.answer(ticket), stored(2));
+    assert!(al.model.conversation_with(other).is_none());
+    // Nobody here has met this one.
+    let ticket = al.send("somebody that used to be bo", "whoever you are");
+    assert_eq!(al.answer(ticket), stored(3));
+}
+
+#[test]
+fn a_message_for_a_name_does_not_outlive_the_rest_of_a_name() {
+    let node = Node::start();
+    node.add_user("bo");
+    let directory = tempfile::tempdir().unwrap();
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.sign_up("al");
+    al.until("online", Person::is_online);
+    let mut model = al.model.clone();
+    drop(al);
+    let now = Clock::start().unix_ms();
+    let waits = |key, created_ms| {
+        let write = Write::Send { to: Target::Username("bo".into()), text: "hello".into() };
+        Delta::Queued(Outgoing { key, seq: 0, write, created_ms, state: WriteState::Queued })
+    };
+    let deltas = [waits(1, now - NAME_REST_MS - 1000), waits(2, now - NAME_REST_MS + 3_600_000)];
+    model.apply_all(&deltas);
+    let (mut store, _) = Store::open(&directory.path().join("profile.db")).unwrap();
+    store.commit(&deltas, &model).unwrap();
+    drop(store);
+
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.until("the younger one to be stored", |al| !al.model.outbox.is_empty() && !al.model.outbox.contains_key(&2));
+    let refused = &al.model.outbox[&1].state;
+    assert!(matches!(refused, WriteState::Refused(refusal) if refusal.code == Code::NoSuchUser), "{refused:?}");
+    assert_eq!(node.world().applied.len(), 1);
 }
 
 #[test]

@@ -294,6 +294,11 @@ impl World {
         self.users.len() as u64
     }
 
+    /// Somebody has another name from now on, and nobody is told.
+    pub(super) fn rename(&mut self, user: u64, name: &str) {
+        self.users[user as usize - 1].name = name.to_owned();
+    }
+
     fn user_named(&self, name: &str) -> Option<u64> {
         self.users.iter().position(|user| user.name == name).map(|at| at as u64 + 1)
     }
@@ -617,7 +622,7 @@ impl World {
             return Some(error(Code::Unavailable));
         }
         let conversation = match asked.conversation {
-            0 => match self.user_named(asked.username) {
+            0 => match Some(asked.user).filter(|&user| user != 0).or_else(|| self.user_named(asked.username)) {
                 Some(other) => self.direct(identity.user, other),
                 None => {
                     self.devices.get_mut(&identity.device).unwrap().last_seq = asked.seq;

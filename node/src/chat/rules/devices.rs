@@ -33,7 +33,8 @@ pub(super) fn write<S: State>(state: &mut S, at: Context, device: u64, seq: u64,
         Verdict::Gap | Verdict::Stale => return Err(No::Refused(Refusal::DeviceSequenceGap)),
     }
     let outcome = match postcard::take_from_bytes::<Command<'_>>(command) {
-        Ok((inner, [])) if writes_for(&inner) == Some(owner) => {
+        // Builds that know nothing above the entry's level cannot read it.
+        Ok((inner, [])) if writes_for(&inner) == Some(owner) && inner.rule_level() <= at.rule_level => {
             super::apply(state, Context { writer, seq, ..at }, &inner)?
         }
         // Also [`Command::Void`]. The number is used up: the next one need not wait for a write that never can be done.
@@ -52,6 +53,8 @@ fn writes_for(command: &Command<'_>) -> Option<u64> {
         | Command::DeleteMessages { user, .. }
         | Command::ClearView { user, .. }
         | Command::SetNickname { user, .. }
+        | Command::SetNicknameKeyed { user, .. }
+        | Command::SendToAccount { user, .. }
         | Command::SetViewLimit { user, .. } => Some(user),
         _ => None,
     }

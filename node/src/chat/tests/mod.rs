@@ -5,6 +5,7 @@ mod devices;
 mod effects;
 mod exactly_once;
 mod marks;
+mod names;
 mod replicas;
 mod rules;
 
@@ -57,6 +58,8 @@ pub(crate) struct Machine {
     pub(crate) db: StateDb,
     pub(crate) next_index: u64,
     next_seq: u64,
+    /// How far its clock was moved.
+    ahead_ms: u64,
 }
 
 impl Machine {
@@ -65,11 +68,16 @@ impl Machine {
     }
 
     pub(crate) fn on(db: StateDb) -> Machine {
-        Machine { db, next_index: 0, next_seq: 1 }
+        Machine { db, next_index: 0, next_seq: 1, ahead_ms: 0 }
     }
 
     pub(crate) fn time_ms(&self) -> u64 {
-        START_MS + self.next_index * 1000
+        START_MS + self.next_index * 1000 + self.ahead_ms
+    }
+
+    /// Moves the clock to the millisecond after `ms`.
+    pub(crate) fn later_than(&mut self, ms: u64) {
+        self.ahead_ms += (ms + 1).saturating_sub(self.time_ms());
     }
 
     /// Applies one entry.

@@ -1,7 +1,7 @@
 //! Same log, same state: whatever the commands, however the entries are grouped.
 
 use proptest::prelude::*;
-use wire::replication::command::{Batch, Chat, Command, Marks, RULE_LEVEL, Run, Writer};
+use wire::replication::command::{Addressee, Batch, Chat, Command, Marks, NameKeys, RULE_LEVEL, Run, Writer};
 use wire::replication::entry::{Entry, Member, Membership, Payload};
 use wire::replication::{decode, encode};
 
@@ -34,6 +34,9 @@ enum Draw {
     Mark(u64, Vec<(u64, u64, u64)>),
     ClearView(u64, u64, u64),
     BindAddress(u64, u8, u64),
+    Register(String),
+    SetNicknameKeyed(u64, String),
+    SendToAccount(u64, Result<u64, String>, String),
 }
 
 impl Draw {
@@ -93,6 +96,20 @@ impl Draw {
             Draw::BindAddress(user, address, for_ms) => {
                 Command::BindAddress { user: *user, address: [*address; 16], for_ms: *for_ms }
             }
+            Draw::Register(name) => {
+                let keys = NameKeys { fold: name, skeleton: name, search: name };
+                Command::Register { username: name, nickname: name, password_hash: "h", keys, nickname_search: name }
+            }
+            Draw::SetNicknameKeyed(user, nickname) => {
+                Command::SetNicknameKeyed { user: *user, nickname, search: nickname }
+            }
+            Draw::SendToAccount(user, to, text) => {
+                let to = match to {
+                    Ok(id) => Addressee::Account(*id),
+                    Err(name) => Addressee::Named { name, fold: name },
+                };
+                Command::SendToAccount { user: *user, to, text }
+            }
         }
     }
 }
@@ -130,6 +147,10 @@ fn plain() -> impl Strategy<Value = Draw> {
     let marks = prop::collection::vec((ids(), ids(), ids()), 0..4);
     prop_oneof![
         3 => names().prop_map(Draw::Signup),
+        3 => names().prop_map(Draw::Register),
+        1 => (ids(), names()).prop_map(|(user, nickname)| Draw::SetNicknameKeyed(user, nickname)),
+        2 => (ids(), ids().prop_map(Ok), ".{0,20}").prop_map(|(user, to, text)| Draw::SendToAccount(user, to, text)),
+        2 => (ids(), names().prop_map(Err), ".{0,20}").prop_map(|(user, to, text)| Draw::SendToAccount(user, to, text)),
         1 => ids().prop_map(Draw::DeleteAccount),
         1 => (ids(), any::<u32>()).prop_map(|(user, limit)| Draw::SetViewLimit(user, limit)),
         2 => (ids(), names()).prop_map(|(user, other)| Draw::Open(user, other)),

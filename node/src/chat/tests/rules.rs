@@ -29,7 +29,7 @@ fn sent(conversation: u64, number: u64, id: u64) -> Outcome {
 }
 
 #[test]
-fn names_are_unique_by_exact_case_and_ids_never_come_back() {
+fn names_without_keys_are_unique_by_exact_case_and_ids_never_come_back() {
     let mut m = Machine::new();
     assert_eq!(m.signup("alice"), 1);
     assert_eq!(m.signup("Alice"), 2);

@@ -5,18 +5,19 @@ use wire::chat::item::Token;
 use wire::chat::reply::{Count, Session};
 use wire::chat::{Code, Reply};
 use wire::codec::Codec;
-use wire::limits::{DEVICE_NAME_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES};
+use wire::limits::{DEVICE_NAME_BYTES_MAX, TOKEN_BYTES};
+use wire::names;
 use wire::replication::command::{Command, Outcome, Refusal};
 use wire::session::server::Identity;
 
 use super::answer::{self, No};
 use super::job::{Done, Update};
 use super::render;
-use crate::chat::names;
 use crate::chat::state::Lookup;
 use crate::raft::read::Freshness;
 use crate::service::backend::{Backend, Cluster};
 use crate::service::bearer::Shown;
+use crate::service::passwords;
 
 /// Device ids stay below this: every program that reads JSON can hold them without rounding.
 const DEVICE_ID_BITS: u32 = 53;
@@ -124,7 +125,7 @@ async fn sign_up<C: Cluster>(
     }
     check_password(&password)?;
     let hash = backend.passwords.hash(password).await?;
-    match backend.write(&Command::Signup { username, nickname, password_hash: &hash }).await? {
+    match backend.register(username, nickname, &hash).await? {
         Outcome::UserCreated { user } => Ok(user),
         Outcome::Refused(refusal) => Err(No::from(&refusal)),
         _ => Err(No::new(Code::Malformed, "that is no account")),
@@ -140,7 +141,7 @@ async fn log_in<C: Cluster>(
 ) -> Result<Entered, No> {
     check_password(&password)?;
     let stale = backend.cluster.barrier().await == Freshness::Stale;
-    let account = backend.queries.run(move |reader| reader.account(&username)).await?;
+    let account = backend.queries.run(move |reader| reader.account_found(&username)).await?;
     let hash = account.as_ref().map(|account| account.password_hash.clone());
     let right = backend.passwords.verify(password, hash).await?;
     let Some(account) = account.filter(|_| right) else {
@@ -301,11 +302,10 @@ pub(super) fn check_name(which: &str, name: &str) -> Result<(), No> {
     names::check(name).map_err(|reason| No::new(Code::NameRefused, format!("this {which} {reason}")))
 }
 
+/// A password in clear, were it taken, would be another one than that of a client which hashes it: the next one could not log
+/// in.
 fn check_password(password: &str) -> Result<(), No> {
-    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
-        return Err(No::new(Code::Malformed, "a password is sent as its SHA-256, in hexadecimal"));
-    }
-    Ok(())
+    if passwords::is_digest(password) { Ok(()) } else { Err(No::new(Code::Malformed, passwords::NO_DIGEST)) }
 }
 
 fn device_name_of(name: &str) -> Result<&str, No> {

@@ -86,7 +86,11 @@ impl No {
 impl From<&Refusal> for No {
     fn from(refusal: &Refusal) -> No {
         let (code, text): (Code, Cow<'static, str>) = match refusal {
-            Refusal::NameTaken => (Code::NameTaken, "somebody has this user name".into()),
+            Refusal::NameTaken => (
+                Code::NameTaken,
+                "somebody has this user name, or one that people would take for it, or had it until a short while ago"
+                    .into(),
+            ),
             Refusal::NoSuchUser => (Code::Revoked, "this account was deleted".into()),
             Refusal::NoSuchConversation => (Code::NoSuchConversation, "you have no such conversation".into()),
             Refusal::PeerGone { name } => (Code::PeerGone, format!("{name} has deleted the account").into()),

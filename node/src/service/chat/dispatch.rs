@@ -3,7 +3,7 @@
 use wire::chat::item::Mark;
 use wire::chat::{Code, Request};
 use wire::limits::{ITEMS_PER_REQUEST_MAX, NAME_CHARS_MAX, WATCHED_MAX};
-use wire::replication::command::{Chat, Command};
+use wire::replication::command::{Addressee, Chat, Command};
 use wire::session::server::Identity;
 use wire::text;
 
@@ -89,15 +89,15 @@ pub(super) fn plan<'r>(
         Request::History(history) => Ok(Plan::Job(Job::History(history.clone()))),
         Request::Send(send) => {
             let accepted = text::accept(send.text, spare).map_err(|error| No::new(Code::Malformed, error.to_string()));
-            let by_name = send.conversation == 0;
+            let by_name = send.conversation == 0 && send.user == 0;
             let (text, wrong) = match accepted.and_then(|text| bounded_name(send.username).map(|()| text)) {
                 Ok(text) => (text, None),
                 Err(no) => ("", Some(no)),
             };
-            let command = if by_name {
-                Command::SendTo { user, username: send.username, text }
-            } else {
-                Command::Send { user, chat: Chat::Id(send.conversation), text }
+            let command = match (send.conversation, send.user) {
+                (0, 0) => Command::SendTo { user, username: send.username, text },
+                (0, account) => Command::SendToAccount { user, to: Addressee::Account(account), text },
+                (conversation, _) => Command::Send { user, chat: Chat::Id(conversation), text },
             };
             Ok(match write(send.seq, command, wrong) {
                 Plan::Write(write) => Plan::Write(Numbered { by_name, ..write }),

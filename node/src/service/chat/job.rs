@@ -6,13 +6,13 @@ use wire::limits::{
     CONVERSATIONS_PER_REPLY_MAX, MESSAGES_PER_REPLY_MAX, PEOPLE_PER_REPLY_MAX, SEARCH_PATTERN_BYTES_MAX,
     VIEW_LIMIT_DEFAULT,
 };
+use wire::names::Pattern;
 use wire::session::server::Identity;
 
 use super::accounts;
 use super::answer::{self, No};
 use super::feed::{Found, From};
 use super::render;
-use crate::chat::search::Pattern;
 use crate::chat::state::Lookup;
 use crate::limits::RECHECK_PATIENCE;
 use crate::raft::read::Freshness;
@@ -205,13 +205,14 @@ async fn open<C: Cluster>(
 ) -> Result<Done, No> {
     let wanted = username.clone();
     let known = backend.read(who.user, move |reader, _| {
-        let Some(other) = reader.user_named(&wanted)? else { return Ok(None) };
-        Ok(Some(reader.direct(who.user, other)?))
+        let Some((other, name)) = reader.found(&wanted)? else { return Ok(None) };
+        Ok(Some((reader.direct(who.user, other)?, name)))
     });
     let conversation = match known.await?.value {
         None => return Err(No::nobody(&username)),
-        Some(Some(conversation)) => conversation,
-        Some(None) => match backend.write(&Command::OpenConversation { user: who.user, other: &username }).await? {
+        Some((Some(conversation), _)) => conversation,
+        Some((None, other)) => match backend.write(&Command::OpenConversation { user: who.user, other: &other }).await?
+        {
             Outcome::Conversation { id, .. } => id,
             // Gone since it was looked up.
             Outcome::Refused(Refusal::PeerGone { name }) => return Err(No::nobody(&name)),
@@ -271,8 +272,7 @@ async fn users<C: Cluster>(
         return Err(No::new(Code::Malformed, "this pattern is too long"));
     }
     let count = at_most(limit, PEOPLE_PER_REPLY_MAX);
-    let read =
-        backend.read(who.user, move |reader, _| reader.people(&Pattern::parse(&pattern), None, skip, count)).await?;
+    let read = backend.read(who.user, move |reader, _| reader.people(&Pattern::parse(&pattern), skip, count)).await?;
     let Read { value: (people, total), stale } = read;
     Ok(Done::reply(answer::reply(codec, id, Reply::Users(render::people(&people, total, stale)))))
 }

@@ -29,6 +29,7 @@ use crate::env::Clock;
 use crate::limits::RECHECK_HINT_MS;
 use crate::raft::propose::{ProposeError, Ticket};
 use crate::service::backend::{Backend, Cluster, NodeAddress};
+use crate::service::named;
 use crate::service::standstill::Standstill;
 use crate::service::{Tickets, Whom};
 
@@ -158,9 +159,12 @@ impl<C: Cluster> Shared<C> {
             Plan::Done => self.answer(conn, session, id, &Ok(answer::done())),
             Plan::Write(Numbered { seq, command, wrong, by_name }) => {
                 let device = session.who().map_or(0, |who| who.device);
-                let inner = postcard::to_allocvec(&command).expect("commands always encode into a growing buffer");
-                let command = Command::ByDevice { device, seq, command: &inner };
-                if let Err(error) = self.submit(&command, Write::Request { conn, id, wrong, by_name }) {
+                let inner = named::encoded(&command, self.backend.cluster.rules());
+                let handed_over = inner.and_then(|inner| {
+                    let command = Command::ByDevice { device, seq, command: &inner };
+                    self.submit(&command, Write::Request { conn, id, wrong, by_name })
+                });
+                if let Err(error) = handed_over {
                     self.answer(conn, session, id, &Err(No::from(&error)));
                 }
             }

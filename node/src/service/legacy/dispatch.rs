@@ -28,6 +28,7 @@
 use wire::legacy::field::{Field, Scalar};
 use wire::legacy::{Request, text};
 use wire::limits::{NAME_CHARS_MAX, PASSWORD_BYTES_MAX, SEARCH_PATTERN_BYTES_MAX, VIEW_LIMIT_DEFAULT, VIEW_LIMIT_MAX};
+use wire::names::{self, Pattern};
 use wire::replication::command::{Chat, Command};
 use wire::text::TextError;
 
@@ -37,8 +38,7 @@ use super::lists::Selection;
 use super::page::Ambiguous;
 use super::pages::Pages;
 use super::session::Who;
-use crate::chat::names;
-use crate::chat::search::Pattern;
+use crate::service::passwords::is_digest;
 
 /// Bytes of the longest text id: two names of four bytes a character, `_`, and a suffix of `~` and a number.
 const CHAT_ID_BYTES_MAX: usize = 2 * NAME_CHARS_MAX * 4 + 1 + 21;
@@ -181,6 +181,10 @@ fn signup<'r>(name: &str, nickname: &str, password: &str, open: bool) -> Result<
     }
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(text::PASSWORD_TOO_LONG.into());
+    }
+    // The original's clients hash. A password in clear would lock out the next one that does.
+    if !is_digest(password) {
+        return Err(text::PASSWORD_NOT_HASHED.into());
     }
     Ok(Plan::Job(Job::Signup {
         username: name.to_owned(),

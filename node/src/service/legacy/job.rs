@@ -167,8 +167,7 @@ impl<C: Cluster> Backend<C> {
 
     async fn signup(&self, username: String, nickname: String, password: String) -> Finished {
         let hash = self.passwords.hash(password).await?;
-        let command = Command::Signup { username: &username, nickname: &nickname, password_hash: &hash };
-        let result = self.write(&command).await;
+        let result = self.register(&username, &nickname, &hash).await;
         let update = match &result {
             Ok(Outcome::UserCreated { user }) => {
                 Update::SignedUp(Who { id: *user, name: username.into(), read_only: false })

@@ -1,7 +1,8 @@
 //! Which users a list is about.
 
+use wire::names::Pattern;
+
 use super::room::Form;
-use crate::chat::search::Pattern;
 use crate::storage::query::{QueryError, StateReader};
 
 /// Some of all users.

@@ -90,6 +90,10 @@ impl Cluster for FakeCluster {
         self.inner.lock().unwrap().freshness
     }
 
+    fn rules(&self) -> u16 {
+        crate::chat::apply::rule_level()
+    }
+
     fn nodes(&self) -> Vec<NodeAddress> {
         vec![NodeAddress { name: "alpha".into(), address: "127.0.0.1:5555".into(), leader: true }]
     }

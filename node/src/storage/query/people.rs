@@ -1,10 +1,11 @@
 //! People and their accounts.
 
 use rusqlite::{OptionalExtension, Row};
+use wire::names::Pattern;
 
 use super::{QueryError, StateReader};
-use crate::chat::search::Pattern;
-use crate::storage::rows::{sql, u64_at};
+use crate::storage::name_keys;
+use crate::storage::rows::{self, sql, u64_at};
 
 /// Somebody who has, or had, an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,26 +60,26 @@ impl StateReader {
             .optional()?)
     }
 
-    /// Live accounts whose user name fits `pattern`, in byte order of the names: `count` of them behind the first `skip`,
-    /// and how many there are in all. `exclude` is left out.
+    /// The live account of that name, or else the only one that is found by its key: its id and its name to the letter.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn people(
-        &self,
-        pattern: &Pattern,
-        exclude: Option<u64>,
-        skip: u64,
-        count: usize,
-    ) -> Result<(Vec<Person>, u64), QueryError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, name, nickname, deleted_ms IS NULL FROM users WHERE deleted_ms IS NULL ORDER BY name",
-        )?;
+    pub fn found(&self, username: &str) -> Result<Option<(u64, String)>, QueryError> {
+        let Some(user) = rows::user_found(&self.connection, username)? else { return Ok(None) };
+        Ok(rows::user(&self.connection, user)?.map(|account| (user, account.name)))
+    }
+
+    /// Live accounts whose user name or nickname fits `pattern`, in byte order of the user names: `count` of them behind the
+    /// first `skip`, and how many there are in all.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn people(&self, pattern: &Pattern, skip: u64, count: usize) -> Result<(Vec<Person>, u64), QueryError> {
+        let mut statement = self.connection.prepare_cached(SEARCHED)?;
         let mut rows = statement.query([])?;
         let (mut page, mut total) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
-            let name = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-            if !pattern.matches(name) || exclude == Some(u64_at(row, 0)?) {
+            if !fits(pattern, row)? {
                 continue;
             }
             if total >= skip && page.len() < count {
@@ -102,6 +103,17 @@ impl StateReader {
             })
             .optional()?)
     }
+}
+
+/// Everybody in the order of names, from the index alone.
+pub(in crate::storage) const SEARCHED: &str = "SELECT id, name, nickname, 1, search, nickname_search FROM users
+    INDEXED BY users_searched WHERE deleted_ms IS NULL ORDER BY name";
+
+/// Whether a row of [`SEARCHED`] is somebody who is looked for.
+pub(super) fn fits(pattern: &Pattern, row: &Row<'_>) -> rusqlite::Result<bool> {
+    let (name, nickname) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+    let (search, nickname_search) = (row.get_ref(4)?.as_str_or_null()?, row.get_ref(5)?.as_str_or_null()?);
+    Ok(name_keys::fits(pattern, (search, name), (nickname_search, nickname)))
 }
 
 /// Reads id, name, nickname and whether it lives, from column `at` on.

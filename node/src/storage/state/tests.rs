@@ -270,6 +270,11 @@ fn queries_read_indices_and_nothing_else() {
         "SELECT changed, number FROM messages WHERE conversation = 1 AND deleted = 1 AND changed > 3 ORDER BY changed",
     );
     assert!(deleted.len() == 1 && deleted[0].contains("INDEX messages_deleted"), "{deleted:?}");
-    let names = plan("SELECT name FROM users WHERE deleted_ms IS NULL ORDER BY name");
-    assert!(names.iter().any(|step| step.contains("users_by_name")) && names.len() == 1, "{names:?}");
+    let names = plan(crate::storage::query::people::SEARCHED);
+    assert!(names.len() == 1 && names[0].contains("COVERING INDEX users_searched"), "{names:?}");
+    for (column, index) in [("fold", "users_by_fold"), ("skeleton", "users_by_skeleton")] {
+        let held =
+            plan(&format!("SELECT 1 FROM users WHERE {column} = 'x' AND (deleted_ms IS NULL OR deleted_ms > 3)"));
+        assert!(held.len() == 1 && held[0].contains(index), "{held:?}");
+    }
 }

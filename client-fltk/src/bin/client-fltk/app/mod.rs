@@ -16,6 +16,7 @@ pub(crate) mod update;
 pub(crate) mod words;
 
 use client_fltk::model::{LinkState, Model, Person};
+use wire::names::Pattern;
 
 pub(crate) use chat::Chat;
 pub(crate) use drafts::Drafts;
@@ -201,9 +202,9 @@ impl App {
         let text = self.search.text.trim();
         let mut listed = Vec::new();
         if self.tab != Tab::People {
-            let wanted = text.to_lowercase();
+            let wanted = Pattern::parse(text);
             let ids = self.model.newest_first().into_iter();
-            let fits = |id: &u64| wanted.is_empty() || self.model.title(*id).to_lowercase().contains(&wanted);
+            let fits = |id: &u64| text.is_empty() || self.model.fits(*id, &wanted);
             listed.extend(ids.filter(fits).map(Listed::Conversation));
             if text.is_empty() {
                 return listed;

@@ -43,7 +43,7 @@ impl State {
                 "Nothing here any more. What is written next appears here.".to_owned()
             }
             Some(_) => match app.peer(chat.id) {
-                Some(person) => format!("No messages yet. Say hello to {}.", person.shown()),
+                Some(person) => format!("No messages yet. Say hello to {}.", app.model.name(person.user)),
                 None => "No messages yet. Notes that you write here are for you alone.".to_owned(),
             },
         };

@@ -1,7 +1,14 @@
-//! Search patterns for user names.
+//! Search patterns for names.
 //!
 //! `*` stands for any text, `?` for one character; a pattern with one of them describes the whole name. Without them it
-//! is a piece of the name. Everything else, `%` and `_` included, means itself. ASCII letters match in either case.
+//! is a piece of the name. Everything else, `%` and `_` included, means itself. Case, accents and compatibility forms make no
+//! difference, in any script: what is compared is [`search_key`](super::search_key).
+
+use alloc::vec::Vec;
+use core::str::Chars;
+
+use super::fold::unaccented;
+use super::search_key;
 
 /// A search pattern, ready to be matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +18,7 @@ pub struct Pattern {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// This character, in either ASCII case.
+    /// This character of a key.
     Char(char),
     /// Any one character.
     One,
@@ -21,23 +28,43 @@ enum Part {
 
 impl Pattern {
     /// Reads a pattern. Every text is one; its length is bounded by the caller.
+    #[must_use]
     pub fn parse(text: &str) -> Pattern {
-        let whole_name = text.contains(['*', '?']);
-        let edge = (!whole_name).then_some(Part::Any);
-        let inner = text.chars().map(|c| match c {
-            '*' => Part::Any,
-            '?' => Part::One,
-            other => Part::Char(other.to_ascii_lowercase()),
-        });
-        Pattern { parts: edge.into_iter().chain(inner).chain(edge).collect() }
+        let is_wild = |c: char| matches!(c, '*' | '?');
+        if !text.contains(is_wild) {
+            let key = search_key(text);
+            let piece = key.chars().map(Part::Char);
+            let parts = core::iter::once(Part::Any).chain(piece).chain([Part::Any]).collect();
+            return Pattern { parts };
+        }
+        let mut parts = Vec::new();
+        // A wildcard is one as it is typed: a folded sign that looks like one is not.
+        for piece in text.split_inclusive(is_wild) {
+            let literal = piece.trim_end_matches(is_wild);
+            for c in unaccented(literal).chars() {
+                // Keys have one space for each run of them.
+                if c != ' ' || parts.last() != Some(&Part::Char(' ')) {
+                    parts.push(Part::Char(c));
+                }
+            }
+            parts.extend(piece[literal.len()..].chars().map(|c| if c == '*' { Part::Any } else { Part::One }));
+        }
+        Pattern { parts }
     }
 
-    /// Whether `name` fits. Takes at most pattern times name steps: on a mismatch only the last `*` is widened, which is
-    /// enough because an earlier one has already taken the shortest text that works.
+    /// Whether `name` fits.
+    #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        self.matches_key(&search_key(name))
+    }
+
+    /// Whether the name of this [`search_key`] fits. Takes at most pattern times key steps: on a mismatch only the last `*` is
+    /// widened, which is enough because an earlier one has already taken the shortest text that works.
+    #[must_use]
+    pub fn matches_key(&self, key: &str) -> bool {
         let mut at = 0;
-        let mut rest = name.chars();
-        let mut widen: Option<(usize, std::str::Chars<'_>)> = None;
+        let mut rest = key.chars();
+        let mut widen: Option<(usize, Chars<'_>)> = None;
         loop {
             if self.parts.get(at) == Some(&Part::Any) {
                 at += 1;
@@ -48,7 +75,7 @@ impl Pattern {
             let fits = match (self.parts.get(at), rest.next()) {
                 (None, None) => return true,
                 (Some(Part::One), Some(_)) => true,
-                (Some(Part::Char(wanted)), Some(c)) => *wanted == c.to_ascii_lowercase(),
+                (Some(Part::Char(wanted)), Some(c)) => *wanted == c,
                 _ => false,
             };
             if fits {
@@ -107,8 +134,27 @@ mod tests {
             ("_", "a_b", true),
             ("%", "alice", false),
             ("%", "100%", true),
-            ("É", "é", false),
+            ("É", "é", true),
             ("é", "café", true),
+            ("cafe", "Café", true),
+            ("CAFÉ", "cafe", true),
+            ("straSSe", "Straße", true),
+            ("lukasz", "Łukasz", true),
+            ("Ł*", "lukasz", true),
+            ("soren", "Søren", true),
+            ("σ", "ΟΔΥΣΣΕΥΣ", true),
+            ("οδυσσεύς", "ΟΔΥΣΣΕΥΣ", true),
+            ("ДМИТРИЙ", "дмитрии", true),
+            ("がく", "かく", true),
+            ("한", "한국", true),
+            ("하", "한국", false),
+            ("किसान", "कसान", false),
+            ("ｂｏｂ", "Bob", true),
+            ("a b", "A   B", true),
+            (" ann ", "Ann", true),
+            ("？", "what?", true),
+            ("？", "what", false),
+            ("é?", "Éa", true),
         ];
         for (pattern, name, expected) in table {
             assert_eq!(Pattern::parse(pattern).matches(name), expected, "{pattern:?} on {name:?}");
