@@ -85,7 +85,7 @@ fn keys_are_what_databases_hold() {
     check("Łukasz", "łukasz", "l̸ukasz", "lukasz");
     check("Дмитрий", "дмитрий", "дʍᴎᴛpᴎᴎ̆", "дмитрии");
     check("さくら", "さくら", "さ❬ら", "さくら");
-    check("한국", "한국", "한국", "한국");
+    check("한국", "한국", "하\u{1102}구\u{1100}", "한국");
 }
 
 proptest! {
