@@ -385,7 +385,7 @@ fn what_is_out_of_place_is_refused_and_nothing_else_suffers() {
     let seq = ann.take_seq();
     let elsewhere = Request::Send(Send { conversation: 999, text: "x", seq, ..Send::default() });
     assert_eq!(refusal(&mut ann, elsewhere), Code::NoSuchConversation);
-    let nobody = Request::Send(Send { conversation: 0, username: "nobody", text: "x", seq: ann.take_seq() });
+    let nobody = Request::Send(Send { username: "nobody", text: "x", seq: ann.take_seq(), ..Send::default() });
     assert_eq!(refusal(&mut ann, nobody), Code::NoSuchUser);
     assert_eq!(send(&mut ann, chat, "still here"), 2);
 }

@@ -84,8 +84,8 @@ async fn pump(
 /// The request of our own dialect, and its number.
 fn asked(write: &Write) -> (u64, Request<'_>) {
     match write {
-        Write::Send(pb::SendRequest { conversation, username, text, seq }) => {
-            (*seq, Request::Send(request::Send { conversation: *conversation, username, text, seq: *seq }))
+        Write::Send(pb::SendRequest { conversation, username, text, seq, user }) => {
+            (*seq, Request::Send(request::Send { conversation: *conversation, username, user: *user, text, seq: *seq }))
         }
         Write::DeleteMessages(pb::DeleteMessagesRequest { conversation, numbers, seq }) => {
             let numbers = List::from(numbers.clone());
