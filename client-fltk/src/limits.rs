@@ -48,6 +48,10 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 256 << 10;
 /// radio link some hundreds; with several addresses nobody waits longer than this for the next.
 pub const CONNECT_MS_MAX: u64 = 5_000;
 
+/// How long a node may be silent before its connection is given up, milliseconds. A ping goes out at half of it, so that
+/// a person is told within ten seconds that the link is dead, and a link that loses packets has time to repeat them.
+pub const PATIENCE_MS: u64 = 8_000;
+
 /// How often one looks whether a majority is back, milliseconds: a small request, and people wait for it.
 pub const STALE_MS: u64 = 2_000;
 

@@ -18,8 +18,9 @@
 //! when the state is [`State::Lost`], close the socket and take [`Client::poll_unanswered`]; then call
 //! [`Client::handle_timeout`] no later than [`Client::poll_timeout`] says.
 //!
-//! A connection is dead when nothing was heard for as long as the node's welcome says, or when a request has been open
-//! for [`REPLY_TIMEOUT_MS`]. Only one of the client's own requests (hello, login, ping) is open at a time, beside up to
+//! A connection is dead when nothing was heard for as long as the node's welcome says or, if that is less, for as long as
+//! [`Client::patience`] says; or when a request has been open for [`REPLY_TIMEOUT_MS`]. While a request to log in is open
+//! only the latter counts: no ping goes beside it, and a node lets logins queue. Only one of the client's own requests (hello, login, ping) is open at a time, beside up to
 //! `PENDING` of the caller's. Their ids rise over all connections, so that none is ever mistaken for another.
 
 use core::fmt;
@@ -47,6 +48,8 @@ pub struct Client<const PENDING: usize> {
     /// How many of them the node allows; `allowed <= PENDING`.
     allowed: usize,
     silence_ms: u64,
+    /// The longest `silence_ms` that the caller wants.
+    patience_ms: u64,
     sent: Millis,
     heard: Millis,
 }
@@ -182,9 +185,18 @@ impl<const PENDING: usize> Client<PENDING> {
             pending: Vec::new(),
             allowed: PENDING,
             silence_ms: SILENCE_MS_MAX,
+            patience_ms: SILENCE_MS_MAX,
             sent: Millis::from_ms(0),
             heard: Millis::from_ms(0),
         }
+    }
+
+    /// The same for somebody who looks at a screen: a connection on which nothing was heard for `patience_ms` is dead even
+    /// if the node would wait longer, and a ping goes out at half of it. A device on a battery leaves that to the node.
+    #[must_use]
+    pub const fn patience(mut self, patience_ms: u64) -> Self {
+        self.patience_ms = if patience_ms < SILENCE_MS_MIN { SILENCE_MS_MIN } else { patience_ms };
+        self
     }
 
     // ---- getters -------------------------------------------------------------------------------------------
@@ -210,7 +222,7 @@ impl<const PENDING: usize> Client<PENDING> {
         self.own = None;
         self.pending.clear();
         self.allowed = PENDING;
-        self.silence_ms = SILENCE_MS_MAX;
+        self.silence_ms = self.patience_ms.min(SILENCE_MS_MAX);
         self.sent = now;
         self.heard = now;
     }
@@ -270,7 +282,7 @@ impl<const PENDING: usize> Client<PENDING> {
         }
         if self.reply_deadline().is_some_and(|deadline| now >= deadline) {
             self.lose(Why::NoReply);
-        } else if now >= self.silence_deadline() {
+        } else if self.silence_deadline().is_some_and(|deadline| now >= deadline) {
             self.lose(Why::Silence);
         }
     }
@@ -335,7 +347,7 @@ impl<const PENDING: usize> Client<PENDING> {
             return None;
         }
         let ping = (self.own.is_none()).then(|| self.ping_due());
-        [self.reply_deadline(), ping].into_iter().flatten().chain([self.silence_deadline()]).min()
+        [self.reply_deadline(), ping, self.silence_deadline()].into_iter().flatten().min()
     }
 
     /// Once the connection is lost: the tag of a request that was open, in the order in which they were made. Whether it
@@ -367,7 +379,7 @@ impl<const PENDING: usize> Client<PENDING> {
             {
                 self.state = State::Greeted;
                 let silence_ms = if welcome.silence_ms == 0 { SILENCE_MS_MAX } else { welcome.silence_ms };
-                self.silence_ms = silence_ms.clamp(SILENCE_MS_MIN, SILENCE_MS_MAX);
+                self.silence_ms = silence_ms.clamp(SILENCE_MS_MIN, SILENCE_MS_MAX).min(self.patience_ms);
                 // One is kept for the pings. Left out: as many as there is room for.
                 let pipeline = usize::try_from(welcome.pipeline).unwrap_or(usize::MAX);
                 self.allowed = if pipeline == 0 { PENDING } else { PENDING.min((pipeline - 1).max(1)) };
@@ -411,8 +423,10 @@ impl<const PENDING: usize> Client<PENDING> {
         self.sent.after(self.silence_ms / 2)
     }
 
-    fn silence_deadline(&self) -> Millis {
-        self.heard.after(self.silence_ms)
+    /// `None` where only the reply is waited for.
+    fn silence_deadline(&self) -> Option<Millis> {
+        let is_asked = matches!(self.state, State::Greeting | State::Entering);
+        (!is_asked).then(|| self.heard.after(self.silence_ms))
     }
 
     fn reply_deadline(&self) -> Option<Millis> {

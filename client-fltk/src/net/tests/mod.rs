@@ -357,6 +357,18 @@ fn a_node_that_says_nothing_is_left() {
     assert_eq!(al.model.link.address, node.address.to_string());
 }
 
+/// Its machine is switched off, or the cable pulled: nothing closes the connection.
+#[test]
+fn a_node_that_falls_silent_is_left() {
+    let first = Node::start();
+    let second = Node::of(first.world.clone());
+    first.world().nodes = vec![first.address.to_string(), second.address.to_string()];
+    let mut al = Person::signed_up(&first, "al");
+    al.until("online", Person::is_online);
+    first.freeze();
+    al.until("there", |al| al.is_online() && al.model.link.address == second.address.to_string());
+}
+
 #[test]
 fn a_session_without_a_majority_reads_and_becomes_whole() {
     let node = Node::start();

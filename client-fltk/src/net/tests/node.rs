@@ -101,6 +101,7 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) world: Arc<Mutex<World>>,
     closed: Arc<AtomicBool>,
+    frozen: Arc<AtomicBool>,
 }
 
 pub(crate) const CLUSTER: &str = "c1";
@@ -124,16 +125,18 @@ impl Node {
         let shared = world.clone();
         let closed = Arc::new(AtomicBool::new(false));
         let ended = closed.clone();
+        let frozen = Arc::new(AtomicBool::new(false));
+        let stands_still = frozen.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if ended.load(Relaxed) {
                     return;
                 }
-                let (world, stream) = (shared.clone(), stream.unwrap());
-                thread::spawn(move || serve(&world, stream, cluster));
+                let (world, stream, frozen) = (shared.clone(), stream.unwrap(), stands_still.clone());
+                thread::spawn(move || serve(&world, stream, cluster, &frozen));
             }
         });
-        Self { address, world, closed }
+        Self { address, world, closed, frozen }
     }
 
     pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -148,6 +151,11 @@ impl Node {
         for connection in self.world().connections.iter().filter(|connection| connection.node == self.address) {
             let _ = connection.stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// From now on this node takes everything and answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.frozen.store(true, Relaxed);
     }
 
     /// Closes every connection to every node of the cluster.
@@ -214,8 +222,8 @@ fn send(stream: &mut TcpStream, codec: Codec, frame: &FromNode<'_>) {
     let _ = stream.write_all(&bytes);
 }
 
-fn serve(world: &Mutex<World>, mut stream: TcpStream, cluster: &str) {
-    if world.lock().unwrap().mute {
+fn serve(world: &Mutex<World>, mut stream: TcpStream, cluster: &str, frozen: &AtomicBool) {
+    if world.lock().unwrap().mute || frozen.load(Relaxed) {
         let mut nothing = [0; 64];
         while stream.read(&mut nothing).is_ok_and(|got| got > 0) {}
         return;
@@ -277,6 +285,9 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream, cluster: &str) {
         }
         if !more(&mut buffer, &mut stream) {
             break;
+        }
+        while frozen.load(Relaxed) && more(&mut buffer, &mut stream) {
+            buffer.clear();
         }
     }
     let _ = stream.shutdown(Shutdown::Both);

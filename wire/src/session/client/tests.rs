@@ -106,6 +106,40 @@ fn run_out(client: &mut Small) -> (Millis, Vec<u64>) {
     }
 }
 
+/// Somebody who looks at a screen is told within ten seconds that nobody answers; who queues for a login waits.
+#[test]
+fn the_impatient_give_a_silent_node_up_sooner() {
+    const PATIENCE_MS: u64 = 8_000;
+    let impatient = |mut client: Small| {
+        client = client.patience(PATIENCE_MS);
+        client.connected(at(0));
+        let _ = client.poll_transmit(at(0));
+        let hello = client.own.expect("the hello").id;
+        assert!(matches!(client.handle_frame(reply(hello, welcome()), at(0)), Heard::Welcome(_)));
+        client
+    };
+    let mut entering = impatient(Small::new("test/1"));
+    let login = entering.enter(login(), at(0)).expect("the moment to log in");
+    let mut ready = entering.clone();
+    assert!(matches!(ready.handle_frame(reply(login.id, session()), at(0)), Heard::Entered(_)));
+    assert_eq!(run_out(&mut ready), (at(PATIENCE_MS), std::vec![PATIENCE_MS / 2]));
+    assert_eq!(ready.state(), State::Lost(Why::Silence));
+    assert_eq!(run_out(&mut entering).0, at(REPLY_TIMEOUT_MS));
+    // A request that waits for a majority is no silence, as long as pings are answered.
+    let mut asking = impatient(Small::new("test/1"));
+    let login = asking.enter(Entry::Resume(Resume::default()), at(0)).expect("the moment to log in");
+    let _ = asking.handle_frame(reply(login.id, session()), at(0));
+    let asked = asking.request(33, at(0)).expect("room");
+    for now in [4_000, 8_000] {
+        asking.handle_timeout(at(now));
+        let ping = asking.poll_transmit(at(now)).expect("a ping");
+        let _ = asking.handle_frame(reply(ping.id, Reply::Done(Nothing {})), at(now + 100));
+    }
+    asking.handle_timeout(at(12_000));
+    assert_eq!(asking.state(), State::Ready);
+    assert!(matches!(asking.handle_frame(reply(asked, Reply::Done(Nothing {})), at(12_000)), Heard::Reply { tag: 33, .. }));
+}
+
 #[test]
 fn a_node_that_never_answers_is_given_up() {
     const HALF_MS: u64 = SILENCE_MS / 2;
