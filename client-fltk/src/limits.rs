@@ -44,9 +44,13 @@ pub const READ_BYTES: usize = 64 << 10;
 /// Bytes waiting to be sent at which no further write is handed to the connection: a few frames of any legal size.
 pub const SEND_BUFFER_BYTES_MAX: usize = 256 << 10;
 
-/// How long one address may take until TCP and TLS stand and the hello is answered, milliseconds. A LAN needs 10, a bad
+/// How long a name may take to be looked up, and then one address until TCP and TLS stand and the hello is answered, milliseconds. A LAN needs 10, a bad
 /// radio link some hundreds; with several addresses nobody waits longer than this for the next.
 pub const CONNECT_MS_MAX: u64 = 5_000;
+
+/// Names that are looked up at once, those included that nobody waits for any more: a silent name server keeps each for
+/// tens of seconds, and the next attempt must not add a thread for ever.
+pub const LOOKUPS_MAX: usize = 4;
 
 /// How long a node may be silent before its connection is given up, milliseconds. A ping goes out at half of it, so that
 /// a person is told within ten seconds that the link is dead, and a link that loses packets has time to repeat them.

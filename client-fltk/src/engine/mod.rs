@@ -29,7 +29,8 @@ use wire::time::Millis;
 use crate::command::{Answer, Command, Failure, Note, Password, Ticket};
 use crate::env::Clock;
 use crate::limits::{
-    ADDRESSES_MAX, DELTAS_PER_NOTE_MAX, MARKS_MS, PATIENCE_MS, PENDING_MAX, PROGRAM, SEND_BUFFER_BYTES_MAX, STALE_MS, WRITES_MAX,
+    ADDRESSES_MAX, DELTAS_PER_NOTE_MAX, MARKS_MS, PATIENCE_MS, PENDING_MAX, PROGRAM, SEND_BUFFER_BYTES_MAX, STALE_MS,
+    WRITES_MAX,
 };
 use crate::link::Address;
 use crate::model::{Delta, Link, LinkState, Marks, Model, Outage};

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +23,7 @@ use wire::session::candidates::Next;
 use wire::time::Millis;
 
 use super::handover::Handover;
+use super::names::{self, LookUp, Lookup, Names};
 use super::socket::{Socket, SocketError};
 use super::tls;
 use crate::command::{Command, Note, Ticket};
@@ -127,6 +128,15 @@ impl Driver {
     /// # Errors
     /// The profile cannot be used, or there is nothing to connect to that could be trusted.
     pub fn start(settings: Settings, wake: impl Fn() + Send + 'static) -> Result<Self, StartError> {
+        Self::start_with(settings, names::system(), wake)
+    }
+
+    /// The same with another way to look names up.
+    pub(super) fn start_with(
+        settings: Settings,
+        look_up: LookUp,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let (profile, (mut store, model)) = match &settings.directory {
             Some(directory) => {
@@ -159,6 +169,7 @@ impl Driver {
             commands: command_queue,
             notes: Some(note_queue),
             wake: Box::new(wake),
+            names: Names::new(look_up),
             phase: Phase::Idle,
             retry_at: None,
             plaintext_any: settings.plaintext_any,
@@ -266,6 +277,7 @@ struct Worker {
     /// `None` once nobody takes them any more.
     notes: Option<SyncSender<Note>>,
     wake: Box<dyn Fn() + Send>,
+    names: Names,
     phase: Phase,
     /// When the next round over all addresses begins.
     retry_at: Option<Millis>,
@@ -277,6 +289,11 @@ struct Worker {
 
 enum Phase {
     Idle,
+    /// Where an address is, is being looked up.
+    LookingUp {
+        lookup: Lookup,
+        deadline: Millis,
+    },
     /// One of the places an address stands for is tried.
     Dialling {
         socket: Socket,
@@ -343,7 +360,7 @@ impl Worker {
     fn deadline(&self) -> Option<Millis> {
         let phase = match &self.phase {
             Phase::Idle => self.retry_at.filter(|_| self.engine.wants_connection()),
-            Phase::Dialling { deadline, .. } => Some(*deadline),
+            Phase::LookingUp { deadline, .. } | Phase::Dialling { deadline, .. } => Some(*deadline),
             Phase::Standing { deadline, .. } => self.engine.is_greeting().then_some(*deadline),
         };
         phase.into_iter().chain(self.engine.deadline()).min()
@@ -390,6 +407,21 @@ impl Worker {
     fn step(&mut self) -> Result<bool, StoreError> {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Idle => Ok(self.dial()),
+            Phase::LookingUp { lookup, deadline } => {
+                let found = match lookup.poll() {
+                    None if self.clock.monotonic() < deadline => {
+                        self.phase = Phase::LookingUp { lookup, deadline };
+                        return Ok(false);
+                    }
+                    None => Err(names::SILENT.to_owned()),
+                    Some(found) => found.map_err(|error| error.to_string()),
+                };
+                match found.and_then(|found| self.usable(found)) {
+                    Ok(targets) => self.try_next(targets, String::new(), false),
+                    Err(why) => self.address_failed(&why, false),
+                }
+                Ok(true)
+            }
             Phase::Dialling { mut socket, rest, deadline } => {
                 match socket.is_standing() {
                     Ok(true) => {
@@ -505,24 +537,41 @@ impl Worker {
             }
         };
         self.engine.dialling(&text);
-        match self.resolve(&text) {
-            Ok(targets) => self.try_next(targets, String::new(), false),
-            Err(why) => self.engine.dial_failed(format!("{text}: {why}"), false),
+        match self.look_up(&text) {
+            Ok(lookup) => {
+                let deadline = now.after(CONNECT_MS_MAX);
+                self.phase = Phase::LookingUp { lookup, deadline };
+            }
+            Err(why) => self.address_failed(&why, false),
         }
         true
     }
 
-    fn resolve(&self, text: &str) -> Result<VecDeque<SocketAddr>, String> {
+    fn look_up(&self, text: &str) -> Result<Lookup, String> {
         let address: Address = text.parse().map_err(|error: crate::link::LinkError| error.to_string())?;
         if !self.engine.may_use(&address) {
             return Err("it is not on this machine, and no pin tells whether it can be trusted".to_owned());
         }
-        let found = (&*address.host, address.port).to_socket_addrs().map_err(|error| error.to_string())?;
+        let shared = self.shared.clone();
+        let wake = move || {
+            // If it cannot be woken, it has ended and asks for nothing any more.
+            let _ = shared.waker.wake();
+        };
+        self.names.begin(&address, wake).map_err(|error| error.to_string())
+    }
+
+    /// Those of the places that a name stands for which may be tried.
+    fn usable(&self, found: Vec<SocketAddr>) -> Result<VecDeque<SocketAddr>, String> {
         // A name of this machine stays on this machine.
         let local_only = self.engine.store().identity().pin.is_none() && !self.plaintext_any;
         let targets: VecDeque<_> =
-            found.filter(|target| !local_only || target.ip().to_canonical().is_loopback()).collect();
+            found.into_iter().filter(|target| !local_only || target.ip().to_canonical().is_loopback()).collect();
         if targets.is_empty() { Err("the name stands for no address".to_owned()) } else { Ok(targets) }
+    }
+
+    fn address_failed(&mut self, why: &str, telling: bool) {
+        let address = self.engine.candidates().current().unwrap_or("the server").to_owned();
+        self.engine.dial_failed(format!("{address}: {why}"), telling);
     }
 
     /// Tries the first of `targets`; without any, the current address has failed because of `why`.
@@ -537,8 +586,7 @@ impl Worker {
                 Err(error) => why = error,
             }
         }
-        let address = self.engine.candidates().current().unwrap_or("the server").to_owned();
-        self.engine.dial_failed(format!("{address}: {why}"), telling);
+        self.address_failed(&why, telling);
     }
 
     fn open(&mut self, target: SocketAddr) -> Result<Socket, String> {

@@ -4,6 +4,7 @@ mod node;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::chat::Code;
@@ -12,6 +13,7 @@ use wire::limits::NAME_REST_MS;
 
 use self::node::Node;
 use super::driver::{Driver, Settings, StartError};
+use super::names::LookUp;
 use crate::command::{Answer, Command, Failure, Note, Password, Ticket};
 use crate::env::Clock;
 use crate::model::{Delivery, Delta, LinkState, Model, Outgoing, Row, Summary, Target, Write, WriteState};
@@ -29,7 +31,11 @@ struct Person {
 
 impl Person {
     fn start(settings: Settings) -> Self {
-        Self { driver: Driver::start(settings, || ()).unwrap(), model: Model::default(), answers: HashMap::new() }
+        Self::of(Driver::start(settings, || ()).unwrap())
+    }
+
+    fn of(driver: Driver) -> Self {
+        Self { driver, model: Model::default(), answers: HashMap::new() }
     }
 
     fn new(node: &Node) -> Self {
@@ -367,6 +373,39 @@ fn a_node_that_falls_silent_is_left() {
     al.until("online", Person::is_online);
     first.freeze();
     al.until("there", |al| al.is_online() && al.model.link.address == second.address.to_string());
+}
+
+/// A laptop away from its network: the name server never answers.
+#[test]
+fn a_silent_name_server_keeps_neither_other_addresses_nor_the_end_waiting() {
+    let node = Node::start();
+    let (asked, queries) = std::sync::mpsc::channel();
+    let (_never, silence) = std::sync::mpsc::channel::<()>();
+    let silence = std::sync::Mutex::new(silence);
+    let look_up: LookUp = Arc::new(move |host, _| {
+        asked.send(host.to_owned()).unwrap();
+        let _ = silence.lock().unwrap().recv();
+        Err(std::io::Error::other("over"))
+    });
+    let link = format!("ship.example,{}", node.address);
+    let settings = Settings { link: Some(link.parse().unwrap()), plaintext_any: true, ..Settings::default() };
+    let mut al = Person::of(Driver::start_with(settings.clone(), look_up.clone(), || ()).unwrap());
+    al.sign_up("al");
+    assert_eq!(
+        (queries.recv().unwrap(), al.model.link.address.clone()),
+        ("ship.example".to_owned(), node.address.to_string())
+    );
+    drop(al);
+    // Nobody waits for the name when the program ends, and what else was asked is answered meanwhile.
+    let link = "ship.example".parse().unwrap();
+    let settings = Settings { link: Some(link), ..settings };
+    let mut bo = Person::of(Driver::start_with(settings, look_up, || ()).unwrap());
+    let log_in = bo.driver.send(Command::LogIn { username: "bo".into(), password: Password::of("") }).unwrap();
+    assert_eq!(queries.recv().unwrap(), "ship.example");
+    assert_eq!(bo.ask(Command::ConnectNow), Ok(Answer::Done));
+    bo.until("told", |bo| bo.model.link.why().is_some_and(|why| why.contains("the name server does not answer")));
+    assert!(!bo.answers.contains_key(&log_in));
+    drop(bo);
 }
 
 #[test]
