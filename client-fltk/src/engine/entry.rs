@@ -46,10 +46,10 @@ impl Engine {
             let who = self.model.account.as_ref().map_or("somebody", |account| &account.username).to_owned();
             return self.answer(ticket, Err(Failure::NotNow(format!("{who} is logged in: log out first"))));
         }
-        let other = self.model.account.as_ref().is_some_and(|account| account.username != username);
-        if other && self.model.outbox.values().any(|outgoing| outgoing.write.is_send()) {
-            let text = "this profile holds unsent messages of another account: use another profile, or log out first";
-            return self.answer(ticket, Err(Failure::NotNow(text.to_owned())));
+        if self.model.account.as_ref().is_some_and(|account| account.username != username)
+            && let Some(why) = self.held()
+        {
+            return self.answer(ticket, Err(Failure::NotNow(why)));
         }
         self.fail_entry(Failure::NotNow("another attempt to log in came after this one".to_owned()));
         self.entry = Some(Wanted { ticket, username, password, signup, asked_before: false, asked: false });
@@ -140,8 +140,8 @@ impl Engine {
     pub(super) fn entered(&mut self, session: &Session<'_>) {
         let before = self.store.identity().clone();
         let is_another = !matches!(self.model.me(), 0) && self.model.me() != session.user;
-        if session.stale && is_another {
-            return self.unconfirmed();
+        if is_another && let Some(why) = self.held() {
+            return self.not_over(why);
         }
         // Without a majority nobody gives out a token or makes a device, and those held here stay good.
         let identity = match session.stale && before.device != 0 {
@@ -183,11 +183,25 @@ impl Engine {
         self.sync();
     }
 
-    /// Somebody else was let in than whose messages are held here, and no majority vouches for it: those are not dropped.
-    fn unconfirmed(&mut self) {
-        let why = "no majority of the servers answers, and this profile holds another account: use another profile, or try later";
-        self.fail_entry(Failure::NotNow(why.to_owned()));
-        self.hangup = Some(why.to_owned());
+    /// Why nobody else can log in here: what somebody's device has shown goes when they say so, and not before.
+    fn held(&self) -> Option<String> {
+        let account = self.model.account.as_ref()?;
+        let is_empty =
+            self.model.conversations.is_empty() && self.model.outbox.is_empty() && self.model.drafts.is_empty();
+        let name = &account.username;
+        (!is_empty).then(|| {
+            format!(
+                "this profile holds the messages of {name}: use another profile, or log {name} out, which forgets them"
+            )
+        })
+    }
+
+    /// Somebody else was let in than whose messages are held here.
+    fn not_over(&mut self, why: String) {
+        self.fail_entry(Failure::NotNow(why.clone()));
+        self.login = None;
+        self.hangup = Some(why.clone());
+        self.need_login(&why);
     }
 
     /// Not let in, or not even welcome.

@@ -477,8 +477,35 @@ fn another_account_is_not_let_in_over_held_messages_without_a_majority() {
     node.world().stale = true;
     let other = Command::LogIn { username: "bo".into(), password: Password::of("") };
     node.set_password("bo", Password::of("").wire());
-    assert!(matches!(al.ask(other), Err(Failure::NotNow(why)) if why.contains("another account")));
+    assert!(matches!(al.ask(other.clone()), Err(Failure::NotNow(why)) if why.contains("the messages of al")));
     assert_eq!(al.texts(1), ["hello"]);
+    // With a majority neither: what was shown stays until its user says otherwise.
+    node.world().stale = false;
+    assert!(matches!(al.ask(other.clone()), Err(Failure::NotNow(why)) if why.contains("the messages of al")));
+    assert_eq!(al.texts(1), ["hello"]);
+    assert_eq!(al.ask(Command::LogOut), Ok(Answer::Done));
+    assert_eq!(al.ask(other), Ok(Answer::Done));
+    al.until("let in", |al| al.model.account.as_ref().is_some_and(|account| account.username == "bo"));
+}
+
+/// The account was deleted and its name taken anew: another user, whose login must not cost what is held.
+#[test]
+fn a_name_that_became_somebody_elses_takes_nothing_away() {
+    let node = Node::start();
+    let bo = node.add_user("bo");
+    let mut al = Person::signed_up(&node, "al");
+    let me = al.model.me();
+    node.say(bo, me, "hello");
+    al.until("there", |al| al.texts(1) == ["hello"]);
+    node.rename(me, "al-before");
+    node.add_user("al");
+    node.set_password("al", Password::of("new").wire());
+    node.forget_tokens();
+    node.cut();
+    al.until("asked", |al| matches!(al.model.link.state, LinkState::LogInNeeded { .. }));
+    let new = Command::LogIn { username: "al".into(), password: Password::of("new") };
+    assert!(matches!(al.ask(new), Err(Failure::NotNow(why)) if why.contains("the messages of al")));
+    assert_eq!((al.texts(1), al.model.me()), (vec!["hello".to_owned()], me));
 }
 
 #[test]

@@ -201,6 +201,11 @@ impl Node {
         user.password = password.to_owned();
     }
 
+    /// Gives somebody another name.
+    pub(crate) fn rename(&self, user: u64, name: &str) {
+        self.world().users[user as usize - 1].name = name.to_owned();
+    }
+
     /// Somebody with an account who is not connected.
     pub(crate) fn add_user(&self, name: &str) -> u64 {
         self.world().user(name, "")

@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) wanted: String,
     /// The page on which one logs in or signs up.
     pub(crate) entry: Entry,
+    /// Who is logged out wants to log in; otherwise they read what is here.
+    pub(crate) wants_entry: bool,
     /// Where one is in the sidebar.
     pub(crate) tab: Tab,
     /// What was searched for, and whom it has found.
@@ -191,10 +193,16 @@ impl App {
         if self.server.is_some() || !self.is_started {
             return Page::Server;
         }
-        match (&self.model.account, &self.model.link.state) {
-            (None, _) | (_, LinkState::LogInNeeded { .. }) => Page::Entry,
-            _ => Page::Main,
+        match self.model.account {
+            None => Page::Entry,
+            Some(_) if self.is_logged_out() && self.wants_entry => Page::Entry,
+            Some(_) => Page::Main,
         }
+    }
+
+    /// Whether somebody's messages are here who is not logged in any more.
+    pub(crate) fn is_logged_out(&self) -> bool {
+        self.model.account.is_some() && matches!(self.model.link.state, LinkState::LogInNeeded { .. })
     }
 
     /// The list in the sidebar.

@@ -31,6 +31,10 @@ pub(crate) enum Msg {
     Enter { username: String, nickname: String, password: String },
     /// The other form is wanted: to sign up, or to log in.
     SwitchEntry,
+    /// Who is logged out wants to log in.
+    LogIn,
+    /// Or to read what is here.
+    ReadOn,
 
     /// One of the three places of the sidebar.
     Tab(Tab),

@@ -112,8 +112,20 @@ fn pages_follow_what_is_known() {
     let mut app = self::app();
     assert_eq!(app.page(), Page::Main);
     let link = Link { state: LinkState::LogInNeeded { why: "logged out elsewhere".into() }, ..Link::default() };
-    told(&mut app, vec![Delta::Link(link)]);
+    told(&mut app, vec![Delta::Link(link.clone())]);
+    // Whoever reads goes on reading, and logs in when they like.
+    assert_eq!((app.page(), app.is_logged_out()), (Page::Main, true));
+    update(&mut app, Msg::LogIn, NOW);
     assert_eq!((app.page(), app.why_entry().as_deref()), (Page::Entry, Some("Logged out elsewhere.")));
+    update(&mut app, Msg::ReadOn, NOW);
+    assert_eq!(app.page(), Page::Main);
+    // A fresh start leads to the form, where everything can be read all the same.
+    let mut model = app.model.clone();
+    model.link = link;
+    update(&mut app, Msg::Started(Box::new(model)), NOW);
+    assert_eq!((app.page(), app.entry.is_signup), (Page::Entry, false));
+    assert_eq!(commands(&update(&mut app, Msg::LogOut, NOW)), [] as [&Command; 0]);
+    assert_eq!(commands(&update(&mut app, Msg::Confirm, NOW)), [&Command::LogOut]);
     update(&mut app, Msg::Broken("disk full".into()), NOW);
     assert_eq!(app.page(), Page::Broken);
 }

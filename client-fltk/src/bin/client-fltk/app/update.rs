@@ -25,6 +25,7 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             app.is_started = true;
             app.server = None;
             app.entry.is_signup = app.model.account.is_none();
+            app.wants_entry = app.model.link.state != LinkState::Online;
         }
         Msg::NotStarted(why) => {
             app.is_started = false;
@@ -56,6 +57,11 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
             app.entry.error = None;
             cmds.push(Cmd::FocusFirst);
         }
+        Msg::LogIn => {
+            app.wants_entry = true;
+            app.entry.is_signup = false;
+        }
+        Msg::ReadOn => app.wants_entry = false,
         Msg::Tab(tab) => {
             app.tab = tab;
             app.search.text.clear();
@@ -152,6 +158,7 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         msg => cmds.extend(in_chat(app, msg)),
     }
     if app.page() != page {
+        app.question = None;
         app.notice = None;
         app.entry.error = None;
         app.entry.waiting = false;
@@ -183,6 +190,8 @@ fn changed(app: &mut App, deltas: &[Delta]) {
         app.settings = super::Settings { theme: app.settings.theme, ..super::Settings::default() };
     }
     let is_online = app.model.link.state == LinkState::Online;
+    // Who is logged out later stays with what they read, and is told there.
+    app.wants_entry &= !is_online;
     let Some(chat) = &mut app.chat else { return };
     if deltas.iter().any(|delta| matches!(delta, Delta::Forget)) {
         *chat = Chat { id: chat.id, ..Chat::default() };

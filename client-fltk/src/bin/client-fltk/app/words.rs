@@ -84,7 +84,10 @@ pub(crate) fn banner(link: &Link, now_ms: u64) -> Option<String> {
             Some("Most servers cannot be reached. You can read; messages wait here and are sent once.".to_owned())
         }
         LinkState::Stopped { why } => Some(format!("Not connected: {why}")),
-        LinkState::Online | LinkState::Idle | LinkState::LogInNeeded { .. } => None,
+        LinkState::LogInNeeded { why } => {
+            Some(format!("{} You can read and write; messages wait here until you do.", sentence(why)))
+        }
+        LinkState::Online | LinkState::Idle => None,
         LinkState::Connecting { .. } | LinkState::Offline { .. } => {
             // A moment without a connection is no news.
             let outage = link.outage.as_ref().filter(|outage| now_ms.saturating_sub(outage.since_ms) >= GRACE_MS)?;
@@ -214,6 +217,8 @@ mod tests {
             let told = banner(&link(state, Some(10_000)), 12_000).unwrap();
             assert!(told.contains("You can read and write"), "{told}");
         }
+        let logged_out = link(LinkState::LogInNeeded { why: "logged out elsewhere: log in again".to_owned() }, None);
+        assert!(banner(&logged_out, 0).unwrap().starts_with("Logged out elsewhere: log in again. You can read"));
         let stale = Link { stale: true, ..link(LinkState::Online, None) };
         assert!(banner(&stale, 0).unwrap().contains("You can read"));
     }

@@ -103,7 +103,13 @@ impl Chat {
         }
         let banner = canvas(ui, draw_banner);
         Words::join(ui, &banner, Role::Status, true, |app| words::banner(&app.model.link, app.now_ms));
-        let reconnect = Button::new(ui, Style::Link, "Try now", || Msg::Reconnect);
+        let reconnect = {
+            let state = ui.clone();
+            Button::new(ui, Style::Link, "Try now", move || match state.app().is_logged_out() {
+                true => Msg::LogIn,
+                false => Msg::Reconnect,
+            })
+        };
         let timeline = Timeline::new(ui, frames);
         let to_new = Button::new(ui, Style::Plain, "↑ First new", || Msg::FirstNew);
         let to_newest = Button::new(ui, Style::Plain, "↓ Newest", || Msg::Newest);
@@ -244,7 +250,8 @@ impl Chat {
         self.head_right.set(right);
         let mut top = y + sizes::HEADER;
         let banner = words::banner(&app.model.link, app.now_ms);
-        let offers = app.model.link.outage.is_some();
+        let offers = app.model.link.outage.is_some() || app.is_logged_out();
+        self.reconnect.say(if app.is_logged_out() { "Log in" } else { "Try now" });
         if let Some(words) = &banner {
             let height = paint::height_of_lines(words, banner_width(w), SMALL) + 2 * sizes::BANNER_EDGE;
             self.banner.resize(x, top, w, height);

@@ -9,7 +9,7 @@ use fltk::widget::Widget;
 use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::spoken::Words;
-use super::{Ui, canvas};
+use super::{Ui, canvas, show};
 use crate::app::{App, EntryField, Msg, words};
 use crate::look::paint::{self, Face, PLAIN, Rect, SMALL};
 use crate::look::sizes;
@@ -30,6 +30,8 @@ const UNDER: i32 = 26;
 const UNDER_MIN: i32 = 0;
 /// The button, and all that is under it.
 const FOOT: i32 = 144;
+/// What is under it besides, where messages are held here.
+const HELD: i32 = 32;
 
 pub(super) struct Entry {
     pub(super) group: Group,
@@ -39,6 +41,8 @@ pub(super) struct Entry {
     password: Field,
     send: Button,
     switch: Button,
+    read: Button,
+    forget: Button,
     server: Button,
 }
 
@@ -69,11 +73,12 @@ impl Form {
             let password = if app.entry.is_signup { nickname + LABEL + FIELD + under } else { nickname };
             (nickname, password, password + LABEL + FIELD + wrong_password.max(under))
         };
-        let room = page.h - 2 * sizes::PAD - FOOT;
+        let foot = FOOT + held(app);
+        let room = page.h - 2 * sizes::PAD - foot;
         let under = (UNDER_MIN..=UNDER).rev().find(|&under| tops(under).2 <= room).unwrap_or(UNDER_MIN);
         let (nickname, password, send) = tops(under);
         // Half a line higher than the middle, where it looks like the middle.
-        let title = page.y + ((page.h - send - FOOT) / 2 - UNDER / 2).max(sizes::PAD);
+        let title = page.y + ((page.h - send - foot) / 2 - UNDER / 2).max(sizes::PAD);
         let [username, nickname, password, send] = [username, nickname, password, send].map(|top| title + top);
         Self { x: page.x + (page.w - w) / 2, w, title, username, nickname, password, send }
     }
@@ -87,8 +92,16 @@ fn under(field: EntryField) -> EntryField {
     }
 }
 
+/// Height of what is said of messages that are held here.
+fn held(app: &App) -> i32 {
+    if app.model.account.is_some() { HELD } else { 0 }
+}
+
 /// What is said under the title, and whether it is bad news.
 fn head(app: &App) -> (String, bool) {
+    if let Some(question) = &app.question {
+        return (question.words().0, true);
+    }
     let what = || if app.entry.is_signup { "Make an account" } else { "Log in" }.to_owned();
     match app.why_no_entry() {
         Some(why) => (why, true),
@@ -115,23 +128,35 @@ impl Entry {
         }
         let send = Button::new(ui, Style::Primary, "Log in", form);
         let switch = Button::new(ui, Style::Link, "Sign up", || Msg::SwitchEntry);
+        let read = Button::new(ui, Style::Link, "Read what is here", || Msg::ReadOn);
+        let forget = {
+            let state = ui.clone();
+            Button::new(ui, Style::Link, "Forget it…", move || match state.app().question {
+                Some(_) => Msg::Confirm,
+                None => Msg::LogOut,
+            })
+        };
         let server = Button::new(ui, Style::Link, "Change server", || Msg::ChangeServer);
         group.end();
         group.resizable(&Widget::default());
-        Self { group, page, username, nickname, password, send, switch, server }
+        Self { group, page, username, nickname, password, send, switch, read, forget, server }
     }
 
     pub(super) fn place(&mut self, ui: &Ui, page: Rect) {
         self.group.widget_resize(page.x, page.y, page.w, page.h);
         self.page.resize(page.x, page.y, page.w, page.h);
         let Form { x, w, username, nickname, password, send, .. } = Form::of(&ui.app(), page);
+        let held = held(&ui.app());
         self.username.place(x, username + LABEL, w, FIELD);
         self.nickname.place(x, nickname + LABEL, w, FIELD);
         self.password.place(x, password + LABEL, w, FIELD);
         self.send.resize(x, send + 4, w, FIELD);
         let switch = self.switch.wanted();
         self.switch.resize(x + (w + 110 - switch) / 2, send + 54, switch, 30);
-        self.server.resize(x + w - 112, send + 116, 112, 28);
+        let (read, forget) = (self.read.wanted(), self.forget.wanted());
+        self.read.resize(x, send + 86, read, 30);
+        self.forget.resize(x + w - forget, send + 86, forget, 30);
+        self.server.resize(x + w - 112, send + 116 + held, 112, 28);
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) {
@@ -151,6 +176,10 @@ impl Entry {
         });
         self.send.enable(!entry.waiting);
         self.switch.say(if entry.is_signup { "Log in" } else { "Sign up" });
+        let is_held = app.model.account.is_some();
+        show(&mut *self.read, is_held);
+        show(&mut *self.forget, is_held);
+        self.forget.say(if app.question.is_some() { "Forget it now" } else { "Forget it…" });
         self.page.redraw();
     }
 
@@ -196,7 +225,7 @@ fn draw(page: &Widget, ui: &Ui) {
     let question = if entry.is_signup { "Have an account?" } else { "No account yet?" };
     let width = PLAIN.width(question).ceil() as i32;
     paint::line(question, Rect::new(x + (w - 70 - width) / 2, send + 54, width + 4, 30), PLAIN, palette.text_dim);
-    paint::horizontal(x, send + 104, w, palette.line);
-    let server = Rect::new(x, send + 116, w - 120, 28);
+    paint::horizontal(x, send + 104 + held(&app), w, palette.line);
+    let server = Rect::new(x, send + 116 + held(&app), w - 120, 28);
     paint::line(&words::server(&app.model.link, &app.wanted), server, SMALL, palette.text_dim);
 }

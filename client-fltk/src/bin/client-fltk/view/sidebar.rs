@@ -13,14 +13,18 @@ use super::button::{Button, Style};
 use super::field::{Field, Kind};
 use super::list::List;
 use super::spoken::Words;
-use super::{Ui, canvas};
+use super::{Ui, canvas, show};
 use crate::app::{Msg, Tab, words};
 use crate::look::paint::{self, BOLD, Rect, SMALL};
 use crate::look::sizes;
 
+/// The button of who is logged out.
+const LOG_IN: i32 = 84;
+
 pub(super) struct Sidebar {
     pub(super) group: Group,
     head: Widget,
+    log_in: Button,
     pub(super) search: Field,
     pub(super) list: List,
     foot: Widget,
@@ -36,6 +40,7 @@ impl Sidebar {
             let nickname = &app.model.account.as_ref()?.nickname;
             Some(format!("{nickname}, {}", words::status(&app.model)))
         });
+        let log_in = Button::new(ui, Style::Primary, "Log in", || Msg::LogIn);
         let mut search = Field::new(ui, Kind::Line, "Search  ·  Ctrl+K");
         let list = List::new(ui);
         {
@@ -69,12 +74,13 @@ impl Sidebar {
         let tabs = [tab(Tab::Chats, "Chats"), tab(Tab::People, "People"), tab(Tab::Settings, "Settings")];
         group.end();
         group.resizable(&Widget::default());
-        Self { group, head, search, list, foot, tabs }
+        Self { group, head, log_in, search, list, foot, tabs }
     }
 
     pub(super) fn place(&mut self, x: i32, y: i32, w: i32, h: i32) {
         self.group.widget_resize(x, y, w, h);
         self.head.resize(x, y, w, 64);
+        self.log_in.resize(x + w - sizes::PAD - LOG_IN, y + 14, LOG_IN, 36);
         self.search.place(x + 12, y + 64, w - 24, 38);
         let list = y + 112;
         self.list.place(x, list, w, h - 112 - sizes::TABS);
@@ -103,6 +109,7 @@ impl Sidebar {
             }
         }
         self.list.sync(ui);
+        show(&mut *self.log_in, ui.app().is_logged_out());
         self.head.redraw();
     }
 }
@@ -114,7 +121,8 @@ fn draw_head(head: &Widget, ui: &Ui) {
     let Some(account) = &app.model.account else { return };
     let at = (rect.x + sizes::PAD, rect.y + 14);
     paint::avatar(&account.username, &account.nickname, false, at, palette);
-    let text = Rect::new(rect.x + 62, rect.y + 13, rect.w - 62 - sizes::PAD, 20);
+    let beside = if app.is_logged_out() { LOG_IN + 8 } else { 0 };
+    let text = Rect::new(rect.x + 62, rect.y + 13, rect.w - 62 - sizes::PAD - beside, 20);
     paint::line(&account.nickname, text, BOLD, palette.text);
     let is_online = app.model.link.state == LinkState::Online;
     let (x, y) = (text.x, text.y + 25);
