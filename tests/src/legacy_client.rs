@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+pub use contract::client::password;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::codec::Codec;
@@ -53,13 +54,6 @@ pub struct Client {
     codec: Codec,
     splitter: Splitter,
     input: Vec<u8>,
-}
-
-/// What stands on the wire for the password of `name`: 64 hexadecimal digits, as the original's clients send them.
-pub fn password(name: &str) -> String {
-    let mut digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
-    digits.truncate(64);
-    format!("{digits:0<64}")
 }
 
 impl Client {

@@ -2,7 +2,7 @@
 //!
 //! * [`mod@bench`]: measurements; the program of the same name prints them.
 //! * [`chaos`]: campaigns of random faults; the program of the same name runs them.
-//! * [`chat_client`]: a small blocking client of our own dialect.
+//! * [`chat_client`]: a small blocking client of our own dialect, that of the crate `contract`.
 //! * [`clock`]: a wrong clock under a node.
 //! * [`cluster`]: nodes as child processes; start, kill, freeze, stop, wait on conditions.
 //! * [`desktop`]: a screen in memory, the real desktop client on it, and hands on its keyboard and mouse.
@@ -24,7 +24,6 @@
 
 pub mod bench;
 pub mod chaos;
-pub mod chat_client;
 pub mod clock;
 pub mod cluster;
 pub mod desktop;
@@ -43,7 +42,10 @@ pub mod python;
 pub mod speech;
 pub mod switch;
 
-use std::io::{self, Read, Write};
+pub use contract::client as chat_client;
+pub use contract::client::read_some;
+
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Far more than anything waits for on a loaded machine; who waits this long has found a fault.
@@ -82,18 +84,4 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// See there.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
-}
-
-/// What has come, at most a buffer full; 0 at the end. A read with a time limit ends early when the process is stopped and goes
-/// on, as a machine does that sleeps or moves, and then has to be begun again: signal(7).
-///
-/// # Errors
-/// The stream's.
-pub fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
 }

@@ -307,6 +307,64 @@ fn what_was_sent_behind_unread_messages_is_shown_although_they_were_read_elsewhe
 }
 
 #[test]
+fn what_was_read_elsewhere_keeps_nothing_back() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(3);
+    let mut one = Device::start(&profiles.path().join("one"), link(&cluster.nodes[0]));
+    one.sign_up("ann");
+    one.ask(Command::ViewLimit(1)).unwrap();
+    let mut other = Device::start(&profiles.path().join("other"), link(&cluster.nodes[1]));
+    other.log_in("ann");
+    let mut sender = chat_client::Client::logged_in(cluster.nodes[2].address(), Codec::Samira2, "bob").unwrap();
+    let conversation = sender.open("ann").unwrap();
+    let mut say = |text: &str| {
+        let send = Send { conversation, text, seq: sender.take_seq(), ..Send::default() };
+        let sent = sender.ask(Request::Send(send), |reply| match reply {
+            Reply::Sent(sent) => Ok(sent.number),
+            other => anyhow::bail!("unexpected: {other:?}"),
+        });
+        sent.unwrap()
+    };
+    say("first");
+    one.wait("the first message", |model| model.conversations.get(&conversation).is_some_and(|one| one.handed == 1));
+    one.cut();
+    let last = (0..3).map(|number| say(&format!("unread {number}"))).last().unwrap();
+    other.wait("all that was said", |model| {
+        model.conversations.get(&conversation).is_some_and(|found| found.handed == last)
+    });
+    one.resume();
+    one.wait_synced();
+    assert!(one.model.conversations[&conversation].is_behind(), "one message at a time");
+
+    other.ask(Command::MarkRead { conversation, upto: last }).unwrap();
+    one.wait("nothing to be kept back", |model| !model.conversations[&conversation].is_behind());
+    let found = &one.model.conversations[&conversation];
+    assert_eq!((one.model.unread(conversation), found.newest().map(|newest| newest.number)), (0, Some(last)));
+    // What comes now is pushed, without being asked for.
+    let newest = say("after that");
+    one.wait("the newest message", |model| model.conversations[&conversation].messages.contains_key(&newest));
+    assert_eq!(one.model.conversations[&conversation].newest().map(|newest| newest.number), Some(newest));
+    cluster.stop();
+}
+
+#[test]
+fn who_only_reads_is_told_that_no_majority_answers() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(3);
+    let mut device = Device::start(profiles.path(), link(&cluster.nodes[0]));
+    device.sign_up("ann");
+    device.wait_synced();
+    let reading =
+        cluster.nodes.iter().position(|node| node.address().to_string() == device.model.link.address).unwrap();
+    let others: Vec<_> = (0..3).filter(|&place| place != reading).collect();
+    cluster.kill_together(&others);
+    device.wait("to be told", |model| model.link.stale);
+    cluster.start_together(&others);
+    device.wait("to be told that it is over", |model| !model.link.stale);
+    cluster.stop();
+}
+
+#[test]
 fn a_device_that_was_away_for_ten_thousand_messages_gets_each_of_them_once() {
     let profiles = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(3);

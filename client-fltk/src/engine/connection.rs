@@ -12,7 +12,6 @@ use wire::samira2;
 use wire::session::client::{Heard, State, Why};
 use wire::time::Millis;
 
-use super::entry::NOBODY;
 use super::{Asked, Engine};
 use crate::command::{Command, Failure};
 use crate::limits::STALE_MS;
@@ -89,7 +88,8 @@ impl Engine {
         let now = self.now();
         self.candidates.failed(now);
         if !self.wants_connection() && !matches!(self.model.link.state, LinkState::LogInNeeded { .. }) {
-            self.need_login(NOBODY);
+            let why = self.nobody();
+            self.need_login(&why);
         }
     }
 
@@ -184,7 +184,10 @@ impl Engine {
 
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Nodes(nodes) => self.learn(&nodes.nodes),
+            Event::Nodes(nodes) => {
+                self.learn(&nodes.nodes);
+                self.look_for_a_majority(&nodes.nodes);
+            }
             Event::Update(changes) => self.note_stale(changes.stale),
             _ => {}
         }
@@ -261,6 +264,15 @@ impl Engine {
             let wanted = request::History { conversation, after: 0, before: number + 1, limit: 1 };
             // Where there is no room for it, the next change or sync asks again.
             let _ = self.ask(&Request::History(wanted), Asked::Echo { conversation, number });
+        }
+    }
+
+    /// A node says so when nobody leads, and what that means shows when it is asked: who only reads must not take what is
+    /// here for the newest. A leader's return is looked at at once.
+    fn look_for_a_majority(&mut self, nodes: &[Node<'_>]) {
+        let is_led = nodes.iter().any(|node| node.leader);
+        if is_led == self.model.link.stale {
+            self.probe_at = Some(if is_led { self.now() } else { self.now().after(STALE_MS) });
         }
     }
 

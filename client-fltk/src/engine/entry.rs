@@ -12,7 +12,7 @@ use crate::model::{Account, Delta, Link, LinkState, Node, Refusal};
 use crate::store::Identity;
 
 /// Said while nobody was ever logged in.
-pub(super) const NOBODY: &str = "nobody is logged in: log in or sign up";
+const NOBODY: &str = "nobody is logged in: log in or sign up";
 
 /// Somebody wants to log in.
 #[derive(Debug)]
@@ -110,7 +110,10 @@ impl Engine {
             (Some(wanted), _, _) => login(&wanted.username, &wanted.password),
             (None, Some(token), _) => Attempt::Resume(request::Resume { device: identity.device, token: Some(token) }),
             (None, None, Some((username, password))) => login(username, password),
-            (None, None, None) => return self.need_login(NOBODY),
+            (None, None, None) => {
+                let why = self.nobody();
+                return self.need_login(&why);
+            }
         };
         if let Some(wanted) = &mut self.entry {
             wanted.asked = true;
@@ -269,6 +272,14 @@ impl Engine {
         self.forget_outbox();
         self.hangup = Some(why.to_owned());
         self.need_login(NOBODY);
+    }
+
+    /// Why there is nobody to connect for.
+    pub(super) fn nobody(&self) -> String {
+        match &self.model.account {
+            None => NOBODY.to_owned(),
+            Some(account) => format!("{} is logged out on this device: log in again", account.username),
+        }
     }
 
     pub(super) fn need_login(&mut self, why: &str) {

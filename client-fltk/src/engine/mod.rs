@@ -184,7 +184,8 @@ impl Engine {
         };
         engine.restore_outbox();
         if !engine.wants_connection() {
-            engine.set_link(LinkState::LogInNeeded { why: entry::NOBODY.to_owned() });
+            let why = engine.nobody();
+            engine.set_link(LinkState::LogInNeeded { why });
         }
         Ok(engine)
     }

@@ -116,7 +116,7 @@ impl Engine {
     fn check(&self, write: &Write) -> Result<(), Failure> {
         let not_now = |text: &str| Err(Failure::NotNow(text.to_owned()));
         if self.model.account.is_none() || self.store.identity().device == 0 {
-            return Err(Failure::LogInNeeded(super::entry::NOBODY.to_owned()));
+            return Err(Failure::LogInNeeded(self.nobody()));
         }
         if self.queued.len() >= OUTBOX_MAX {
             let text = "too much waits to be sent already: wait until it was sent";

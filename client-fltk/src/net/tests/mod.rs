@@ -118,6 +118,20 @@ fn stored(number: u64) -> Result<Answer, Failure> {
     Ok(Answer::Stored { conversation: 1, number })
 }
 
+/// The real node is looked at in the same way (`tests/tests/contract.rs`).
+#[test]
+fn the_node_of_these_tests_keeps_what_the_real_one_keeps() {
+    for codec in Codec::CHAT {
+        let node = Node::start();
+        let place = contract::Place { address: node.address, codec };
+        let known = contract::with_a_majority(place).unwrap();
+        node.world().stale = true;
+        contract::without_a_majority(place, &known).unwrap();
+        node.world().stale = false;
+        contract::again_with_a_majority(place, &known).unwrap();
+    }
+}
+
 #[test]
 fn two_people_talk_in_both_codecs() {
     for codec in Codec::CHAT {

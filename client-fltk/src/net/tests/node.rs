@@ -426,9 +426,10 @@ impl World {
     fn changes(&self, cursor: u64, to: Identity) -> reply::Changes<'_> {
         let mut changes = reply::Changes { stale: self.stale, ..Default::default() };
         let (mut messages, mut deleted, mut marks, mut summaries) = (vec![], vec![], vec![], vec![]);
+        changes.resync = !self.stale && cursor > self.cursor();
+        let cursor = if changes.resync { 0 } else { cursor };
         let new = self.changes.iter().skip(cursor as usize);
         changes.cursor = cursor;
-        changes.resync = cursor > self.cursor();
         for (count, change) in new.enumerate() {
             if count == self.sync_limit {
                 changes.more = true;
@@ -480,7 +481,9 @@ impl World {
             }
             Request::Signup(signup) => {
                 self.entries.push("signup");
-                if self.user_named(signup.username).is_some() {
+                if self.stale {
+                    error(Code::Unavailable)
+                } else if self.user_named(signup.username).is_some() {
                     error(Code::NameTaken)
                 } else {
                     let user = self.user(signup.username, signup.password);

@@ -206,9 +206,8 @@ impl Feed {
         }
         let SyncFrom { cursor, since, unread_left, behind, .. } = &found.next;
         self.cursor = *cursor;
-        if found.resync {
-            self.behind.clear();
-        }
+        // Those of before that are not among them were read elsewhere.
+        self.behind.retain(|conversation, _| behind.contains(conversation));
         for &conversation in behind {
             self.behind.entry(conversation).or_insert(*cursor);
         }
@@ -374,6 +373,19 @@ mod tests {
         assert!(!feed.handed_over(8, 7, 0));
         assert_eq!(feed.applied(&person(8)), Tell::Read);
         assert_eq!(feed.found(None, &found(8, false, &[])), Some(Next::Nothing));
+    }
+
+    #[test]
+    fn what_was_read_elsewhere_is_not_behind_any_more() {
+        let mut feed = live(5, &[8, 9]);
+        assert_eq!(feed.applied(&message(6, 9)), Tell::Read);
+        assert_eq!(feed.found(None, &found(6, false, &[8])), Some(Next::Nothing));
+        assert_eq!(feed.applied(&message(7, 9)), Tell::Event);
+        // One that came during the read is behind what the read has found.
+        assert_eq!(feed.applied(&message(8, 8)), Tell::Read);
+        assert_eq!(feed.applied(&message(9, 8)), Tell::Nothing);
+        assert_eq!(feed.found(None, &found(8, false, &[])), Some(Next::Read));
+        assert_eq!((feed.from().cursor, feed.from().behind.len()), (8, 0));
     }
 
     #[test]

@@ -402,6 +402,9 @@ impl Chunk {
         if let Some(mut summary) = reader.summary(self.user, conversation)? {
             if summary.unread > 0 {
                 summary.newest = None;
+            } else {
+                // All of it was read, perhaps on another device: nothing is kept back any more.
+                self.out.next.behind.remove(&conversation);
             }
             let names = summary
                 .members

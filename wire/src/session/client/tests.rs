@@ -137,7 +137,10 @@ fn the_impatient_give_a_silent_node_up_sooner() {
     }
     asking.handle_timeout(at(12_000));
     assert_eq!(asking.state(), State::Ready);
-    assert!(matches!(asking.handle_frame(reply(asked, Reply::Done(Nothing {})), at(12_000)), Heard::Reply { tag: 33, .. }));
+    assert!(matches!(
+        asking.handle_frame(reply(asked, Reply::Done(Nothing {})), at(12_000)),
+        Heard::Reply { tag: 33, .. }
+    ));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! `client-fltk`, and tests of what they experience use its library.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -14,8 +14,27 @@ use wire::codec::Codec;
 use wire::frame::{self, Splitter};
 use wire::samira2;
 
-use crate::legacy_client::password;
-use crate::read_some;
+/// What stands on the wire for the password of `name`: 64 hexadecimal digits, as clients send them.
+#[must_use]
+pub fn password(name: &str) -> String {
+    let mut digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    digits.truncate(64);
+    format!("{digits:0<64}")
+}
+
+/// What has come, at most a buffer full; 0 at the end. A read with a time limit ends early when the process is stopped and goes
+/// on, as a machine does that sleeps or moves, and then has to be begun again: signal(7).
+///
+/// # Errors
+/// The stream's.
+pub fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
 
 /// For one reply. Longer than the server holds a write while nobody leads.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
