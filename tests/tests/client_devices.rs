@@ -6,7 +6,9 @@ use std::path::Path;
 use std::thread;
 
 use client_fltk::command::{Answer, Command, Failure, Ticket};
-use client_fltk::model::{Model, Target};
+use client_fltk::model::aside::ASIDE;
+use client_fltk::model::{Delta, Model, Target};
+use client_fltk::store::Store;
 use tests::chaos::rng::Rng;
 use tests::chat_client;
 use tests::cluster::Cluster;
@@ -344,6 +346,31 @@ fn what_was_read_elsewhere_keeps_nothing_back() {
     let newest = say("after that");
     one.wait("the newest message", |model| model.conversations[&conversation].messages.contains_key(&newest));
     assert_eq!(one.model.conversations[&conversation].newest().map(|newest| newest.number), Some(newest));
+    cluster.stop();
+}
+
+/// A device that has seen more than the servers have, as after a restored backup: the change numbers that its profile knows
+/// are beyond theirs.
+#[test]
+fn what_is_held_of_another_history_stays_readable() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(3);
+    let mut device = Device::start(profiles.path(), link(&cluster.nodes[0]));
+    device.sign_up("ann");
+    let note = Command::Send { to: Target::Username("ann".into()), text: "a note".to_owned().into() };
+    let Ok(Answer::Stored { conversation, .. }) = device.ask(note) else { panic!("it is stored") };
+    device.wait_seen_through();
+    device.cut();
+    let ahead = Delta::Cursor { cursor: device.model.cursor + 1_000, synced: false };
+    let (mut store, mut model) = Store::open(&profiles.path().join("profile.db")).unwrap();
+    model.apply(&ahead);
+    store.commit(&[ahead], &model).unwrap();
+    drop(store);
+    device.resume();
+    device.wait_synced();
+    let kept = &device.model.conversations[&(conversation | ASIDE)];
+    assert_eq!(kept.messages.values().map(|message| &*message.text).collect::<Vec<_>>(), ["a note"]);
+    assert!(device.model.conversations.contains_key(&conversation), "and what the servers have is told");
     cluster.stop();
 }
 

@@ -16,7 +16,10 @@ use wire::text::{self, TextError};
 use super::{Asked, Engine};
 use crate::command::{Answer, Command, Failure, Ticket};
 use crate::limits::{OUTBOX_MAX, WRITES_MAX};
-use crate::model::{Delta, Outgoing, Refusal, Target, Text, Write, WriteState};
+use crate::model::{Delta, Outgoing, Refusal, Target, Text, Write, WriteState, is_aside};
+
+/// Of a conversation that was set aside.
+pub(super) const GONE: &str = "the servers do not have this conversation any more: it is kept here to be read";
 
 impl Engine {
     /// At the start: which numbers may have been sent.
@@ -123,6 +126,13 @@ impl Engine {
             return Err(Failure::Busy(text.to_owned()));
         }
         match write {
+            Write::Send { to: Target::Conversation(id), .. }
+            | Write::Delete { conversation: id, .. }
+            | Write::Clear { conversation: id, .. }
+                if is_aside(*id) =>
+            {
+                not_now(GONE)
+            }
             Write::Send { text, .. } => match text::check(text) {
                 Ok(()) => Ok(()),
                 Err(TextError::Blank) => not_now("there is nothing in the message"),

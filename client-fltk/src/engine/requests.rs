@@ -4,11 +4,12 @@ use wire::chat::{Code, Reply, Request, request};
 use wire::limits::{MESSAGES_PER_REPLY_MAX, WATCHED_MAX};
 use wire::session::client::State;
 
+use super::outbox::GONE;
 use super::{Asked, Engine};
 use crate::command::{Answer, Command, Device, Failure, Ticket};
 use crate::limits::{FIELD_BYTES_MAX, PENDING_MAX};
 use crate::model::delta::{of_history, of_next};
-use crate::model::{Delta, LinkState, Message, Person, Refusal, Summary, Way};
+use crate::model::{Delta, LinkState, Message, Person, Refusal, Summary, Way, is_aside};
 
 impl Engine {
     /// A program wants something.
@@ -36,7 +37,7 @@ impl Engine {
                 self.answer(ticket, Ok(Answer::Done));
             }
             Err(Command::Typing { conversation, on }) => {
-                if self.has_room() {
+                if self.has_room() && !is_aside(conversation) {
                     let request = Request::Typing(request::Typing { conversation, on });
                     // Without a connection nobody is told, which is what typing means.
                     let _ = self.ask(&request, Asked::Typing);
@@ -52,8 +53,13 @@ impl Engine {
             Err(Command::ConnectNow) => {
                 self.answer(ticket, Ok(Answer::Done));
             }
-            Err(Command::History { conversation, before, limit }) if self.is_on_disk(conversation, before, limit) => {
-                self.history_from_disk(ticket, conversation, before, limit, false);
+            Err(Command::History { conversation, before, limit })
+                if is_aside(conversation) || self.is_on_disk(conversation, before, limit) =>
+            {
+                self.history_from_disk(ticket, conversation, before, limit, is_aside(conversation));
+            }
+            Err(Command::Next { conversation }) if is_aside(conversation) => {
+                self.answer(ticket, Err(Failure::NotNow(GONE.to_owned())));
             }
             Err(command) => self.wait_for_room(ticket, command),
         }

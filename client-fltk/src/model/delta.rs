@@ -62,8 +62,8 @@ impl From<&item::Conversation<'_>> for Summary {
 pub enum Delta {
     /// Another user has logged in, or the account is gone: nothing of the old one stays.
     Wipe,
-    /// What was replicated is of no use any more; what this device wants written stays.
-    Forget,
+    /// The servers have begun another history: what is held is set aside, and everything is told anew.
+    SetAside,
     /// One's own account.
     Account(Account),
     /// Somebody.
@@ -204,7 +204,7 @@ pub fn of_changes(changes: &reply::Changes<'_>) -> Vec<Delta> {
     let mut deltas = Vec::new();
     // A node that no majority vouches for does not make a client drop anything.
     if changes.resync && !changes.stale {
-        deltas.push(Delta::Forget);
+        deltas.push(Delta::SetAside);
     }
     deltas.extend(changes.account.iter().map(|account| Delta::Account(account.into())));
     deltas.extend(changes.people.iter().map(|person| Delta::Person(person.into())));

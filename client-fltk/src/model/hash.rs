@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Model;
+use super::{Model, is_aside};
 use crate::limits::TAIL_MESSAGES;
 
 impl Model {
@@ -11,7 +11,7 @@ impl Model {
     /// unread messages; and those of its last [`TAIL_MESSAGES`] numbers that this device holds.
     ///
     /// Two devices that were handed the same messages and have the same cursor hash the same. The outbox, drafts,
-    /// presence, the link and read marks that the node does not know yet are no part of it.
+    /// presence, the link, read marks that the node does not know yet and what was set aside are no part of it.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         let mut hash = Canonical(Sha256::new());
@@ -21,7 +21,7 @@ impl Model {
             hash.text(&account.nickname);
             hash.number(account.view_limit);
         }
-        for conversation in self.conversations.values() {
+        for conversation in self.conversations.values().filter(|one| !is_aside(one.id)) {
             hash.number(conversation.id);
             hash.number(conversation.last_number);
             hash.number(conversation.cleared);

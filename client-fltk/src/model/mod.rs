@@ -5,7 +5,7 @@
 //! sees the same. What is on disk is written from the driver's model, so that there is one set of rules.
 //!
 //! In reading order: [`item`] holds people, messages and marks; [`conversation`] what is known of one conversation;
-//! [`outgoing`] what this device wants written; [`link`] how the connection is; [`delta`] what can change; this file folds
+//! [`aside`] what is held of a history that is gone; [`outgoing`] what this device wants written; [`link`] how the connection is; [`delta`] what can change; this file folds
 //! it and answers questions; [`timeline`] lists what a conversation's window shows; [`hash`] compares two devices.
 //!
 //! # Invariants
@@ -13,6 +13,7 @@
 //! Of a conversation: all held numbers are above `cleared`; `handed <= last_number`; `read >= read_here` is only reached
 //! through the node. All folding of marks and numbers is by maximum, so that a change that comes twice changes nothing.
 
+pub mod aside;
 pub mod conversation;
 pub mod delta;
 pub mod hash;
@@ -27,6 +28,7 @@ pub mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use aside::is_aside;
 pub use conversation::{Conversation, Delivery};
 pub use delta::{Delta, Summary, Way};
 pub use item::{Account, Marks, Message, Node, Person, Text};
@@ -110,7 +112,7 @@ impl Model {
     /// Somebody by user name. A name that somebody gone had before does not find them.
     #[must_use]
     pub fn person_named(&self, username: &str) -> Option<&Person> {
-        self.people.values().find(|person| !person.gone && person.username == username)
+        self.people.values().find(|person| !person.gone && !is_aside(person.user) && person.username == username)
     }
 
     /// Somebody by what was typed: the user name to the letter, or else the only one known here that is found by it.
@@ -118,7 +120,7 @@ impl Model {
     pub fn person_typed(&self, name: &str) -> Option<&Person> {
         self.person_named(name).or_else(|| {
             let key = found_by(name);
-            let mut found = self.people.values().filter(|person| !person.gone && found_by(&person.username) == key);
+            let mut found = self.people.values().filter(|person| !person.gone && !is_aside(person.user) && found_by(&person.username) == key);
             found.next().filter(|_| found.next().is_none())
         })
     }
@@ -141,7 +143,10 @@ impl Model {
         let size = if user == me { 1 } else { 2 };
         self.conversations.values().find(|conversation| {
             let members = &conversation.members;
-            members.len() == size && members.contains_key(&me) && members.contains_key(&user)
+            !is_aside(conversation.id)
+                && members.len() == size
+                && members.contains_key(&me)
+                && members.contains_key(&user)
         })
     }
 
@@ -166,10 +171,8 @@ impl Model {
         let me = self.me();
         let Some(found) = self.conversations.get(&conversation) else { return format!("#{conversation}") };
         let others: Vec<_> = found.members.keys().filter(|&&user| user != me).map(|&user| self.name(user)).collect();
-        match others.is_empty() {
-            true => "Notes".to_owned(),
-            false => others.join(", "),
-        }
+        let title = if others.is_empty() { "Notes".to_owned() } else { others.join(", ") };
+        if is_aside(conversation) { format!("{title} (kept here)") } else { title }
     }
 
     /// Whether somebody is connected, as far as was told.
@@ -197,12 +200,9 @@ impl Model {
     pub fn apply(&mut self, delta: &Delta) {
         match delta {
             Delta::Wipe => *self = Self { link: self.link.clone(), nodes: self.nodes.clone(), ..Self::default() },
-            Delta::Forget => {
-                self.conversations.clear();
-                self.people.clear();
+            Delta::SetAside => {
+                self.set_aside();
                 self.note_names();
-                self.cursor = 0;
-                self.synced = false;
             }
             Delta::Account(account) => {
                 self.account = Some(account.clone());
@@ -314,7 +314,7 @@ impl Model {
     /// To be called by whoever has put people here by hand.
     pub(crate) fn note_names(&mut self) {
         let mut namesakes = Namesakes::default();
-        for person in self.people.values().filter(|person| !person.gone) {
+        for person in self.people.values().filter(|person| !person.gone && !is_aside(person.user)) {
             namesakes.note(person.user, &person.username, &person.nickname);
         }
         if let Some(account) = &self.account {

@@ -313,7 +313,8 @@ fn events_move_the_cursor_and_changes_replace_when_they_say_so() {
     let summary = item::Conversation { conversation: 8, last_number: 2, ..Default::default() };
     let changes = reply::Changes { conversations: vec![summary].into(), cursor: 3, resync: true, ..Default::default() };
     model.apply_all(&of_changes(&changes));
-    assert_eq!(model.conversations.keys().copied().collect::<Vec<_>>(), [8]);
+    assert_eq!(model.conversations.keys().copied().collect::<Vec<_>>(), [8, HERE | aside::ASIDE]);
+    assert_eq!((model.unread_total(), model.marks_due().count()), (0, 0), "what was set aside asks for nothing");
     assert_eq!((model.cursor, model.synced, model.drafts.len()), (3, true, 1));
     assert!(of_event(&Event::Bye(event::Bye { code: Code::Stopping, text: "" }), 0).is_empty());
 }

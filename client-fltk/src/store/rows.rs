@@ -9,8 +9,10 @@ use wire::chat::item::Token;
 
 use super::touched::Touched;
 use super::{Identity, StoreError};
+use crate::model::aside::ASIDE;
 use crate::model::{
     Account, Conversation, Marks, Message, Model, Outgoing, Person, Refusal, Spans, Target, Text, Write, WriteState,
+    is_aside,
 };
 
 pub(super) fn integer(number: u64) -> i64 {
@@ -25,12 +27,13 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 pub(super) fn write(to: &Transaction<'_>, touched: &Touched, model: &Model) -> rusqlite::Result<()> {
     if touched.wipe {
-        to.execute_batch("DELETE FROM outbox; DELETE FROM drafts; UPDATE identity SET device = 0, token = NULL;")?;
-    }
-    if touched.wipe || touched.forget {
         to.execute_batch(
-            "DELETE FROM people; DELETE FROM conversations; DELETE FROM members; DELETE FROM messages; DELETE FROM spans;",
+            "DELETE FROM outbox; DELETE FROM drafts; UPDATE identity SET device = 0, token = NULL;
+             DELETE FROM people; DELETE FROM conversations; DELETE FROM members; DELETE FROM messages; DELETE FROM spans;",
         )?;
+    }
+    if touched.set_aside {
+        set_aside(to, touched, model)?;
     }
     if touched.account {
         let account = model.account.clone().unwrap_or_default();
@@ -44,11 +47,7 @@ pub(super) fn write(to: &Transaction<'_>, touched: &Touched, model: &Model) -> r
         execute(to, "UPDATE identity SET cursor = ?1", [integer(model.cursor)])?;
     }
     for person in touched.people.iter().filter_map(|user| model.people.get(user)) {
-        execute(
-            to,
-            "INSERT OR REPLACE INTO people VALUES (?1, ?2, ?3, ?4)",
-            params![integer(person.user), person.username, person.nickname, person.gone],
-        )?;
+        write_person(to, person)?;
     }
     for conversation in touched.conversations.iter().filter_map(|id| model.conversations.get(id)) {
         write_conversation(to, conversation)?;
@@ -80,6 +79,45 @@ pub(super) fn write(to: &Transaction<'_>, touched: &Touched, model: &Model) -> r
             execute(to, "INSERT INTO drafts VALUES (?1, ?2)", params![integer(conversation), &**text])?;
         }
     }
+    Ok(())
+}
+
+/// As [`Model`] does it, and for messages that are not in memory too.
+fn set_aside(to: &Transaction<'_>, touched: &Touched, model: &Model) -> rusqlite::Result<()> {
+    let (me, aside) = (integer(model.me()), integer(ASIDE));
+    // The model has those that came, and those that went are not to come back.
+    for &(conversation, number) in &touched.messages_before {
+        let row = [integer(conversation), integer(number)];
+        execute(to, "DELETE FROM messages WHERE conversation = ?1 AND number = ?2", row)?;
+    }
+    execute(to, "DELETE FROM messages WHERE conversation < ?1 AND deleted = 1", [aside])?;
+    execute(
+        to,
+        "UPDATE OR IGNORE messages SET conversation = conversation + ?1,
+            sender = CASE WHEN sender = ?2 OR sender >= ?1 THEN sender ELSE sender + ?1 END
+         WHERE conversation < ?1",
+        [aside, me],
+    )?;
+    execute(to, "DELETE FROM messages WHERE conversation < ?1", [aside])?;
+    to.execute_batch("DELETE FROM people; DELETE FROM conversations; DELETE FROM members; DELETE FROM spans;")?;
+    for person in model.people.values().filter(|person| is_aside(person.user)) {
+        write_person(to, person)?;
+    }
+    for conversation in model.conversations.values().filter(|conversation| is_aside(conversation.id)) {
+        write_conversation(to, conversation)?;
+        for message in conversation.messages.values() {
+            write_message(to, conversation.id, message)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_person(to: &Transaction<'_>, person: &Person) -> rusqlite::Result<()> {
+    execute(
+        to,
+        "INSERT OR REPLACE INTO people VALUES (?1, ?2, ?3, ?4)",
+        params![integer(person.user), person.username, person.nickname, person.gone],
+    )?;
     Ok(())
 }
 

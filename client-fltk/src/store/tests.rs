@@ -265,7 +265,7 @@ fn delta() -> impl Strategy<Value = Delta> {
         1 => (1_u64..6).prop_map(|key| Delta::Dropped { key }),
         1 => place.prop_map(|(conversation, cursor)| Delta::Draft { conversation, text: if cursor > 15 { "d".into() } else { Text::default() } }),
         2 => (1_u64..99).prop_map(|cursor| Delta::Cursor { cursor, synced: false }),
-        1 => Just(Delta::Forget),
+        1 => Just(Delta::SetAside),
     ]
 }
 

@@ -9,8 +9,10 @@ use crate::model::Delta;
 pub(super) struct Touched {
     /// Everything of this device goes, before the rest is written.
     pub(super) wipe: bool,
-    /// Everything replicated goes, before the rest is written.
-    pub(super) forget: bool,
+    /// Everything replicated is set aside, before the rest is written.
+    pub(super) set_aside: bool,
+    /// Messages that came or went in the same run before that.
+    pub(super) messages_before: BTreeSet<(u64, u64)>,
     pub(super) account: bool,
     pub(super) cursor: bool,
     pub(super) people: BTreeSet<u64>,
@@ -33,9 +35,21 @@ impl Touched {
 
     /// Whether nothing of it is kept on disk.
     pub(super) fn is_nothing(&self) -> bool {
-        let Self { wipe, forget, account, cursor, people, conversations, messages, outbox, seen_through, drafts } =
-            self;
-        !(*wipe || *forget || *account || *cursor || *seen_through)
+        // `messages_before` are of no account without `set_aside`.
+        let Self {
+            wipe,
+            set_aside,
+            account,
+            cursor,
+            people,
+            conversations,
+            messages,
+            outbox,
+            seen_through,
+            drafts,
+            ..
+        } = self;
+        !(*wipe || *set_aside || *account || *cursor || *seen_through)
             && people.is_empty()
             && conversations.is_empty()
             && messages.is_empty()
@@ -47,12 +61,12 @@ impl Touched {
         match delta {
             // What was touched before is gone with everything else.
             Delta::Wipe => *self = Self { wipe: true, account: true, cursor: true, ..Self::default() },
-            Delta::Forget => {
-                self.forget = true;
+            Delta::SetAside => {
+                self.set_aside = true;
                 self.cursor = true;
                 self.people.clear();
                 self.conversations.clear();
-                self.messages.clear();
+                self.messages_before.append(&mut self.messages);
             }
             Delta::Account(_) => self.account = true,
             Delta::Person(person) => {

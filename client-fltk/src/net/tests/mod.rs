@@ -502,6 +502,42 @@ fn another_account_is_not_let_in_over_held_messages_without_a_majority() {
     al.until("let in", |al| al.model.account.as_ref().is_some_and(|account| account.username == "bo"));
 }
 
+/// A backup was restored: what came after it is on people's devices alone.
+#[test]
+fn what_the_servers_have_lost_stays_readable_and_is_marked() {
+    let node = Node::start();
+    let bo = node.add_user("bo");
+    let directory = tempfile::tempdir().unwrap();
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.sign_up("al");
+    let me = al.model.me();
+    for text in ["one", "two", "three"] {
+        node.say(bo, me, text);
+    }
+    al.until("there", |al| al.texts(1).len() == 3 && al.is_online());
+    node.roll_back(1);
+    node.cut();
+    let kept = 1 | crate::model::aside::ASIDE;
+    al.until("begun again", |al| al.is_online() && al.texts(1) == ["one"]);
+    assert_eq!(al.texts(kept), ["one", "two", "three"]);
+    assert_eq!((al.model.title(1), al.model.title(kept)), ("bo".to_owned(), "bo (kept here)".to_owned()));
+    assert_eq!(al.model.unread(kept), 0);
+    // What goes on takes the numbers of what was lost, and nothing else.
+    node.say(bo, me, "again");
+    al.until("going on", |al| al.texts(1) == ["one", "again"]);
+    let to = Target::Conversation(kept);
+    let send = Command::Send { to, text: "?".into() };
+    assert!(matches!(al.ask(send), Err(Failure::NotNow(why)) if why.contains("kept here")));
+    let hello = al.send("bo", "to the living one");
+    assert_eq!(al.answer(hello), stored(3));
+    drop(al);
+    let mut al = Person::start(on_disk(&node, directory.path()));
+    al.until("online", Person::is_online);
+    assert_eq!(al.texts(kept), ["one", "two", "three"]);
+    let old = Command::History { conversation: kept, before: 3, limit: 9 };
+    assert!(matches!(al.ask(old), Ok(Answer::Messages { messages, .. }) if messages.len() == 2));
+}
+
 /// The account was deleted and its name taken anew: another user, whose login must not cost what is held.
 #[test]
 fn a_name_that_became_somebody_elses_takes_nothing_away() {

@@ -201,6 +201,20 @@ impl Node {
         user.password = password.to_owned();
     }
 
+    /// Forgets all that happened behind the first `count` changes.
+    pub(crate) fn roll_back(&self, count: usize) {
+        let mut world = self.world();
+        world.changes.truncate(count);
+        let last = world.cursor();
+        for conversation in &mut world.conversations {
+            conversation.messages.retain(|message| message.1 <= last);
+            for (_, delivered, read) in &mut conversation.members {
+                let held = conversation.messages.len() as u64;
+                (*delivered, *read) = ((*delivered).min(held), (*read).min(held));
+            }
+        }
+    }
+
     /// Gives somebody another name.
     pub(crate) fn rename(&self, user: u64, name: &str) {
         self.world().users[user as usize - 1].name = name.to_owned();

@@ -15,7 +15,7 @@ mod tests;
 pub(crate) mod update;
 pub(crate) mod words;
 
-use client_fltk::model::{LinkState, Model, Person};
+use client_fltk::model::{LinkState, Model, Person, is_aside};
 use wire::names::Pattern;
 
 pub(crate) use chat::Chat;
@@ -289,6 +289,7 @@ impl App {
     /// Under the name of a conversation: whether the other side is there.
     pub(crate) fn presence(&self, conversation: u64) -> String {
         match self.peer(conversation) {
+            _ if is_aside(conversation) => "the servers do not have this any more".to_owned(),
             Some(person) if person.gone => "deleted their account".to_owned(),
             _ if self.model.link.state != LinkState::Online => "status unknown".to_owned(),
             Some(person) if self.model.is_online(person.user) => "online".to_owned(),

@@ -1,7 +1,7 @@
 //! What each message changes, and what is to be done then.
 
 use client_fltk::command::{Answer, Command, Failure, Password};
-use client_fltk::model::{Delta, LinkState, Write};
+use client_fltk::model::{Delta, LinkState, Write, is_aside};
 use wire::chat::Code;
 use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
 
@@ -189,11 +189,15 @@ fn changed(app: &mut App, deltas: &[Delta]) {
         app.search = super::Search::default();
         app.settings = super::Settings { theme: app.settings.theme, ..super::Settings::default() };
     }
+    let is_set_aside = deltas.iter().any(|delta| matches!(delta, Delta::SetAside));
+    if is_set_aside {
+        app.notice = Some(words::SET_ASIDE.to_owned());
+    }
     let is_online = app.model.link.state == LinkState::Online;
     // Who is logged out later stays with what they read, and is told there.
     app.wants_entry &= !is_online;
     let Some(chat) = &mut app.chat else { return };
-    if deltas.iter().any(|delta| matches!(delta, Delta::Forget)) {
+    if is_set_aside {
         *chat = Chat { id: chat.id, ..Chat::default() };
     }
     if is_online && deltas.iter().any(|delta| matches!(delta, Delta::Link(_))) {
@@ -453,7 +457,8 @@ fn watch(app: &mut App, cmds: &mut Vec<Cmd>) {
     let me = app.model.me();
     let newest = app.model.newest_first();
     let members = newest.iter().filter_map(|id| app.model.conversations.get(id)).flat_map(|one| one.members.keys());
-    let mut wanted: Vec<_> = members.copied().filter(|&user| user != me).take(ITEMS_PER_REQUEST_MAX).collect();
+    let mut wanted: Vec<_> =
+        members.copied().filter(|&user| user != me && !is_aside(user)).take(ITEMS_PER_REQUEST_MAX).collect();
     wanted.sort_unstable();
     wanted.dedup();
     if wanted != app.watched {

@@ -99,6 +99,9 @@ pub(crate) fn banner(link: &Link, now_ms: u64) -> Option<String> {
     }
 }
 
+/// When the servers have begun another history.
+pub(crate) const SET_ASIDE: &str = "The servers have lost part of what was said. What this device held stays readable: conversations marked “kept here”.";
+
 /// How long a connection may be gone before anybody is told, milliseconds: an election takes a fraction of it.
 pub(crate) const GRACE_MS: u64 = 1_500;
 

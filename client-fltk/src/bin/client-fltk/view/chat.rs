@@ -13,6 +13,8 @@ use fltk::menu::MenuButton;
 use fltk::prelude::*;
 use fltk::widget::Widget;
 
+use client_fltk::model::is_aside;
+
 use super::button::{Button, Style};
 use super::spoken::Words;
 use super::timeline::Timeline;
@@ -292,7 +294,10 @@ impl Chat {
         let peer = app.chat.as_ref().and_then(|chat| app.peer(chat.id));
         let gone = peer.is_some_and(|person| person.gone);
         let title = app.chat.as_ref().map_or_else(String::new, |chat| app.model.title(chat.id));
+        let kept = app.chat.as_ref().is_some_and(|chat| is_aside(chat.id));
+        let gone = gone || kept;
         self.writing.hint(&match (gone, title.as_str()) {
+            (true, _) if kept => "Kept on this device, to be read".to_owned(),
             (true, _) => "This account was deleted; nobody would get a message".to_owned(),
             (false, "Notes") => "Write a note".to_owned(),
             (false, title) => format!("Write to {title}"),
