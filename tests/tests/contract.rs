@@ -1,5 +1,4 @@
 //! The real node keeps what the client library was tested against.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use contract::Place;
 use tests::cluster::Cluster;
