@@ -90,6 +90,10 @@ fn set_aside(to: &Transaction<'_>, touched: &Touched, model: &Model) -> rusqlite
         let row = [integer(conversation), integer(number)];
         execute(to, "DELETE FROM messages WHERE conversation = ?1 AND number = ?2", row)?;
     }
+    for &(conversation, upto) in &touched.cleared_before {
+        let rows = [integer(conversation), integer(upto)];
+        execute(to, "DELETE FROM messages WHERE conversation = ?1 AND number <= ?2", rows)?;
+    }
     execute(to, "DELETE FROM messages WHERE conversation < ?1 AND deleted = 1", [aside])?;
     execute(
         to,

@@ -13,6 +13,9 @@ pub(super) struct Touched {
     pub(super) set_aside: bool,
     /// Messages that came or went in the same run before that.
     pub(super) messages_before: BTreeSet<(u64, u64)>,
+    /// Conversations that were cleared in the same run before that, and up to where.
+    pub(super) cleared_before: Vec<(u64, u64)>,
+    cleared: Vec<(u64, u64)>,
     pub(super) account: bool,
     pub(super) cursor: bool,
     pub(super) people: BTreeSet<u64>,
@@ -35,7 +38,7 @@ impl Touched {
 
     /// Whether nothing of it is kept on disk.
     pub(super) fn is_nothing(&self) -> bool {
-        // `messages_before` are of no account without `set_aside`.
+        // What was before `set_aside` is of no account without `set_aside`.
         let Self {
             wipe,
             set_aside,
@@ -67,6 +70,7 @@ impl Touched {
                 self.people.clear();
                 self.conversations.clear();
                 self.messages_before.append(&mut self.messages);
+                self.cleared_before.append(&mut self.cleared);
             }
             Delta::Account(_) => self.account = true,
             Delta::Person(person) => {
@@ -75,6 +79,7 @@ impl Touched {
             Delta::Conversation(summary) | Delta::Opened(summary) => {
                 self.people.extend(summary.members.iter().map(|(person, _)| person.user));
                 self.conversations.insert(summary.conversation);
+                self.cleared.push((summary.conversation, summary.cleared));
                 self.seen_through = true;
             }
             Delta::Message { conversation, message, .. } => {
@@ -87,8 +92,9 @@ impl Touched {
                 self.messages.insert((*conversation, *number));
                 self.seen_through = true;
             }
-            Delta::Cleared { conversation, .. } => {
+            Delta::Cleared { conversation, upto } => {
                 self.conversations.insert(*conversation);
+                self.cleared.push((*conversation, *upto));
                 self.seen_through = true;
             }
             Delta::Covered { conversation, .. } => {
