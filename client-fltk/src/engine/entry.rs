@@ -3,6 +3,7 @@
 use wire::chat::code::Remedy;
 use wire::chat::reply::{Error, Session, Welcome};
 use wire::chat::{Code, request};
+use wire::names::found_by;
 use wire::session::Writes;
 use wire::session::client::{Entry, State};
 
@@ -46,7 +47,7 @@ impl Engine {
             let who = self.model.account.as_ref().map_or("somebody", |account| &account.username).to_owned();
             return self.answer(ticket, Err(Failure::NotNow(format!("{who} is logged in: log out first"))));
         }
-        if self.model.account.as_ref().is_some_and(|account| account.username != username)
+        if !self.may_be_own(&username)
             && let Some(why) = self.held()
         {
             return self.answer(ticket, Err(Failure::NotNow(why)));
@@ -94,10 +95,7 @@ impl Engine {
         }
         let identity = self.store.identity();
         // Going on as the same device keeps its writes' numbers.
-        let device_for = |username: &str| match &self.model.account {
-            Some(account) if account.username == username => identity.device,
-            _ => 0,
-        };
+        let device_for = |username: &str| if self.may_be_own(username) { identity.device } else { 0 };
         let login = |username: &str, password: &Password| Attempt::Login {
             username: username.to_owned(),
             password: password.clone(),
@@ -184,6 +182,11 @@ impl Engine {
             self.answer(wanted.ticket, Ok(Answer::Done));
         }
         self.sync();
+    }
+
+    /// Whether somebody who logs in under that name may be the one whose messages are held here: the node knows who is found by it.
+    fn may_be_own(&self, username: &str) -> bool {
+        self.model.account.as_ref().is_some_and(|account| found_by(&account.username) == found_by(username))
     }
 
     /// Why nobody else can log in here: what somebody's device has shown goes when they say so, and not before.

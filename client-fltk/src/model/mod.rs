@@ -120,7 +120,10 @@ impl Model {
     pub fn person_typed(&self, name: &str) -> Option<&Person> {
         self.person_named(name).or_else(|| {
             let key = found_by(name);
-            let mut found = self.people.values().filter(|person| !person.gone && !is_aside(person.user) && found_by(&person.username) == key);
+            let mut found = self
+                .people
+                .values()
+                .filter(|person| !person.gone && !is_aside(person.user) && found_by(&person.username) == key);
             found.next().filter(|_| found.next().is_none())
         })
     }
@@ -155,7 +158,8 @@ impl Model {
     pub fn name(&self, user: u64) -> String {
         let (username, nickname) = match (&self.account, self.people.get(&user)) {
             (Some(account), _) if account.user == user => (&account.username, &account.nickname),
-            (_, Some(person)) if person.gone => return person.shown(),
+            // Who was set aside is mostly somebody who is here as well.
+            (_, Some(person)) if person.gone || is_aside(user) => return person.shown(),
             (_, Some(person)) => (&person.username, &person.nickname),
             (_, None) => return format!("user {user}"),
         };

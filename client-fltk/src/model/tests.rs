@@ -396,7 +396,7 @@ fn a_nickname_that_is_somebody_elses_is_shown_with_the_user_name() {
     model.apply(&called(CY, "Ann"));
     model.apply(&Delta::Person(Person { gone: true, ..person(BO) }));
     check(&model, "al", "U2 (deleted)", "Ann");
-    model.apply(&Delta::Forget);
+    model.apply(&Delta::SetAside);
     assert_eq!(model.name(ME), "al");
 }
 

@@ -226,7 +226,7 @@ fn refused(code: Code) -> anyhow::Error {
 
 /// Where a message was stored: conversation and number.
 fn send(client: &mut Client, username: &str, text: &str, seq: u64) -> Result<Result<(u64, u64), Code>> {
-    client.ask(Request::Send(request::Send { conversation: 0, username, text, seq }), |reply| match reply {
+    client.ask(Request::Send(request::Send { username, text, seq, ..Default::default() }), |reply| match reply {
         Reply::Sent(sent) => Ok(Ok((sent.conversation, sent.number))),
         Reply::Error(error) => Ok(Err(error.code)),
         other => anyhow::bail!("to a message: {}", other.name()),
