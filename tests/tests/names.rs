@@ -103,7 +103,7 @@ fn a_message_for_an_account_is_not_for_its_names_next_owner() {
     assert_eq!(refused(&mut next, signup("Bob", &password("Bob"))).0, Code::NameTaken);
     let seq = ann.take_seq();
     let (code, why) = refused(&mut ann, send_to(2, "", seq));
-    assert_eq!((code, why.as_str()), (Code::PeerGone, "bob has no account, or has deleted it"));
+    assert_eq!((code, why.as_str()), (Code::PeerGone, "bob has deleted the account"));
 }
 
 #[test]
