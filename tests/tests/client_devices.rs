@@ -7,7 +7,7 @@ use std::thread;
 
 use client_fltk::command::{Answer, Command, Failure, Ticket};
 use client_fltk::model::aside::ASIDE;
-use client_fltk::model::{Delta, Model, Target};
+use client_fltk::model::{Conversation, Delta, Model, Target};
 use client_fltk::store::Store;
 use tests::chaos::rng::Rng;
 use tests::chat_client;
@@ -263,48 +263,80 @@ fn two_devices_of_one_person_come_to_show_the_same() {
     two_devices(seed, operations);
 }
 
-#[test]
-fn what_was_sent_behind_unread_messages_is_shown_although_they_were_read_elsewhere() {
-    let profiles = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start(3);
-    let mut one = Device::start(&profiles.path().join("one"), link(&cluster.nodes[0]));
-    one.sign_up("ann");
-    one.ask(Command::ViewLimit(1)).unwrap();
-    let mut other = Device::start(&profiles.path().join("other"), link(&cluster.nodes[1]));
-    other.log_in("ann");
-    let mut sender = chat_client::Client::logged_in(cluster.nodes[2].address(), Codec::Samira2, "bob").unwrap();
-    let conversation = sender.open("ann").unwrap();
-    let mut say = |text: &str| {
-        let send = Send { conversation, text, seq: sender.take_seq(), ..Send::default() };
-        let sent = sender.ask(Request::Send(send), |reply| match reply {
+/// Two devices of one person, of which the first was away for more than it is handed at once; and who writes to them.
+struct Backlog {
+    one: Device,
+    other: Device,
+    sender: chat_client::Client,
+    conversation: u64,
+    /// Number of the last message that the first device has missed.
+    last: u64,
+}
+
+impl Backlog {
+    fn start(cluster: &Cluster, profiles: &Path) -> Self {
+        let mut one = Device::start(&profiles.join("one"), link(&cluster.nodes[0]));
+        one.sign_up("ann");
+        one.ask(Command::ViewLimit(1)).unwrap();
+        let mut other = Device::start(&profiles.join("other"), link(&cluster.nodes[1]));
+        other.log_in("ann");
+        let mut sender = chat_client::Client::logged_in(cluster.nodes[2].address(), Codec::Samira2, "bob").unwrap();
+        let conversation = sender.open("ann").unwrap();
+        let mut backlog = Self { one, other, sender, conversation, last: 0 };
+        let first = backlog.say("first");
+        let knows = backlog.knows(first);
+        backlog.one.wait("the first message", knows);
+        backlog.one.cut();
+        backlog.last = (0..3).map(|number| backlog.say(&format!("unread {number}"))).last().unwrap();
+        let knows = backlog.knows(backlog.last);
+        backlog.other.wait("all that was said", knows);
+        backlog.one.resume();
+        backlog.one.wait_synced();
+        assert!(backlog.found().is_behind(), "one message at a time");
+        backlog
+    }
+
+    fn say(&mut self, text: &str) -> u64 {
+        let send = Send { conversation: self.conversation, text, seq: self.sender.take_seq(), ..Send::default() };
+        let sent = self.sender.ask(Request::Send(send), |reply| match reply {
             Reply::Sent(sent) => Ok(sent.number),
             other => anyhow::bail!("unexpected: {other:?}"),
         });
         sent.unwrap()
-    };
-    let knows =
-        |number| move |model: &Model| model.conversations.get(&conversation).is_some_and(|f| f.handed >= number);
-    say("first");
-    one.wait("the first message", knows(1));
-    one.cut();
-    let last = (0..3).map(|number| say(&format!("unread {number}"))).last().unwrap();
-    other.wait("all that was said", knows(last));
-    one.resume();
-    one.wait_synced();
-    assert!(one.model.conversations[&conversation].is_behind(), "one message at a time");
+    }
+
+    /// Whether a device was handed everything up to a number.
+    fn knows(&self, number: u64) -> impl Fn(&Model) -> bool + use<> {
+        let conversation = self.conversation;
+        move |model| model.conversations.get(&conversation).is_some_and(|found| found.handed >= number)
+    }
+
+    /// The conversation as the first device has it.
+    fn found(&self) -> &Conversation {
+        &self.one.model.conversations[&self.conversation]
+    }
+}
+
+#[test]
+fn what_was_sent_behind_unread_messages_is_shown_although_they_were_read_elsewhere() {
+    let profiles = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(3);
+    let mut backlog = Backlog::start(&cluster, profiles.path());
+    let conversation = backlog.conversation;
 
     // The node keeps back what comes after unread messages, one's own included.
     let to = Target::Conversation(conversation);
-    let answer = one.ask(Command::Send { to, text: "mine".to_owned().into() }).unwrap();
+    let answer = backlog.one.ask(Command::Send { to, text: "mine".to_owned().into() }).unwrap();
     let Answer::Stored { number: mine, .. } = answer else { panic!("{answer:?}") };
-    other.wait("what the first device has sent", knows(mine));
-    other.ask(Command::MarkRead { conversation, upto: mine }).unwrap();
-    other.wait_written();
-    let me = one.model.me();
-    one.wait("what was read elsewhere", |model| model.conversations[&conversation].read_by(me) == mine);
-    one.catch_up();
-    one.wait_seen_through();
-    assert_eq!(one.model.conversations[&conversation].messages[&mine].text.0, "mine");
+    let knows = backlog.knows(mine);
+    backlog.other.wait("what the first device has sent", knows);
+    backlog.other.ask(Command::MarkRead { conversation, upto: mine }).unwrap();
+    backlog.other.wait_written();
+    let me = backlog.one.model.me();
+    backlog.one.wait("what was read elsewhere", |model| model.conversations[&conversation].read_by(me) == mine);
+    backlog.one.catch_up();
+    backlog.one.wait_seen_through();
+    assert_eq!(backlog.found().messages[&mine].text.0, "mine");
     cluster.stop();
 }
 
@@ -312,40 +344,17 @@ fn what_was_sent_behind_unread_messages_is_shown_although_they_were_read_elsewhe
 fn what_was_read_elsewhere_keeps_nothing_back() {
     let profiles = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(3);
-    let mut one = Device::start(&profiles.path().join("one"), link(&cluster.nodes[0]));
-    one.sign_up("ann");
-    one.ask(Command::ViewLimit(1)).unwrap();
-    let mut other = Device::start(&profiles.path().join("other"), link(&cluster.nodes[1]));
-    other.log_in("ann");
-    let mut sender = chat_client::Client::logged_in(cluster.nodes[2].address(), Codec::Samira2, "bob").unwrap();
-    let conversation = sender.open("ann").unwrap();
-    let mut say = |text: &str| {
-        let send = Send { conversation, text, seq: sender.take_seq(), ..Send::default() };
-        let sent = sender.ask(Request::Send(send), |reply| match reply {
-            Reply::Sent(sent) => Ok(sent.number),
-            other => anyhow::bail!("unexpected: {other:?}"),
-        });
-        sent.unwrap()
-    };
-    say("first");
-    one.wait("the first message", |model| model.conversations.get(&conversation).is_some_and(|one| one.handed == 1));
-    one.cut();
-    let last = (0..3).map(|number| say(&format!("unread {number}"))).last().unwrap();
-    other.wait("all that was said", |model| {
-        model.conversations.get(&conversation).is_some_and(|found| found.handed == last)
-    });
-    one.resume();
-    one.wait_synced();
-    assert!(one.model.conversations[&conversation].is_behind(), "one message at a time");
+    let mut backlog = Backlog::start(&cluster, profiles.path());
+    let (conversation, last) = (backlog.conversation, backlog.last);
 
-    other.ask(Command::MarkRead { conversation, upto: last }).unwrap();
-    one.wait("nothing to be kept back", |model| !model.conversations[&conversation].is_behind());
-    let found = &one.model.conversations[&conversation];
-    assert_eq!((one.model.unread(conversation), found.newest().map(|newest| newest.number)), (0, Some(last)));
+    backlog.other.ask(Command::MarkRead { conversation, upto: last }).unwrap();
+    backlog.one.wait("nothing to be kept back", |model| !model.conversations[&conversation].is_behind());
+    let newest = backlog.found().newest().map(|newest| newest.number);
+    assert_eq!((backlog.one.model.unread(conversation), newest), (0, Some(last)));
     // What comes now is pushed, without being asked for.
-    let newest = say("after that");
-    one.wait("the newest message", |model| model.conversations[&conversation].messages.contains_key(&newest));
-    assert_eq!(one.model.conversations[&conversation].newest().map(|newest| newest.number), Some(newest));
+    let pushed = backlog.say("after that");
+    backlog.one.wait("the newest message", |model| model.conversations[&conversation].messages.contains_key(&pushed));
+    assert_eq!(backlog.found().newest().map(|newest| newest.number), Some(pushed));
     cluster.stop();
 }
 
