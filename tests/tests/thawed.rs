@@ -43,7 +43,7 @@ impl Device {
     }
 
     fn request(&self) -> Request<'static> {
-        Request::Resume(Resume { device: self.device, token: self.token })
+        Request::Resume(Resume { device: self.device, token: self.token, ..Resume::default() })
     }
 
     /// Comes back at a node, on a connection of its own.

@@ -106,7 +106,9 @@ impl Engine {
                 Attempt::Signup { username: username.clone(), nickname: nickname.clone(), password: password.clone() }
             }
             (Some(wanted), _, _) => login(&wanted.username, &wanted.password),
-            (None, Some(token), _) => Attempt::Resume(request::Resume { device: identity.device, token: Some(token) }),
+            (None, Some(token), _) => {
+                Attempt::Resume(request::Resume { device: identity.device, token: Some(token), life: self.life })
+            }
             (None, None, Some((username, password))) => login(username, password),
             (None, None, None) => {
                 let why = self.nobody();

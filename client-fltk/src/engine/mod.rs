@@ -27,7 +27,7 @@ use wire::session::{Candidates, Client, Writes};
 use wire::time::Millis;
 
 use crate::command::{Answer, Command, Failure, Note, Password, Ticket};
-use crate::env::Clock;
+use crate::env::{Clock, random};
 use crate::limits::{
     ADDRESSES_MAX, DELTAS_PER_NOTE_MAX, MARKS_MS, PATIENCE_MS, PENDING_MAX, PROGRAM, SEND_BUFFER_BYTES_MAX, STALE_MS,
     WRITES_MAX,
@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     codec: Codec,
     clock: Clock,
     device_name: String,
+    /// Tells this run of the program from others that may show the same token.
+    life: u64,
     /// Addresses that are not on this machine may be used without TLS.
     plaintext_any: bool,
     client: Client<PENDING_MAX>,
@@ -146,6 +148,7 @@ impl Engine {
             codec,
             clock,
             device_name,
+            life: random(),
             plaintext_any,
             client: Client::new(PROGRAM).patience(PATIENCE_MS),
             writes: Writes::new(),

@@ -60,7 +60,10 @@ pub fn apply<S: State>(state: &mut S, at: Context, command: &Command<'_>) -> Res
             devices::login(state, at, user, (device, name), token_hash.as_ref())
         }
         Command::ResumeDevice { device, ref old_hash, ref new_hash } => {
-            devices::resume(state, at, device, old_hash, new_hash)
+            devices::resume(state, at, device, (old_hash, new_hash), None)
+        }
+        Command::ResumeInLife { device, ref old_hash, ref new_hash, ref life_hash } => {
+            devices::resume(state, at, device, (old_hash, new_hash), Some(life_hash))
         }
         Command::RevokeDevice { user, device } => devices::revoke(state, at, user, device),
         Command::SetPassword { user, password_hash, keep_device } => {

@@ -76,6 +76,8 @@ pub enum TokenRole {
     Pending,
     /// Nothing any more. Who shows it gives away that two hold it.
     Retired,
+    /// Nothing: it is no token, but tells the run of the client's program that was given the newest one.
+    Life,
 }
 
 /// A token of a device.

@@ -12,6 +12,7 @@ pub(super) const fn role_to_sql(role: TokenRole) -> i64 {
         TokenRole::Current => 0,
         TokenRole::Pending => 1,
         TokenRole::Retired => 2,
+        TokenRole::Life => 3,
     }
 }
 
@@ -20,6 +21,7 @@ pub(super) fn role_from_sql(column: usize, role: i64) -> rusqlite::Result<TokenR
         0 => Ok(TokenRole::Current),
         1 => Ok(TokenRole::Pending),
         2 => Ok(TokenRole::Retired),
+        3 => Ok(TokenRole::Life),
         other => {
             let error = format!("{other} is no role of a token");
             Err(rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))

@@ -82,7 +82,7 @@ fn requests() -> Vec<Request<'static>> {
             device_name: "laptop",
         }),
         Request::Login(request::Login { username: "alice", password: PASSWORD, device: 12, device_name: "laptop" }),
-        Request::Resume(request::Resume { device: 12, token: Some(TOKEN) }),
+        Request::Resume(request::Resume { device: 12, token: Some(TOKEN), ..Default::default() }),
         Request::Logout(Nothing {}),
         Request::Ping(Nothing {}),
         Request::Sync(request::Sync { cursor: 4711, limit: 500, behind: list([70_000]) }),

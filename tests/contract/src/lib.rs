@@ -74,7 +74,9 @@ impl Place {
                 secret = password(password_of);
                 Request::Login(request::Login { username: name, password: &secret, device, ..Default::default() })
             }
-            Entry::Resume { device, token } => Request::Resume(request::Resume { device, token: Some(token) }),
+            Entry::Resume { device, token } => {
+                Request::Resume(request::Resume { device, token: Some(token), ..Default::default() })
+            }
         };
         let entered = client.ask(request, |reply| match reply {
             Reply::Session(session) => Ok(Ok(Session::from(&session))),

@@ -145,6 +145,9 @@ messages! {
         device: u64,
         /// Its newest token. From the moment on when the next one is used, this one is old.
         token: Option<Token>,
+        /// A random number that the client draws when it starts and keeps to itself; 0: none. A token that is old shows that
+        /// two hold it, but not in the run of the program that was given what came after it: then the request came late.
+        life: u64,
     }
 
     /// See [`Request::Sync`].

@@ -2,7 +2,7 @@
 //!
 //! `*` stands for any text, `?` for one character; a pattern with one of them describes the whole name. Without them it
 //! is a piece of the name. Everything else, `%` and `_` included, means itself. Case, accents and compatibility forms make no
-//! difference, in any script: what is compared is [`search_key`](super::search_key).
+//! difference, in any script: what is compared is [`search_key`].
 
 use alloc::vec::Vec;
 use core::str::Chars;

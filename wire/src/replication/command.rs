@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Level 2 added [`Command::RemoveNode`]. Level 3 added devices, marks of delivery, cleared views and nicknames, and gives
 /// every change that a user may come to see a number. Level 4 added [`Command::BindAddress`]. Level 5 forgets the devices
 /// that were logged out longest ago. Level 6 gives names their keys ([`Command::Register`]), lets the name of a deleted account
-/// rest, and sends to an account ([`Command::SendToAccount`]).
+/// rest, sends to an account ([`Command::SendToAccount`]), and knows a device's late requests ([`Command::ResumeInLife`]).
 pub const RULE_LEVEL: u16 = 6;
 
 /// The rule level from which on names carry their keys, and messages may be for an account.
@@ -284,6 +284,17 @@ pub enum Command<'a> {
         /// As in [`Command::Send`].
         text: &'a str,
     },
+    /// [`Command::ResumeDevice`] by a client that tells in which of its lives it asks.
+    ResumeInLife {
+        /// Which.
+        device: u64,
+        /// SHA-256 of the token shown.
+        old_hash: [u8; 32],
+        /// SHA-256 of its successor.
+        new_hash: [u8; 32],
+        /// A digest of device and life.
+        life_hash: [u8; 32],
+    },
 }
 
 /// What the state keeps beside a user name, made by whoever proposed it: the tables behind it differ from build to build. Each
@@ -338,9 +349,10 @@ impl Command<'_> {
             | Command::ConsumeJoinCode { .. } => 1,
             Command::RemoveNode { .. } => 2,
             Command::BindAddress { .. } => 4,
-            Command::Register { .. } | Command::SetNicknameKeyed { .. } | Command::SendToAccount { .. } => {
-                RULE_LEVEL_KEYED
-            }
+            Command::Register { .. }
+            | Command::SetNicknameKeyed { .. }
+            | Command::SendToAccount { .. }
+            | Command::ResumeInLife { .. } => RULE_LEVEL_KEYED,
             _ => 3,
         }
     }
@@ -443,4 +455,6 @@ pub enum Refusal {
     /// The number of a device's write is neither the next nor one of the last. Another refusal than
     /// [`Refusal::SequenceGap`], which tells a node that its own numbers are of no use any more.
     DeviceSequenceGap,
+    /// The request to resume came behind a later one of the same run of the same program.
+    Overtaken,
 }

@@ -142,6 +142,7 @@ pub const KEYS: &[&str] = &[
     "leader",
     "summary",
     "online",
+    "life",
 ];
 
 /// What an index behind the end of the table is called: no message has such a key.

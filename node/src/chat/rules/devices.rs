@@ -4,7 +4,9 @@
 //! until the successor is used, because only that shows that the reply has arrived. So a lost reply locks nobody out, and
 //! several in a row leave several successors beside each other: which of them arrived, nobody knows before one is used. It
 //! then becomes the current one, and all others are *retired*. Whoever shows a retired token shows that two hold the
-//! device's tokens, its owner and somebody else, and nobody can tell which is which: the device is logged out.
+//! device's tokens, its owner and somebody else, and nobody can tell which is which: the device is logged out. One thing
+//! can be told: a request that lay somewhere on the way while its sender went on has the *life* of who was given the newest
+//! token, a number that a program draws at its start and that is on nobody's disk.
 
 use wire::limits::{DEVICE_NAME_BYTES_MAX, DEVICES_PER_USER_MAX};
 use wire::replication::command::{Command, Outcome, RULE_LEVEL_FORGETS, Refusal, Writer};
@@ -115,19 +117,23 @@ pub(super) fn resume<S: State>(
     state: &mut S,
     at: Context,
     device: u64,
-    old_hash: &[u8; 32],
-    new_hash: &[u8; 32],
+    (old_hash, new_hash): (&[u8; 32], &[u8; 32]),
+    life: Option<&[u8; 32]>,
 ) -> Ruling<S> {
     let user = match state.device(device)? {
         Some(found) if found.live => found.user,
         Some(_) => return Err(No::Refused(Refusal::DeviceGone)),
         None => return Err(No::Refused(Refusal::TokenUnknown)),
     };
-    let mut tokens = state.tokens(device)?;
+    let (lives, mut tokens): (Vec<_>, Vec<_>) =
+        state.tokens(device)?.into_iter().partition(|token| token.role == TokenRole::Life);
     let Some(shown) = tokens.iter().find(|token| token.hash == *old_hash).copied() else {
         return Err(No::Refused(Refusal::TokenUnknown));
     };
     if shown.role == TokenRole::Retired {
+        if life.is_some_and(|life| lives.iter().any(|known| known.hash == *life)) {
+            return Err(No::Refused(Refusal::Overtaken));
+        }
         log_out(state, at, user, device, Revocation::TokenReused)?;
         return Err(No::Refused(Refusal::TokenReused));
     }
@@ -161,6 +167,12 @@ pub(super) fn resume<S: State>(
     retired.sort_unstable_by_key(|token| token.rank);
     for token in &retired[..retired.len().saturating_sub(RETIRED_TOKENS_MAX)] {
         state.write(&Change::TokenDropped { hash: &token.hash })?;
+    }
+    for former in lives.iter().filter(|known| Some(&known.hash) != life) {
+        state.write(&Change::TokenDropped { hash: &former.hash })?;
+    }
+    if let Some(hash) = life {
+        state.write(&Change::TokenSet { device, hash, role: TokenRole::Life, rank: 0 })?;
     }
     state.write(&Change::DeviceSeen { id: device, name: None, time_ms: at.time_ms })?;
     Ok(Outcome::Resumed { user })

@@ -252,6 +252,38 @@ fn a_token_that_was_replaced_logs_the_device_out() {
     }
 }
 
+/// It lay in a socket or on a line while its sender had long gone on.
+#[test]
+fn a_request_that_comes_late_is_no_theft() {
+    let (_directory, mut m, reader) = on_disk();
+    let in_life = |m: &mut Machine, old: u8, new: u8, life: u8| {
+        let (old_hash, new_hash, life_hash) = (hash(old), hash(new), hash(100 + life));
+        m.apply(Command::ResumeInLife { device: PHONE, old_hash, new_hash, life_hash })
+    };
+    assert_eq!(in_life(&mut m, 0, 1, 1), RESUMED);
+    assert_eq!(in_life(&mut m, 1, 2, 1), RESUMED);
+    assert_eq!(in_life(&mut m, 0, 3, 1), refused(Refusal::Overtaken));
+    assert_eq!(reader.token_role(PHONE, &hash(3)).unwrap(), None);
+    assert_eq!(in_life(&mut m, 2, 4, 1), RESUMED, "it goes on as if nothing had been");
+    // A life is no token, and not counted among them.
+    assert_eq!(in_life(&mut m, 101, 5, 1), refused(Refusal::TokenUnknown));
+    // Who copied the token has another life, or tells none.
+    for thief in [2, 1] {
+        let (_directory, mut m, reader) = on_disk();
+        assert_eq!(in_life(&mut m, 0, 1, 1), RESUMED);
+        assert_eq!(in_life(&mut m, 1, 2, 1), RESUMED);
+        let stolen = if thief == 1 { resume(&mut m, 0, 3) } else { in_life(&mut m, 0, 3, thief) };
+        assert_eq!(stolen, refused(Refusal::TokenReused));
+        assert!(reader.device(PHONE).unwrap().unwrap().revoked);
+    }
+    // A new start of the program begins a new life, and the one before it is forgotten.
+    let (_directory, mut m, _reader) = on_disk();
+    for (old, life) in [(0, 1), (1, 2), (2, 2)] {
+        assert_eq!(in_life(&mut m, old, old + 1, life), RESUMED);
+    }
+    assert_eq!(in_life(&mut m, 0, 9, 1), refused(Refusal::TokenReused));
+}
+
 #[test]
 fn tokens_are_remembered_in_bounds() {
     let (_directory, mut m, reader) = on_disk();

@@ -27,7 +27,7 @@ enum Draw {
     SendTo(u64, String, String),
     AddDevice(u64, u64, Option<u8>),
     LoginDevice(u64, u64, Option<u8>),
-    ResumeDevice(u64, u8, u8),
+    ResumeDevice(u64, u8, u8, Option<u8>),
     RevokeDevice(u64, u64),
     SetPassword(u64, u64),
     SetNickname(u64, String),
@@ -77,7 +77,11 @@ impl Draw {
                 token_hash: token.map(|token| [token; 32]),
                 name: "d",
             },
-            Draw::ResumeDevice(device, old, new) => {
+            Draw::ResumeDevice(device, old, new, Some(life)) => {
+                let life_hash = [100 + *life; 32];
+                Command::ResumeInLife { device: *device, old_hash: [*old; 32], new_hash: [*new; 32], life_hash }
+            }
+            Draw::ResumeDevice(device, old, new, None) => {
                 Command::ResumeDevice { device: *device, old_hash: [*old; 32], new_hash: [*new; 32] }
             }
             Draw::RevokeDevice(user, device) => Command::RevokeDevice { user: *user, device: *device },
@@ -164,7 +168,8 @@ fn plain() -> impl Strategy<Value = Draw> {
         3 => (ids(), names(), ".{0,20}").prop_map(|(user, to, text)| Draw::SendTo(user, to, text)),
         4 => (ids(), ids(), token()).prop_map(|(user, device, token)| Draw::AddDevice(user, device, token)),
         1 => (ids(), ids(), token()).prop_map(|(user, device, token)| Draw::LoginDevice(user, device, token)),
-        3 => (ids(), 0..9u8, 0..9u8).prop_map(|(device, old, new)| Draw::ResumeDevice(device, old, new)),
+        3 => (ids(), 0..9u8, 0..9u8, proptest::option::of(0..3u8))
+            .prop_map(|(device, old, new, life)| Draw::ResumeDevice(device, old, new, life)),
         1 => (ids(), ids()).prop_map(|(user, device)| Draw::RevokeDevice(user, device)),
         1 => (ids(), ids()).prop_map(|(user, keep)| Draw::SetPassword(user, keep)),
         1 => (ids(), names()).prop_map(|(user, nickname)| Draw::SetNickname(user, nickname)),

@@ -7,7 +7,7 @@ use wire::chat::{Code, Reply};
 use wire::codec::Codec;
 use wire::limits::{DEVICE_NAME_BYTES_MAX, TOKEN_BYTES};
 use wire::names;
-use wire::replication::command::{Command, Outcome, Refusal};
+use wire::replication::command::{Command, Outcome, RULE_LEVEL_KEYED, Refusal};
 use wire::session::server::Identity;
 
 use super::answer::{self, No};
@@ -26,7 +26,7 @@ const DEVICE_ID_BITS: u32 = 53;
 pub(super) enum Enter {
     SignUp { username: String, nickname: String, password: String, device_name: String, open: bool },
     LogIn { username: String, password: String, device: u64, device_name: String },
-    Resume { device: u64, token: Option<Token> },
+    Resume { device: u64, token: Option<Token>, life: u64 },
 }
 
 impl std::fmt::Debug for Enter {
@@ -80,7 +80,7 @@ pub(super) async fn enter<C: Cluster>(
         Enter::LogIn { username, password, device, device_name } => {
             log_in(backend, (username, password), device, &device_name, secure).await?
         }
-        Enter::Resume { device, token } => resume(backend, device, token).await?,
+        Enter::Resume { device, token, life } => resume(backend, device, token, life).await?,
     };
     let Entered { user, device, token, stale } = entered;
     // A write's outcome comes from the leader, maybe before this node has applied it; what is read here has to hold it.
@@ -187,7 +187,7 @@ async fn add_device<C: Cluster>(
     }
 }
 
-async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Token>) -> Result<Entered, No> {
+async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Token>, life: u64) -> Result<Entered, No> {
     let old_hash = hash(&token.ok_or(No::from(&Refusal::TokenUnknown))?);
     if backend.cluster.barrier().await == Freshness::Stale {
         // The client's token stays good: none is given out, and what this node does not know is not refused for good.
@@ -198,13 +198,24 @@ async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Tok
         };
     }
     let (token, new_hash) = new_token()?;
-    match backend.write(&Command::ResumeDevice { device, old_hash, new_hash }).await? {
+    let command = match life {
+        0 => Command::ResumeDevice { device, old_hash, new_hash },
+        _ if backend.cluster.rules() < RULE_LEVEL_KEYED => Command::ResumeDevice { device, old_hash, new_hash },
+        life => Command::ResumeInLife { device, old_hash, new_hash, life_hash: life_hash(device, life) },
+    };
+    match backend.write(&command).await? {
         Outcome::Resumed { user } => Ok(Entered { user, device, token: Some(token), stale: false }),
         // Whoever shows a token of a device that is gone learns no more than with a wrong one.
         Outcome::Refused(Refusal::DeviceGone) => Err(No::from(&Refusal::TokenUnknown)),
         Outcome::Refused(refusal) => Err(No::from(&refusal)),
         _ => Err(No::from(&Refusal::TokenUnknown)),
     }
+}
+
+/// What the state keeps of a client's life. Longer than a token before it is hashed, so that it is none's.
+fn life_hash(device: u64, life: u64) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(b"the life of a device").chain_update(device.to_be_bytes());
+    digest.chain_update(life.to_be_bytes()).finalize().into()
 }
 
 /// Does what somebody who is logged in wants done about the account.

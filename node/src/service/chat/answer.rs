@@ -107,6 +107,9 @@ impl From<&Refusal> for No {
                 "this token was replaced before and somebody may have copied it: the device was logged out, log in"
                     .into(),
             ),
+            Refusal::Overtaken => {
+                (Code::Unavailable, "a later request of this device was carried out before this one".into())
+            }
             Refusal::Malformed => (Code::Malformed, "a value is missing or breaks a bound".into()),
             // Of commands that no client can cause.
             Refusal::CodeUnknown

@@ -72,7 +72,9 @@ pub(super) fn plan<'r>(
         Request::Resume(_) if !secure => {
             Err(No::new(Code::PlaintextRefused, "tokens do not travel in the clear: log in with the password"))
         }
-        Request::Resume(resume) => enter(Enter::Resume { device: resume.device, token: resume.token }),
+        Request::Resume(resume) => {
+            enter(Enter::Resume { device: resume.device, token: resume.token, life: resume.life })
+        }
         Request::Logout(_) => account(accounts::Job::LogOut),
         Request::Sync(sync) => {
             if sync.behind.len() > WATCHED_MAX {

@@ -82,6 +82,7 @@ fn refusal_text(refusal: &Refusal) -> Said {
         | Refusal::DeviceExists
         | Refusal::TokenUnknown
         | Refusal::TokenReused
+        | Refusal::Overtaken
         | Refusal::DeviceSequenceGap => text::REFUSED.into(),
     }
 }
