@@ -5,8 +5,9 @@
 
 use super::{Conversation, Marks, Message, Model, Person};
 
-/// Ids from here on are of what was set aside. SQLite keeps them, and a cluster would count for ever to reach them.
-pub const ASIDE: u64 = 1 << 62;
+/// Ids from here on are of what was set aside. A cluster counts from 1 and would take thousands of years to come here; every
+/// program that reads JSON can hold them without rounding, and a line of the window's lists has room for them.
+pub const ASIDE: u64 = 1 << 47;
 
 /// Whether a conversation or a person is of what was set aside.
 #[must_use]
