@@ -13,6 +13,10 @@ fn last_greeting(node: &Node) -> String {
     let first = format!("Samira server {} of cluster", node.name);
     wait_for("the start-up text", || {
         let printed = node.printed();
+        // It comes a moment behind the line by which a start is waited for.
+        if printed.matches(&first).count() < printed.matches("ready name=").count() {
+            return None;
+        }
         let from = printed.rfind(&first)?;
         let (begin, rest) = printed[from..].split_once('\n')?;
         let belongs = |line: &&str| {
