@@ -165,15 +165,15 @@ impl Engine {
             Heard::Entered(session) => self.entered(&session),
             Heard::Refused(error) => self.entry_refused(&error),
             Heard::Reply { tag, reply } => {
-                let code = match &reply {
-                    Some(Reply::Error(error)) => error.code,
-                    _ => Code::NotLoggedIn,
+                let (code, text) = match &reply {
+                    Some(Reply::Error(error)) => (error.code, error.text.to_owned()),
+                    _ => (Code::NotLoggedIn, String::new()),
                 };
                 if let Some(asked) = self.asked.remove(&tag) {
                     self.replied(asked, reply.as_ref());
                 }
                 if was_ready && self.client.state() == State::Greeted {
-                    self.logged_out(code);
+                    self.logged_out(code, &text);
                 }
             }
             Heard::Event(event) => self.event(&event),
@@ -204,7 +204,7 @@ impl Engine {
             self.hangup = Some(bye.text.to_owned());
         }
         if matches!(bye.code, Code::Revoked | Code::TokenReused | Code::BadToken) {
-            self.logged_out(bye.code);
+            self.logged_out(bye.code, bye.text);
         }
     }
 

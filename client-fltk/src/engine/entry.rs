@@ -232,7 +232,7 @@ impl Engine {
                 self.answer(wanted.ticket, Err(Failure::Refused(refusal)));
                 self.need_login(error.text);
             }
-            None => self.logged_out(error.code),
+            None => self.logged_out(error.code, error.text),
         }
     }
 
@@ -244,7 +244,8 @@ impl Engine {
     }
 
     /// The node says that this device is not logged in.
-    pub(super) fn logged_out(&mut self, code: Code) {
+    /// `text`: what it says about that, for people.
+    pub(super) fn logged_out(&mut self, code: Code, text: &str) {
         self.writes.handle_lost();
         self.syncing = false;
         self.marks_asked = false;
@@ -253,6 +254,7 @@ impl Engine {
             Code::TokenReused => {
                 "an old token of this device was used elsewhere, so it was logged out everywhere: log in again, and change the password if that was not you"
             }
+            Code::Revoked if !text.is_empty() => text,
             Code::Revoked => "this device was logged out from elsewhere: log in again",
             Code::BadToken => "the node does not know this device any more: log in again",
             Code::BadCredentials => "user name or password are not right any more: log in again",

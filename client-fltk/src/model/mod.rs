@@ -40,6 +40,9 @@ pub use timeline::Row;
 use namesakes::Namesakes;
 use wire::names::{Pattern, found_by};
 
+/// What one's conversation with oneself is called.
+const NOTES: &str = "Notes";
+
 /// Everything this device knows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Model {
@@ -159,14 +162,18 @@ impl Model {
         let (username, nickname) = match (&self.account, self.people.get(&user)) {
             (Some(account), _) if account.user == user => (&account.username, &account.nickname),
             // Who was set aside is mostly somebody who is here as well.
-            (_, Some(person)) if person.gone || is_aside(user) => return person.shown(),
+            (_, Some(person)) if is_aside(user) => return person.shown(),
             (_, Some(person)) => (&person.username, &person.nickname),
             (_, None) => return format!("user {user}"),
         };
-        match self.namesakes.is_shared(user, nickname) {
+        // What stands behind a name in brackets is ours to say, and so is the title of one's own notes.
+        let is_unclear = nickname.contains(['(', ')']) || found_by(nickname) == found_by(NOTES);
+        let name = match is_unclear || self.namesakes.is_shared(user, nickname) {
             true => format!("{nickname} (@{username})"),
             false => nickname.clone(),
-        }
+        };
+        let is_gone = user != self.me() && self.people.get(&user).is_some_and(|person| person.gone);
+        if is_gone { format!("{name} (deleted)") } else { name }
     }
 
     /// What to call a conversation: the others in it.
@@ -175,7 +182,7 @@ impl Model {
         let me = self.me();
         let Some(found) = self.conversations.get(&conversation) else { return format!("#{conversation}") };
         let others: Vec<_> = found.members.keys().filter(|&&user| user != me).map(|&user| self.name(user)).collect();
-        let title = if others.is_empty() { "Notes".to_owned() } else { others.join(", ") };
+        let title = if others.is_empty() { NOTES.to_owned() } else { others.join(", ") };
         if is_aside(conversation) { format!("{title} (kept here)") } else { title }
     }
 

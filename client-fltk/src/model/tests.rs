@@ -392,7 +392,14 @@ fn a_nickname_that_is_somebody_elses_is_shown_with_the_user_name() {
     check(&model, "al (@al)", "Ann", "AL (@u3)");
     model.apply(&called(CY, "Cy"));
     check(&model, "al", "Ann", "Cy");
-    // Who is gone is nobody's double.
+    // What the program says in brackets, and its own title, are nobody's to take.
+    model.apply(&called(CY, "Bo (@u2)"));
+    check(&model, "al", "Ann", "Bo (@u2) (@u3)");
+    model.apply(&called(CY, "notes"));
+    check(&model, "al", "Ann", "notes (@u3)");
+    // Who is gone is nobody's double, and does not pass for who is here.
+    model.apply(&Delta::Person(Person { gone: true, nickname: "Ann".into(), ..person(CY) }));
+    check(&model, "al", "Ann", "Ann (@u3) (deleted)");
     model.apply(&called(CY, "Ann"));
     model.apply(&Delta::Person(Person { gone: true, ..person(BO) }));
     check(&model, "al", "U2 (deleted)", "Ann");

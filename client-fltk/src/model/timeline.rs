@@ -47,7 +47,9 @@ impl Model {
             (WriteState::Stored { conversation: stored, .. }, _) => *stored == conversation,
             (_, Write::Send { to: Target::Conversation(to), .. }) => *to == conversation,
             (_, Write::Send { to: Target::Username(username), .. }) => {
-                self.direct(username).is_some_and(|found| found.id == conversation)
+                // Shown where it will most likely go; the servers say who is found by the name.
+                let typed = || self.conversation_with(self.person_typed(username)?.user);
+                self.direct(username).or_else(typed).is_some_and(|found| found.id == conversation)
             }
             (_, Write::Send { to: Target::Account { user, .. }, .. }) => {
                 self.conversation_with(*user).is_some_and(|found| found.id == conversation)

@@ -50,6 +50,9 @@ pub enum Refused {
     /// Nobody takes messages for this profile at the moment.
     #[error("the program that uses this profile takes no messages")]
     Nobody,
+    /// The other program stands still. It takes nothing of who has left.
+    #[error("the program that uses this profile does not answer (is it stopped?); the message was not taken")]
+    Silent,
     /// The other program has ended before it said what became of it.
     #[error(
         "the program that uses this profile has ended meanwhile: if the message was kept, whatever runs next sends it; look before you send it again"
@@ -92,6 +95,9 @@ pub fn hand_over(directory: &Path, to: &Target, text: &str, queue: bool, timeout
             Ok(1..) => {}
             Err(error) if is_kept && matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 return Ok(Handed::Kept);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(Refused::Silent);
             }
             _ => return Err(Refused::Lost),
         }

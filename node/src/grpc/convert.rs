@@ -102,8 +102,8 @@ pub(super) fn event(from: &Event<'_>) -> Option<pb::event::Event> {
 }
 
 pub(super) fn account(from: &reply::Account<'_>) -> pb::Account {
-    let reply::Account { user, username, nickname, view_limit } = *from;
-    pb::Account { user, username: username.to_owned(), nickname: nickname.to_owned(), view_limit }
+    let reply::Account { user, username, nickname, view_limit, stale } = *from;
+    pb::Account { user, username: username.to_owned(), nickname: nickname.to_owned(), view_limit, stale }
 }
 
 pub(super) fn conversations(from: &reply::Conversations<'_>) -> pb::Conversations {
@@ -147,7 +147,7 @@ pub(super) fn devices(from: &reply::Devices<'_>) -> pb::Devices {
         seen_ms: from.seen_ms,
         own: from.own,
     };
-    pb::Devices { devices: from.devices.iter().map(device).collect() }
+    pb::Devices { devices: from.devices.iter().map(device).collect(), stale: from.stale }
 }
 
 fn member(from: &item::Member<'_>) -> pb::Member {

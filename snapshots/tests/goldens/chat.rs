@@ -38,7 +38,8 @@ const NODES: [Node<'_>; 3] = [
     Node { name: "node3", address: "[2001:db8::3]:5555", leader: false },
 ];
 
-const ACCOUNT: reply::Account<'_> = reply::Account { user: 1, username: "alice", nickname: "Älice", view_limit: 6 };
+const ACCOUNT: reply::Account<'_> =
+    reply::Account { user: 1, username: "alice", nickname: "Älice", view_limit: 6, stale: false };
 
 fn list<T>(items: impl IntoIterator<Item = T>) -> List<T> {
     items.into_iter().collect()
@@ -175,6 +176,7 @@ fn replies() -> Vec<Reply<'static>> {
                 },
                 Device { device: 12, device_name: "laptop", created_ms: NOON_MS, seen_ms: NOON_MS, own: true },
             ]),
+            stale: false,
         }),
         Reply::Lost(reply::Count { count: 300 }),
     ]

@@ -175,12 +175,16 @@ messages! {
         nickname: &'a str,
         /// Unread messages that one request hands over at most.
         view_limit: u64,
+        /// No majority confirmed this.
+        stale: bool,
     }
 
     /// See [`Reply::Devices`].
     Devices<'a> {
         /// Oldest first.
         devices: List<Device<'a>>,
+        /// No majority confirmed this.
+        stale: bool,
     }
 }
 

@@ -194,7 +194,7 @@ fn open_or_hand_over(settings: Settings, who: &str, text: &str, queue: bool, tim
                 thread::sleep(AGAIN);
             }
             Err(Refused::Nobody) => return Err(stop_of_start(&error)),
-            Err(error @ Refused::Lost) => return Err(Stop::Unreachable(error.to_string())),
+            Err(error @ (Refused::Lost | Refused::Silent)) => return Err(Stop::Unreachable(error.to_string())),
             Err(Refused::No(why)) => return Err(refused(who, why)),
             Err(Refused::NotLoggedIn(why)) => return Err(Stop::NotLoggedIn(hint(&why))),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use client_fltk::command::{Command, Ticket};
 use client_fltk::harmless::for_line;
-use client_fltk::model::{Delta, LinkState, Message};
+use client_fltk::model::{Delta, Link, LinkState, Message};
 
 use crate::client::Client;
 use crate::show::{Screen, print_json};
@@ -20,6 +20,8 @@ pub(crate) struct Tail {
     /// The request for more of a conversation that is behind.
     next: Option<Ticket>,
     online: bool,
+    /// No majority answers.
+    stale: bool,
     screen: Screen,
 }
 
@@ -27,11 +29,13 @@ impl Tail {
     pub(crate) fn new(client: &Client, only: Option<u64>, keep_unread: bool, json: bool) -> Self {
         let me = client.model.me();
         let shown = client.model.conversations.values().map(|found| (found.id, found.read(me))).collect();
-        Self { only, keep_unread, json, shown, next: None, online: true, screen: Screen::new() }
+        Self { only, keep_unread, json, shown, next: None, online: true, stale: false, screen: Screen::new() }
     }
 
     /// Until nobody reads it any more, or it cannot go on.
     pub(crate) fn follow(mut self, client: &mut Client) -> Result<(), Stop> {
+        let link = client.model.link.clone();
+        self.link(&link)?;
         loop {
             self.show_new(client)?;
             for delta in client.next_changes()? {
@@ -107,20 +111,35 @@ impl Tail {
             Delta::Mark { conversation, user, marks } if self.json && self.is_followed(*conversation) => {
                 print_json(&json::mark(*conversation, *user, marks.delivered, marks.read))?;
             }
-            Delta::Link(link) => match &link.state {
-                LinkState::Online if !self.online => {
-                    self.online = true;
-                    eprintln!("chat: connected again, to {}", for_line(&link.address));
-                }
-                LinkState::Offline { .. } if self.online => {
-                    self.online = false;
-                    let why = link.why().unwrap_or_default();
-                    eprintln!("chat: no server reached ({}); trying again", for_line(why));
-                }
-                LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),
-                LinkState::Stopped { why } => return Err(Stop::Unreachable(why.clone())),
-                _ => {}
-            },
+            Delta::Link(link) => {
+                self.link(link)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How the connection is, where that is news.
+    fn link(&mut self, link: &Link) -> Result<(), Stop> {
+        let is_stale = link.stale && link.state == LinkState::Online;
+        if is_stale && !self.stale {
+            eprintln!("chat: {}: too few servers reach each other; what is sent waits", for_line(&link.address));
+        } else if self.stale && !link.stale && link.state == LinkState::Online {
+            eprintln!("chat: enough servers reach each other again");
+        }
+        self.stale = is_stale;
+        match &link.state {
+            LinkState::Online if !self.online => {
+                self.online = true;
+                eprintln!("chat: connected again, to {}", for_line(&link.address));
+            }
+            LinkState::Offline { .. } if self.online => {
+                self.online = false;
+                let why = link.why().unwrap_or_default();
+                eprintln!("chat: no server reached ({}); trying again", for_line(why));
+            }
+            LinkState::LogInNeeded { why } => return Err(Stop::NotLoggedIn(why.clone())),
+            LinkState::Stopped { why } => return Err(Stop::Unreachable(why.clone())),
             _ => {}
         }
         Ok(())

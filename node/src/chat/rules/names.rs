@@ -59,8 +59,7 @@ pub(super) fn account_of<S: State>(state: &S, to: Addressee<'_>) -> Result<(u64,
         (Some((id, account)), _) if account.live => Ok((id, account)),
         (Some((_, gone)), _) => Err(No::Refused(Refusal::PeerGone { name: gone.name.clone() })),
         (None, Addressee::Named { name, .. }) => Err(No::Refused(Refusal::PeerGone { name: bounded(name)? })),
-        // No node hands such an id on.
-        (None, Addressee::Account(_)) => Err(No::Refused(Refusal::Malformed)),
+        (None, Addressee::Account(_)) => Err(No::Refused(Refusal::NoSuchUser)),
     }
 }
 

@@ -15,7 +15,7 @@ use super::job::{Done, Update};
 use super::render;
 use crate::chat::state::Lookup;
 use crate::raft::read::Freshness;
-use crate::service::backend::{Backend, Cluster};
+use crate::service::backend::{Backend, Cluster, Read};
 use crate::service::bearer::Shown;
 use crate::service::passwords;
 
@@ -237,13 +237,13 @@ pub(super) async fn run<C: Cluster>(
             outcome => written(&outcome).map(|()| reply(answer::done())),
         },
         Job::Show => {
-            let account = backend.read(user, move |reader, _| reader.profile(user)).await?.value;
-            let account = account.ok_or(No::from(&Refusal::NoSuchUser))?;
-            Ok(reply(Reply::Profile(render::account(&account))))
+            let Read { value, stale } = backend.read(user, move |reader, _| reader.profile(user)).await?;
+            let account = value.ok_or(No::from(&Refusal::NoSuchUser))?;
+            Ok(reply(Reply::Profile(render::account(&account, stale))))
         }
         Job::Devices => {
-            let devices = backend.read(user, move |reader, _| reader.devices(user)).await?.value;
-            Ok(reply(Reply::Devices(render::devices(&devices, device))))
+            let Read { value: devices, stale } = backend.read(user, move |reader, _| reader.devices(user)).await?;
+            Ok(reply(Reply::Devices(render::devices(&devices, device, stale))))
         }
         Job::Password { old, new } => {
             check_password(&new)?;

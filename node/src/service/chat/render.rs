@@ -49,7 +49,8 @@ pub(super) fn changes(chunk: &SyncChunk, device: u64, stale: bool) -> Changes<'_
             .map(|&MovedMarks { conversation, user, delivered, read }| Mark { conversation, user, delivered, read })
             .collect(),
         people: chunk.people.iter().map(person).collect(),
-        account: chunk.account.as_ref().map(account),
+        // Whether that is old is told of the whole.
+        account: chunk.account.as_ref().map(|profile| account(profile, false)),
         cursor: chunk.next.cursor,
         more: chunk.more,
         resync: chunk.resync,
@@ -57,12 +58,13 @@ pub(super) fn changes(chunk: &SyncChunk, device: u64, stale: bool) -> Changes<'_
     }
 }
 
-pub(super) fn account(profile: &Profile) -> Account<'_> {
+pub(super) fn account(profile: &Profile, stale: bool) -> Account<'_> {
     Account {
         user: profile.user,
         username: &profile.username,
         nickname: &profile.nickname,
         view_limit: u64::from(profile.view_limit),
+        stale,
     }
 }
 
@@ -79,7 +81,7 @@ pub(super) fn people(people: &[people::Person], total: u64, stale: bool) -> User
     Users { people: people.iter().map(person).collect(), total, stale }
 }
 
-pub(super) fn devices(devices: &[DeviceInfo], own: u64) -> Devices<'_> {
+pub(super) fn devices(devices: &[DeviceInfo], own: u64, stale: bool) -> Devices<'_> {
     let devices = devices.iter().map(|known| Device {
         device: known.device,
         device_name: &known.name,
@@ -87,7 +89,7 @@ pub(super) fn devices(devices: &[DeviceInfo], own: u64) -> Devices<'_> {
         seen_ms: known.seen_ms,
         own: known.device == own,
     });
-    Devices { devices: devices.collect() }
+    Devices { devices: devices.collect(), stale }
 }
 
 fn message(message: &StoredMessage, device: u64) -> Message<'_> {

@@ -28,6 +28,10 @@ pub(crate) use update::update;
 /// How long a typed character says that somebody types, milliseconds: told again that often at most.
 const TYPING_AGAIN_MS: u64 = 3_000;
 
+/// How long a question stands before it can be answered, milliseconds: the button that confirms may come to lie under the second
+/// half of a double click.
+const UNANSWERED_MS: u64 = 400;
+
 /// People of one page of a search.
 const PEOPLE_PAGE: u64 = 50;
 
@@ -58,6 +62,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// What has to be confirmed.
     pub(crate) question: Option<Question>,
+    /// When that was asked, milliseconds since 1970, or what deleting the account would cost was told.
+    asked_ms: u64,
     /// Something went wrong that belongs to no field.
     pub(crate) notice: Option<String>,
     /// The window has the keyboard.

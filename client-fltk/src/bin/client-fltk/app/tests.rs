@@ -125,7 +125,9 @@ fn pages_follow_what_is_known() {
     update(&mut app, Msg::Started(Box::new(model)), NOW);
     assert_eq!((app.page(), app.entry.is_signup), (Page::Entry, false));
     assert_eq!(commands(&update(&mut app, Msg::LogOut, NOW)), [] as [&Command; 0]);
-    assert_eq!(commands(&update(&mut app, Msg::Confirm, NOW)), [&Command::LogOut]);
+    // Not by the second half of a double click.
+    assert_eq!(commands(&update(&mut app, Msg::Confirm, NOW + UNANSWERED_MS - 1)), [] as [&Command; 0]);
+    assert_eq!(commands(&update(&mut app, Msg::Confirm, NOW + UNANSWERED_MS)), [&Command::LogOut]);
     update(&mut app, Msg::Broken("disk full".into()), NOW);
     assert_eq!(app.page(), Page::Broken);
 }
@@ -379,7 +381,7 @@ fn only_own_messages_are_deleted_and_only_after_a_question() {
     update(&mut app, Msg::Toggle(2), NOW);
     update(&mut app, Msg::DeleteChosen, NOW);
     assert_eq!(app.question, Some(Question::Delete(vec![3])));
-    let cmds = update(&mut app, Msg::Confirm, NOW);
+    let cmds = update(&mut app, Msg::Confirm, NOW + UNANSWERED_MS);
     assert_eq!(commands(&cmds), [&Command::Delete { conversation: CHAT, numbers: vec![3] }]);
     assert!(!app.chat.as_ref().unwrap().choosing && app.question.is_none());
     update(&mut app, Msg::DeleteOne(1), NOW);
@@ -462,7 +464,8 @@ fn an_account_is_deleted_only_after_it_was_told_what_goes_with_it() {
     assert!(matches!(commands(&cmds)[..], [Command::DeleteAccount { confirm: false, .. }]));
     update(&mut app, Msg::Answered(For::Loss, Ok(Answer::Count(4))), NOW);
     assert_eq!(app.settings.loss, Some(4));
-    let cmds = update(&mut app, delete(), NOW);
+    assert!(update(&mut app, delete(), NOW + UNANSWERED_MS - 1).is_empty(), "nobody can have read it");
+    let cmds = update(&mut app, delete(), NOW + UNANSWERED_MS);
     assert!(matches!(commands(&cmds)[..], [Command::DeleteAccount { confirm: true, .. }]));
     told(&mut app, vec![Delta::Wipe]);
     assert_eq!((app.page(), app.settings.loss), (Page::Entry, None));

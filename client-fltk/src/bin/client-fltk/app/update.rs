@@ -7,13 +7,15 @@ use wire::limits::{ITEMS_PER_REQUEST_MAX, VIEW_LIMIT_MAX};
 
 use super::chat::PAGE;
 use super::{
-    App, Chat, Cmd, Drafts, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, sending, words,
+    App, Chat, Cmd, Drafts, For, Msg, PEOPLE_PAGE, Page, Question, Setting, TYPING_AGAIN_MS, Tab, Top, UNANSWERED_MS,
+    sending, words,
 };
 
 /// Takes one message in. `now_ms`: milliseconds since 1970.
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
     app.now_ms = now_ms;
     let (page, before) = (app.page(), app.chat.as_ref().map(|chat| chat.id));
+    let asked = (app.question.clone(), app.settings.loss);
     // Nothing else changes who there is, and what is unread; typing does neither.
     let is_told = matches!(msg, Msg::Started(_) | Msg::Changed(_));
     let unread = if is_told { app.model.unread_total() } else { 0 };
@@ -139,6 +141,7 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         Msg::DeleteAccount { password } if password.is_empty() => {
             app.settings.say(Setting::Account, false, "The password is needed.");
         }
+        Msg::DeleteAccount { .. } if app.settings.loss.is_some() && is_too_soon(app) => {}
         Msg::DeleteAccount { password } => {
             let confirm = app.settings.loss.is_some();
             app.settings.waiting = Some(Setting::Account);
@@ -156,6 +159,9 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         Msg::Left => cmds.extend(app.drafts.save()),
         Msg::Typed { conversation, text } => cmds.extend(typed(app, conversation, &text)),
         msg => cmds.extend(in_chat(app, msg)),
+    }
+    if asked != (app.question.clone(), app.settings.loss) {
+        app.asked_ms = now_ms;
     }
     if app.page() != page {
         app.question = None;
@@ -409,7 +415,17 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
     Vec::new()
 }
 
+/// Whether nobody can have read yet what is to be confirmed.
+fn is_too_soon(app: &App) -> bool {
+    app.now_ms < app.asked_ms.saturating_add(UNANSWERED_MS)
+}
+
 fn confirm(app: &mut App) -> Vec<Cmd> {
+    // What can be written again may be sent as fast as somebody types.
+    let destroys = !matches!(app.question, Some(Question::Parts(_)));
+    if destroys && is_too_soon(app) {
+        return Vec::new();
+    }
     let Some(question) = app.question.take() else { return Vec::new() };
     let conversation = app.chat.as_ref().map_or(0, |chat| chat.id);
     let command = match question {

@@ -30,8 +30,6 @@ const UNDER: i32 = 26;
 const UNDER_MIN: i32 = 0;
 /// The button, and all that is under it.
 const FOOT: i32 = 144;
-/// What is under it besides, where messages are held here.
-const HELD: i32 = 32;
 
 pub(super) struct Entry {
     pub(super) group: Group,
@@ -73,12 +71,11 @@ impl Form {
             let password = if app.entry.is_signup { nickname + LABEL + FIELD + under } else { nickname };
             (nickname, password, password + LABEL + FIELD + wrong_password.max(under))
         };
-        let foot = FOOT + held(app);
-        let room = page.h - 2 * sizes::PAD - foot;
+        let room = page.h - 2 * sizes::PAD - FOOT;
         let under = (UNDER_MIN..=UNDER).rev().find(|&under| tops(under).2 <= room).unwrap_or(UNDER_MIN);
         let (nickname, password, send) = tops(under);
         // Half a line higher than the middle, where it looks like the middle.
-        let title = page.y + ((page.h - send - foot) / 2 - UNDER / 2).max(sizes::PAD);
+        let title = page.y + ((page.h - send - FOOT) / 2 - UNDER / 2).max(sizes::PAD);
         let [username, nickname, password, send] = [username, nickname, password, send].map(|top| title + top);
         Self { x: page.x + (page.w - w) / 2, w, title, username, nickname, password, send }
     }
@@ -92,9 +89,9 @@ fn under(field: EntryField) -> EntryField {
     }
 }
 
-/// Height of what is said of messages that are held here.
-fn held(app: &App) -> i32 {
-    if app.model.account.is_some() { HELD } else { 0 }
+/// Whether somebody's messages are here. Nobody can sign up over them, so that what can be done with them takes that place.
+fn is_held(app: &App) -> bool {
+    app.model.account.is_some()
 }
 
 /// What is said under the title, and whether it is bad news.
@@ -146,7 +143,6 @@ impl Entry {
         self.group.widget_resize(page.x, page.y, page.w, page.h);
         self.page.resize(page.x, page.y, page.w, page.h);
         let Form { x, w, username, nickname, password, send, .. } = Form::of(&ui.app(), page);
-        let held = held(&ui.app());
         self.username.place(x, username + LABEL, w, FIELD);
         self.nickname.place(x, nickname + LABEL, w, FIELD);
         self.password.place(x, password + LABEL, w, FIELD);
@@ -154,9 +150,9 @@ impl Entry {
         let switch = self.switch.wanted();
         self.switch.resize(x + (w + 110 - switch) / 2, send + 54, switch, 30);
         let (read, forget) = (self.read.wanted(), self.forget.wanted());
-        self.read.resize(x, send + 86, read, 30);
-        self.forget.resize(x + w - forget, send + 86, forget, 30);
-        self.server.resize(x + w - 112, send + 116 + held, 112, 28);
+        self.read.resize(x, send + 54, read, 30);
+        self.forget.resize(x + w - forget, send + 54, forget, 30);
+        self.server.resize(x + w - 112, send + 116, 112, 28);
     }
 
     pub(super) fn sync(&mut self, ui: &Ui) {
@@ -176,7 +172,8 @@ impl Entry {
         });
         self.send.enable(!entry.waiting);
         self.switch.say(if entry.is_signup { "Log in" } else { "Sign up" });
-        let is_held = app.model.account.is_some();
+        let is_held = is_held(&app);
+        show(&mut *self.switch, !is_held);
         show(&mut *self.read, is_held);
         show(&mut *self.forget, is_held);
         self.forget.say(if app.question.is_some() { "Forget it now" } else { "Forget it…" });
@@ -222,10 +219,12 @@ fn draw(page: &Widget, ui: &Ui) {
         let top = if under(*field) == EntryField::Username { username } else { password };
         paint::lines(error, (x, top + LABEL + FIELD + 2), w, SMALL, palette.danger_text);
     }
-    let question = if entry.is_signup { "Have an account?" } else { "No account yet?" };
-    let width = PLAIN.width(question).ceil() as i32;
-    paint::line(question, Rect::new(x + (w - 70 - width) / 2, send + 54, width + 4, 30), PLAIN, palette.text_dim);
-    paint::horizontal(x, send + 104 + held(&app), w, palette.line);
-    let server = Rect::new(x, send + 116 + held(&app), w - 120, 28);
+    if !is_held(&app) {
+        let question = if entry.is_signup { "Have an account?" } else { "No account yet?" };
+        let width = PLAIN.width(question).ceil() as i32;
+        paint::line(question, Rect::new(x + (w - 70 - width) / 2, send + 54, width + 4, 30), PLAIN, palette.text_dim);
+    }
+    paint::horizontal(x, send + 104, w, palette.line);
+    let server = Rect::new(x, send + 116, w - 120, 28);
     paint::line(&words::server(&app.model.link, &app.wanted), server, SMALL, palette.text_dim);
 }
