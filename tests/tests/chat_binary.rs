@@ -252,6 +252,8 @@ fn what_is_queued_while_nobody_is_there_is_sent_once() {
     let status: Value = serde_json::from_str(&status.out).unwrap();
     assert_eq!((status["outbox"].as_u64(), status["username"].as_str()), (Some(1), Some("ann")), "{status}");
     // What is here is shown without anybody's help.
+    let waits = ann.chat(&["outbox", "--json"]).json();
+    assert_eq!((&waits[0]["text"], &waits[0]["state"]), (&"kept for later".into(), &"queued".into()), "{waits:?}");
     let here = ann.chat(&["history", "bob", "--json", "--timeout", "1s"]).json();
     assert_eq!(here.last().unwrap()["text"], "while all is well");
 
@@ -268,6 +270,15 @@ fn what_is_queued_while_nobody_is_there_is_sent_once() {
     assert_eq!(texts(&bob, "ann"), ["while all is well", "kept for later"]);
     assert_eq!(texts(&ann, "bob"), ["while all is well", "kept for later"]);
     cluster.settle();
+    // What is refused later is said, and forgotten when that is wanted.
+    ann.chat(&["send", "nobody", "for whom?", "--queue"]).done();
+    let refused = wait_for("the refusal", || {
+        ann.chat(&["status"]).done();
+        ann.chat(&["outbox", "--json"]).json().into_iter().find(|line| line["state"] == "refused")
+    });
+    assert!(refused["why"].as_str().unwrap().contains("nobody") && refused["text"] == "for whom?", "{refused}");
+    ann.chat(&["outbox", "discard", &refused["outgoing"].to_string()]).done();
+    assert!(ann.chat(&["outbox"]).done().is_empty());
     cluster.stop();
     for node in &cluster.nodes {
         let held: Vec<_> = oracle::messages(&node.dir).into_iter().map(|message| message.text).collect();

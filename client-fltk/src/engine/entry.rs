@@ -285,7 +285,7 @@ impl Engine {
     pub(super) fn nobody(&self) -> String {
         match &self.model.account {
             None => NOBODY.to_owned(),
-            Some(account) => format!("{} is logged out on this device: log in again", account.username),
+            Some(account) => format!("this device is not logged in any more: log in again as {}", account.username),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What was asked, done.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write as _};
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use client_fltk::command::{Answer, Command as Ask, Device};
 use client_fltk::env::Clock;
 use client_fltk::harmless::{for_line, for_terminal};
 use client_fltk::link::Link;
-use client_fltk::model::{Delivery, LinkState, Model, Target};
+use client_fltk::model::{Delivery, LinkState, Model, Target, Write, WriteState};
 use client_fltk::net::driver::{Settings, StartError};
 use client_fltk::net::handover::{Handed, Refused, hand_over};
 use client_fltk::profile::ProfileError;
@@ -19,7 +19,7 @@ use crate::client::{Client, Who, hint, stop_of_start};
 use crate::secret::Source;
 use crate::show::{Screen, local, print, print_json};
 use crate::tail::Tail;
-use crate::{AccountCommand, Command, DevicesCommand, Stop, json};
+use crate::{AccountCommand, Command, DevicesCommand, OutboxCommand, Stop, json};
 
 pub(crate) fn run(
     command: Command,
@@ -129,8 +129,38 @@ pub(crate) fn run(
             done("changed; all other devices were logged out")
         }
         Command::Account { command: AccountCommand::Delete { yes } } => delete_account(open()?, secrets, yes, json),
+        Command::Outbox { command: None } => outbox(&open()?, json),
+        Command::Outbox { command: Some(OutboxCommand::Discard { number }) } => {
+            open()?.ask(Ask::Discard { key: number })?;
+            done("forgotten")
+        }
         Command::Status => status(open()?, json),
     }
+}
+
+/// What waits or was refused. It is this device's alone, so that no server has to answer.
+fn outbox(client: &Client, json: bool) -> Result<(), Stop> {
+    let model = &client.model;
+    for outgoing in model.outbox.values() {
+        let Write::Send { to, text } = &outgoing.write else { continue };
+        let to = match to {
+            Target::Conversation(id) => model.title(*id),
+            Target::Username(username) | Target::Account { username, .. } => format!("@{username}"),
+        };
+        let (state, why) = match &outgoing.state {
+            WriteState::Queued => ("queued", String::new()),
+            WriteState::Sent => ("sent", ": not answered yet".to_owned()),
+            WriteState::Stored { .. } => ("stored", String::new()),
+            WriteState::Refused(refusal) => ("refused", format!(": {}", for_line(&refusal.text))),
+        };
+        if json {
+            print_json(&json::outgoing(outgoing, &to, state))?;
+            continue;
+        }
+        let line: String = for_terminal(text).lines().next().unwrap_or_default().chars().take(40).collect();
+        print(&format!("{:<4} to {}  {line}  ({state}{why})", outgoing.key, for_line(&to)))?;
+    }
+    Ok(())
 }
 
 fn is_readable_by_others(link: &Link) -> bool {

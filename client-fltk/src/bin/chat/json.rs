@@ -1,7 +1,7 @@
 //! What programs read: one object per line. Keys stay; new ones may come.
 
 use client_fltk::command::Device;
-use client_fltk::model::{Conversation, Delivery, LinkState, Message, Model, Person};
+use client_fltk::model::{Conversation, Delivery, LinkState, Message, Model, Outgoing, Person, Write, WriteState};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
@@ -51,6 +51,18 @@ pub(crate) fn mark(conversation: u64, user: u64, delivered: u64, read: u64) -> V
 
 pub(crate) fn stored(conversation: u64, number: u64) -> Value {
     json!({"type": "stored", "conversation": conversation, "number": number})
+}
+
+pub(crate) fn outgoing(outgoing: &Outgoing, to: &str, state: &str) -> Value {
+    let text = match &outgoing.write {
+        Write::Send { text, .. } => &**text,
+        _ => "",
+    };
+    let why = match &outgoing.state {
+        WriteState::Refused(refusal) => &*refusal.text,
+        _ => "",
+    };
+    json!({"type": "outgoing", "outgoing": outgoing.key, "to": to, "state": state, "why": why, "text": text})
 }
 
 pub(crate) fn done() -> Value {

@@ -147,8 +147,22 @@ enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// List messages that are on their way or were refused, or forget one
+    Outbox {
+        #[command(subcommand)]
+        command: Option<OutboxCommand>,
+    },
     /// Say how the connection is, and what this profile holds
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxCommand {
+    /// Forget a message that was not sent
+    Discard {
+        /// Its number, as the list shows it
+        number: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
