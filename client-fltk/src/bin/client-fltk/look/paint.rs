@@ -5,7 +5,7 @@ use fltk::draw;
 use fltk::enums::{Color, Font};
 use fltk::prelude::WidgetExt;
 
-use super::text::{fitted, lay_out};
+use super::text::{fitted, fitted_name, lay_out};
 use super::{Palette, Rgb, sizes, toolkit};
 
 /// A rectangle.
@@ -142,6 +142,11 @@ pub(crate) fn line(shown: &str, rect: Rect, face: Face, rgb: Rgb) -> i32 {
     let shown = fitted(shown, f64::from(rect.w.max(0)), |text| face.width(text));
     text(&shown, rect.x, rect.y + face.baseline(rect.h), face, rgb);
     face.width(&shown).ceil() as i32
+}
+
+/// One line with what somebody is called.
+pub(crate) fn name(shown: &str, rect: Rect, face: Face, rgb: Rgb) {
+    line(&fitted_name(shown, f64::from(rect.w.max(0)), |text| face.width(text)), rect, face, rgb);
 }
 
 /// One line in the middle of `rect`.

@@ -276,6 +276,16 @@ pub(crate) fn fitted(text: &str, max: f64, measure: impl Fn(&str) -> f64) -> Str
     cut(fits.saturating_sub(1))
 }
 
+/// The same for what somebody is called: the user name in brackets behind it, which tells them from others, is the last to go.
+pub(crate) fn fitted_name(name: &str, max: f64, measure: impl Fn(&str) -> f64) -> String {
+    let (shown, user) = name.rfind(" (@").map_or((name, ""), |at| name.split_at(at));
+    let room = max - measure(user);
+    if user.is_empty() || room < measure("…") {
+        return fitted(name, max, measure);
+    }
+    format!("{}{user}", fitted(shown, room, measure))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,6 +354,10 @@ mod tests {
         assert_eq!(fitted("abcdef", 40.0, ten), "abc…");
         assert_eq!(fitted("ab cdef", 40.0, ten), "ab…");
         assert_eq!(fitted("abcdef", 0.0, ten), "…");
+        assert_eq!(fitted_name("Maximilian (@max)", 130.0, ten), "Maxim… (@max)");
+        assert_eq!(fitted_name("Max (@max)", 130.0, ten), "Max (@max)");
+        assert_eq!(fitted_name("Maximilian (@max)", 60.0, ten), "Maxim…");
+        assert_eq!(fitted_name("Maximilian", 60.0, ten), "Maxim…");
     }
 
     /// The runs of a text on one line, as they are seen, and those of them that are links.

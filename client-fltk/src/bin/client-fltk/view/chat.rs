@@ -387,7 +387,7 @@ fn draw_head(head: &Widget, right: i32, ui: &Ui) {
     }
     let beside = left + if has_avatar { BESIDE_AVATAR } else { 0 };
     let text = Rect::new(beside, rect.y + 10, right - 8 - beside, 20);
-    paint::line(&title, text, BOLD, palette.text);
+    paint::name(&title, text, BOLD, palette.text);
     let under = match (peer, app.presence(chat.id)) {
         (Some(person), presence) if person.nickname != person.username && !person.gone => {
             format!("@{} · {presence}", person.username)

@@ -381,7 +381,7 @@ fn conversation(app: &App, id: u64, rect: Rect, palette: &Palette) {
         name_right = right - width - 8;
     }
     let rgb = if gone { palette.text_dim } else { palette.text };
-    paint::line(&title, Rect::new(left, rect.y + 9, name_right - left, 20), BOLD, rgb);
+    paint::name(&title, Rect::new(left, rect.y + 9, name_right - left, 20), BOLD, rgb);
     let unread = app.model.unread(id);
     if unread > 0 {
         right = paint::badge(unread, right, rect.y + 30, palette) - 8;
