@@ -10,7 +10,7 @@ use tests::legacy_client::{self, password};
 use wire::chat::item::{Mark, Token};
 use wire::chat::request::{
     Clear, Delete, DeleteAccount, History, Login, Marks, Next, Nickname, Nothing, Page, Password, Resume, Revoke, Send,
-    Sync, Typing, Users, ViewLimit, Watch,
+    Signup, Sync, Typing, Users, ViewLimit, Watch,
 };
 use wire::chat::{Code, Event, Reply, Request};
 use wire::codec::Codec;
@@ -280,6 +280,22 @@ fn enter(client: &mut Client, request: Request<'_>) -> Result<(u64, Option<Token
         Reply::Session(session) => Ok((session.device, session.token, session.last_seq)),
         other => unexpected(&other),
     })
+}
+
+#[test]
+fn a_refusal_costs_nobody_a_name_or_a_login() {
+    let cluster = Cluster::start(1);
+    let secret = password("ann");
+    let long = "d".repeat(65);
+    let signup =
+        |device_name| Request::Signup(Signup { username: "ann", password: &secret, device_name, ..Signup::default() });
+    let mut client = Client::connect(cluster.nodes[0].address(), Codec::Json2).unwrap();
+    assert_eq!(refusal(&mut client, signup(&long)), Code::NameRefused);
+    enter(&mut client, signup("desk")).unwrap();
+    // An id that nobody ever had is a mistake of the sender's program, which stays logged in.
+    let to_nobody = Send { user: 999_999, text: "x", seq: client.take_seq(), ..Send::default() };
+    assert_eq!(refusal(&mut client, Request::Send(to_nobody)), Code::Malformed);
+    client.ask(Request::Account(Nothing {}), |reply| Ok(assert!(matches!(reply, Reply::Profile(_))))).unwrap();
 }
 
 /// The run of the program whose device is resumed.

@@ -59,7 +59,8 @@ pub(super) fn account_of<S: State>(state: &S, to: Addressee<'_>) -> Result<(u64,
         (Some((id, account)), _) if account.live => Ok((id, account)),
         (Some((_, gone)), _) => Err(No::Refused(Refusal::PeerGone { name: gone.name.clone() })),
         (None, Addressee::Named { name, .. }) => Err(No::Refused(Refusal::PeerGone { name: bounded(name)? })),
-        (None, Addressee::Account(_)) => Err(No::Refused(Refusal::NoSuchUser)),
+        // That the asking account is gone is another refusal, which logs its device out.
+        (None, Addressee::Account(_)) => Err(No::Refused(Refusal::Malformed)),
     }
 }
 

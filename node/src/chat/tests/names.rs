@@ -66,7 +66,7 @@ fn a_message_for_an_account_never_reaches_the_next_owner_of_its_name() {
     assert_eq!(register(&mut m, "bob"), made(3));
     let gone = Outcome::Refused(Refusal::PeerGone { name: "bob".into() });
     assert_eq!(m.apply(to(2)), gone);
-    assert_eq!(m.apply(to(9)), Outcome::Refused(Refusal::NoSuchUser));
+    assert_eq!(m.apply(to(9)), Outcome::Refused(Refusal::Malformed));
     assert!(matches!(m.apply(to(3)), Outcome::Sent { conversation: 2, number: 1, .. }));
 }
 

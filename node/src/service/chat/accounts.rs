@@ -74,6 +74,8 @@ pub(super) async fn enter<C: Cluster>(
             if !open {
                 return Err(No::new(Code::SignupClosed, "accounts are not made here: ask who runs this server"));
             }
+            // Before the account is made: who is refused is to find the name free.
+            device_name_of(&device_name)?;
             let user = sign_up(backend, &username, &nickname, password).await?;
             add_device(backend, user, &device_name, secure).await?
         }
