@@ -215,6 +215,8 @@ mod tests {
             let error = Codec::Json2.decode::<FromClient<'_>>(frame).unwrap_err();
             assert_eq!(error.kind, DecodeErrorKind::Repeated(what));
         }
+        let mut list = *br#"{"id":4,"ping":[]}"#;
+        assert!(Codec::Json2.decode::<FromClient<'_>>(&mut list).is_err(), "a list is no dictionary");
         let mut frame = *br#"{"done":{},"re":1,"sent":{}}"#;
         let error = Codec::Json2.decode::<FromNode<'_>>(&mut frame).unwrap_err();
         assert_eq!(error.kind, DecodeErrorKind::Repeated("message in a frame"));

@@ -1,6 +1,8 @@
 //! JSON text to values.
 
-use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -306,9 +308,23 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         true
     }
 
+    /// Serde's structs would take a list of their values as well.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let start = self.at;
+        match self.peek()? {
+            b'[' => Err(DecodeError::invalid_type(Unexpected::Seq, &"a dictionary").or_at(start)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        tuple_struct map identifier ignored_any
     }
 }
 
