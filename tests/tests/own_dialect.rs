@@ -295,7 +295,8 @@ fn a_refusal_costs_nobody_a_name_or_a_login() {
     // An id that nobody ever had is a mistake of the sender's program, which stays logged in.
     let to_nobody = Send { user: 999_999, text: "x", seq: client.take_seq(), ..Send::default() };
     assert_eq!(refusal(&mut client, Request::Send(to_nobody)), Code::Malformed);
-    client.ask(Request::Account(Nothing {}), |reply| Ok(assert!(matches!(reply, Reply::Profile(_))))).unwrap();
+    let is_profile = client.ask(Request::Account(Nothing {}), |reply| Ok(matches!(reply, Reply::Profile(_))));
+    assert!(is_profile.unwrap());
 }
 
 /// The run of the program whose device is resumed.
