@@ -40,7 +40,7 @@ pub use timeline::Row;
 use namesakes::Namesakes;
 use wire::names::{Pattern, found_by};
 
-/// What one's conversation with oneself is called.
+/// Title of one's conversation with oneself.
 const NOTES: &str = "Notes";
 
 /// Everything this device knows.
@@ -123,10 +123,8 @@ impl Model {
     pub fn person_typed(&self, name: &str) -> Option<&Person> {
         self.person_named(name).or_else(|| {
             let key = found_by(name);
-            let mut found = self
-                .people
-                .values()
-                .filter(|person| !person.gone && !is_aside(person.user) && found_by(&person.username) == key);
+            let people = self.namesakes.of(&key).filter_map(|user| self.people.get(&user));
+            let mut found = people.filter(|person| found_by(&person.username) == key);
             found.next().filter(|_| found.next().is_none())
         })
     }
@@ -166,9 +164,8 @@ impl Model {
             (_, Some(person)) => (&person.username, &person.nickname),
             (_, None) => return format!("user {user}"),
         };
-        // What stands behind a name in brackets is ours to say, and so is the title of one's own notes.
-        let is_unclear = nickname.contains(['(', ')']) || found_by(nickname) == found_by(NOTES);
-        let name = match is_unclear || self.namesakes.is_shared(user, nickname) {
+        // What stands behind a name in brackets is ours to say.
+        let name = match nickname.contains(['(', ')']) || self.namesakes.is_shared(user) {
             true => format!("{nickname} (@{username})"),
             false => nickname.clone(),
         };
@@ -314,19 +311,17 @@ impl Model {
             return;
         }
         self.people.insert(person.user, person.clone());
-        match person.gone {
-            // The account knows one's own names better.
-            _ if self.account.as_ref().is_some_and(|own| own.user == person.user) => {}
-            true => self.namesakes.forget(person.user),
-            false => self.namesakes.note(person.user, &person.username, &person.nickname),
+        // The account knows one's own names better.
+        if self.account.as_ref().is_none_or(|own| own.user != person.user) {
+            self.namesakes.person(person);
         }
     }
 
     /// To be called by whoever has put people here by hand.
     pub(crate) fn note_names(&mut self) {
         let mut namesakes = Namesakes::default();
-        for person in self.people.values().filter(|person| !person.gone && !is_aside(person.user)) {
-            namesakes.note(person.user, &person.username, &person.nickname);
+        for person in self.people.values().filter(|person| !is_aside(person.user)) {
+            namesakes.person(person);
         }
         if let Some(account) = &self.account {
             namesakes.note(account.user, &account.username, &account.nickname);

@@ -48,8 +48,7 @@ impl Model {
             (_, Write::Send { to: Target::Conversation(to), .. }) => *to == conversation,
             (_, Write::Send { to: Target::Username(username), .. }) => {
                 // Shown where it will most likely go; the servers say who is found by the name.
-                let typed = || self.conversation_with(self.person_typed(username)?.user);
-                self.direct(username).or_else(typed).is_some_and(|found| found.id == conversation)
+                self.direct_typed(username).is_some_and(|found| found.id == conversation)
             }
             (_, Write::Send { to: Target::Account { user, .. }, .. }) => {
                 self.conversation_with(*user).is_some_and(|found| found.id == conversation)
@@ -63,6 +62,12 @@ impl Model {
     pub fn direct(&self, username: &str) -> Option<&Conversation> {
         let me = self.account.as_ref().filter(|account| account.username == username).map(|account| account.user);
         self.conversation_with(me.or_else(|| self.person_named(username).map(|person| person.user))?)
+    }
+
+    /// The same by what was typed, see [`Model::person_typed`].
+    #[must_use]
+    pub fn direct_typed(&self, name: &str) -> Option<&Conversation> {
+        self.direct(name).or_else(|| self.conversation_with(self.person_typed(name)?.user))
     }
 
     fn messages<'m>(&'m self, conversation: &'m Conversation, rows: &mut Vec<Row<'m>>) {
