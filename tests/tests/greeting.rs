@@ -13,11 +13,9 @@ fn last_greeting(node: &Node) -> String {
     let first = format!("Samira server {} of cluster", node.name);
     wait_for("the start-up text", || {
         let printed = node.printed();
-        // It comes a moment behind the line by which a start is waited for.
-        if printed.matches(&first).count() < printed.matches("ready name=").count() {
-            return None;
-        }
-        let from = printed.rfind(&first)?;
+        // It comes a moment behind the line by which a start is waited for, or not at all where the next start came first.
+        let ready = printed.rfind("ready name=")?;
+        let from = ready + printed[ready..].find(&first)?;
         let (begin, rest) = printed[from..].split_once('\n')?;
         let belongs = |line: &&str| {
             let text = line.starts_with("  ") || line.starts_with("To add") || line.starts_with("The code lets");
