@@ -5,14 +5,10 @@
 
 use std::borrow::Cow;
 
+use wire::text::is_control;
+
 /// Stands for what is not shown.
 pub const REPLACEMENT: char = '\u{fffd}';
-
-/// Controls: C0 and C1, of which only the line feed and the tab are text.
-#[must_use]
-pub fn is_control(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
-}
 
 /// Characters without a shape that turn the order in which their neighbours are shown.
 #[must_use]

@@ -24,6 +24,12 @@ pub enum TextError {
     Control,
 }
 
+/// Whether a character is a control: C0, delete and C1, of which only the line feed and the tab are text.
+#[must_use]
+pub fn is_control(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
 /// Checks a text whose line ends are LF, see [`with_line_feeds`].
 ///
 /// # Errors
@@ -31,7 +37,7 @@ pub enum TextError {
 pub fn check(text: &str) -> Result<(), TextError> {
     if text.len() > MESSAGE_TEXT_BYTES_MAX {
         Err(TextError::TooLong)
-    } else if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+    } else if text.contains(is_control) {
         Err(TextError::Control)
     } else if text.chars().all(char::is_whitespace) {
         Err(TextError::Blank)

@@ -12,8 +12,8 @@ const ZWJ: char = '\u{200d}';
 const EMOJI_FORM: char = '\u{fe0f}';
 const KEYCAP: char = '\u{20e3}';
 
-/// Combining class of the signs that take a letter's vowel away, behind which a joiner chooses the shape.
-const VIRAMA: u8 = 9;
+/// Combining class of the signs that take a letter's vowel away. They are no accents, and a joiner behind them chooses the shape.
+pub(super) const VIRAMA: u8 = 9;
 
 /// Scripts whose letters join: a non-joiner between two of them shows.
 const JOINING: &[Script] = &[

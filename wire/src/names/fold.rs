@@ -6,10 +6,7 @@ use caseless::Caseless;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-use super::chars::is_ignorable;
-
-/// Combining class of the signs that take a letter's vowel away: no accents.
-const VIRAMA: u8 = 9;
+use super::chars::{VIRAMA, is_ignorable};
 
 /// What the state keeps of a user name beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]

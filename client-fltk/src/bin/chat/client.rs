@@ -91,26 +91,21 @@ impl Client {
         if online { Ok(()) } else { Err(self.unreachable()) }
     }
 
-    /// As [`Client::connect`], but nobody has to answer, or let anybody in, where an account is held: the reason then.
-    pub(crate) fn connect_if_possible(&mut self) -> Result<Option<String>, Stop> {
+    /// As [`Client::connect`], but nobody has to answer, or let anybody in, where what is held `is_enough`: the reason then.
+    pub(crate) fn connect_unless(&mut self, is_enough: bool) -> Result<Option<String>, Stop> {
         match self.connect() {
             Ok(()) => Ok(None),
-            Err(Stop::Unreachable(_)) if self.model.account.is_some() => Ok(Some("no server reached".to_owned())),
-            Err(Stop::NotLoggedIn(why)) if self.model.account.is_some() => Ok(Some(why)),
+            Err(Stop::Unreachable(_)) if is_enough => Ok(Some("no server reached".to_owned())),
+            Err(Stop::NotLoggedIn(why)) if is_enough => Ok(Some(why)),
             Err(stop) => Err(stop),
         }
     }
 
     /// The same for what is shown from disk, which belongs to whoever sits here, logged in or not; that is said.
     pub(crate) fn connect_or_show_held(&mut self) -> Result<(), Stop> {
-        let is_empty = self.model.conversations.is_empty();
-        let why = match self.connect() {
-            Ok(()) => return Ok(()),
-            Err(Stop::Unreachable(_)) if !is_empty => "no server reached".to_owned(),
-            Err(Stop::NotLoggedIn(why)) if !is_empty => why,
-            Err(stop) => return Err(stop),
-        };
-        eprintln!("chat: {}: this is what was here", for_line(&why));
+        if let Some(why) = self.connect_unless(!self.model.conversations.is_empty())? {
+            eprintln!("chat: {}: this is what was here", for_line(&why));
+        }
         Ok(())
     }
 
@@ -175,16 +170,13 @@ impl Client {
     pub(crate) fn conversation(&self, who: &str) -> Result<&Conversation, Stop> {
         let found = match Who::parse(who)? {
             Who::Conversation(id) => self.model.conversations.get(&id),
-            Who::Person(name) => self
-                .model
-                .direct(name)
-                .or_else(|| self.model.person_typed(name).and_then(|person| self.model.conversation_with(person.user))),
+            Who::Person(name) => self.model.direct_typed(name),
         };
         found.ok_or_else(|| Stop::Refused(format!("there is no conversation with {who}: send something first")))
     }
 }
 
-/// Whom, or what, a WHO of the command line means.
+/// A WHO of the command line: somebody, or a conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Who<'a> {
     /// `#7`: a conversation by its number.
@@ -208,7 +200,7 @@ impl<'a> Who<'a> {
         }
     }
 
-    /// Where a message goes, for somebody who holds no account's data: the node knows who is meant, however the name was typed.
+    /// The target of a message, for somebody who holds no account's data: the node knows who is meant, however the name was typed.
     pub(crate) fn target(&self) -> Target {
         match *self {
             Who::Conversation(id) => Target::Conversation(id),

@@ -46,7 +46,7 @@ pub(crate) fn run(
         Command::Logout => {
             let mut client = open()?;
             // Without a server too; then the device stays in the account's list.
-            let reached = client.connect_if_possible()?.is_none();
+            let reached = client.connect_unless(client.model.account.is_some())?.is_none();
             client.ask(Ask::LogOut)?;
             if !reached {
                 eprintln!("chat: no server was told: log this device out elsewhere with `chat devices revoke`");
@@ -138,7 +138,7 @@ pub(crate) fn run(
     }
 }
 
-/// What waits or was refused. It is this device's alone, so that no server has to answer.
+/// Lists what waits or was refused. It is this device's alone, so that no server has to answer.
 fn outbox(client: &Client, json: bool) -> Result<(), Stop> {
     let model = &client.model;
     for outgoing in model.outbox.values() {
@@ -148,19 +148,24 @@ fn outbox(client: &Client, json: bool) -> Result<(), Stop> {
             Target::Username(username) | Target::Account { username, .. } => format!("@{username}"),
         };
         let (state, why) = match &outgoing.state {
-            WriteState::Queued => ("queued", String::new()),
-            WriteState::Sent => ("sent", ": not answered yet".to_owned()),
-            WriteState::Stored { .. } => ("stored", String::new()),
-            WriteState::Refused(refusal) => ("refused", format!(": {}", for_line(&refusal.text))),
+            WriteState::Queued => ("queued", ""),
+            WriteState::Sent => ("sent", "not answered yet"),
+            WriteState::Stored { .. } => ("stored", ""),
+            WriteState::Refused(refusal) => ("refused", &*refusal.text),
         };
         if json {
-            print_json(&json::outgoing(outgoing, &to, state))?;
+            print_json(&json::outgoing(outgoing.key, &to, (state, why), text))?;
             continue;
         }
-        let line: String = for_terminal(text).lines().next().unwrap_or_default().chars().take(40).collect();
-        print(&format!("{:<4} to {}  {line}  ({state}{why})", outgoing.key, for_line(&to)))?;
+        let why = if why.is_empty() { String::new() } else { format!(": {}", for_line(why)) };
+        print(&format!("{:<4} to {}  {}  ({state}{why})", outgoing.key, for_line(&to), beginning(text)))?;
     }
     Ok(())
+}
+
+/// The beginning of a text, as one line of a list has room for it.
+fn beginning(text: &str) -> String {
+    for_terminal(text).lines().next().unwrap_or_default().chars().take(40).collect()
 }
 
 fn is_readable_by_others(link: &Link) -> bool {
@@ -190,7 +195,7 @@ fn enter(mut client: Client, ask: Ask, json: bool) -> Result<(), Stop> {
     ))
 }
 
-/// Who sends a message.
+/// The sender of a message.
 enum Whose {
     /// This program: the profile is free.
     Ours(Box<Client>),
@@ -231,7 +236,7 @@ fn open_or_hand_over(settings: Settings, who: &str, text: &str, queue: bool, tim
     }
 }
 
-/// What became of a message that another program has sent.
+/// Tells the fate of a message that another program has sent.
 fn show_handed(handed: &Handed, queue: bool, timeout: Duration, json: bool) -> Result<(), Stop> {
     match handed {
         Handed::Stored { conversation, number } if json => print_json(&json::stored(*conversation, *number)),
@@ -403,10 +408,7 @@ fn conversations(mut client: Client, json: bool) -> Result<(), Stop> {
             0 => String::new(),
             unread => format!(" ({unread} unread)"),
         };
-        let newest = found.newest().map_or_else(String::new, |newest| {
-            let line: String = for_terminal(&newest.text).lines().next().unwrap_or_default().chars().take(40).collect();
-            format!("  {line}")
-        });
+        let newest = found.newest().map_or_else(String::new, |newest| format!("  {}", beginning(&newest.text)));
         print(&format!("#{id:<4} {}{unread}{newest}", for_line(&model.title(id))))?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What programs read: one object per line. Keys stay; new ones may come.
 
 use client_fltk::command::Device;
-use client_fltk::model::{Conversation, Delivery, LinkState, Message, Model, Outgoing, Person, Write, WriteState};
+use client_fltk::model::{Conversation, Delivery, LinkState, Message, Model, Person};
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
@@ -53,16 +53,8 @@ pub(crate) fn stored(conversation: u64, number: u64) -> Value {
     json!({"type": "stored", "conversation": conversation, "number": number})
 }
 
-pub(crate) fn outgoing(outgoing: &Outgoing, to: &str, state: &str) -> Value {
-    let text = match &outgoing.write {
-        Write::Send { text, .. } => &**text,
-        _ => "",
-    };
-    let why = match &outgoing.state {
-        WriteState::Refused(refusal) => &*refusal.text,
-        _ => "",
-    };
-    json!({"type": "outgoing", "outgoing": outgoing.key, "to": to, "state": state, "why": why, "text": text})
+pub(crate) fn outgoing(key: u64, to: &str, (state, why): (&str, &str), text: &str) -> Value {
+    json!({"type": "outgoing", "outgoing": key, "to": to, "state": state, "why": why, "text": text})
 }
 
 pub(crate) fn done() -> Value {

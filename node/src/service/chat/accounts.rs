@@ -200,10 +200,10 @@ async fn resume<C: Cluster>(backend: &Backend<C>, device: u64, token: Option<Tok
         };
     }
     let (token, new_hash) = new_token()?;
-    let command = match life {
-        0 => Command::ResumeDevice { device, old_hash, new_hash },
-        _ if backend.cluster.rules() < RULE_LEVEL_KEYED => Command::ResumeDevice { device, old_hash, new_hash },
-        life => Command::ResumeInLife { device, old_hash, new_hash, life_hash: life_hash(device, life) },
+    let command = if life == 0 || backend.cluster.rules() < RULE_LEVEL_KEYED {
+        Command::ResumeDevice { device, old_hash, new_hash }
+    } else {
+        Command::ResumeInLife { device, old_hash, new_hash, life_hash: life_hash(device, life) }
     };
     match backend.write(&command).await? {
         Outcome::Resumed { user } => Ok(Entered { user, device, token: Some(token), stale: false }),

@@ -191,6 +191,12 @@ impl App {
         }
     }
 
+    /// Asks, and notes when.
+    fn ask(&mut self, question: Question) {
+        self.question = Some(question);
+        self.asked_ms = self.now_ms;
+    }
+
     /// Which page is shown.
     pub(crate) fn page(&self) -> Page {
         if self.broken.is_some() {

@@ -54,7 +54,7 @@ pub(super) fn put_back(app: &mut App, conversation: u64, text: &str, why: &str) 
 /// The text in the field is too long for one message. It stays there until that is decided.
 pub(super) fn ask_for_parts(app: &mut App, conversation: u64) {
     if app.chat.as_ref().is_some_and(|chat| chat.id == conversation) {
-        app.question = Some(Question::Parts(parts(app.drafts.of(conversation)).len()));
+        app.ask(Question::Parts(parts(app.drafts.of(conversation)).len()));
     }
 }
 

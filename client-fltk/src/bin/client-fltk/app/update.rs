@@ -15,7 +15,6 @@ use super::{
 pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
     app.now_ms = now_ms;
     let (page, before) = (app.page(), app.chat.as_ref().map(|chat| chat.id));
-    let asked = (app.question.clone(), app.settings.loss);
     // Nothing else changes who there is, and what is unread; typing does neither.
     let is_told = matches!(msg, Msg::Started(_) | Msg::Changed(_));
     let unread = if is_told { app.model.unread_total() } else { 0 };
@@ -136,7 +135,7 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         Msg::Revoke(device) => cmds.push(Cmd::Ask(Command::Revoke { device }, For::Devices)),
         Msg::LogOut => {
             let waiting = app.model.outbox.values().filter(|one| one.write.is_send()).count();
-            app.question = Some(Question::LogOut(waiting));
+            app.ask(Question::LogOut(waiting));
         }
         Msg::DeleteAccount { password } if password.is_empty() => {
             app.settings.say(Setting::Account, false, "The password is needed.");
@@ -159,9 +158,6 @@ pub(crate) fn update(app: &mut App, msg: Msg, now_ms: u64) -> Vec<Cmd> {
         Msg::Left => cmds.extend(app.drafts.save()),
         Msg::Typed { conversation, text } => cmds.extend(typed(app, conversation, &text)),
         msg => cmds.extend(in_chat(app, msg)),
-    }
-    if asked != (app.question.clone(), app.settings.loss) {
-        app.asked_ms = now_ms;
     }
     if app.page() != page {
         app.question = None;
@@ -390,13 +386,13 @@ fn in_chat(app: &mut App, msg: Msg) -> Vec<Cmd> {
             let own: Vec<_> = wanted.into_iter().filter(is_own).collect();
             match own.len() {
                 0 => app.notice = Some("Only messages of your own can be deleted.".to_owned()),
-                1..=ITEMS_PER_REQUEST_MAX => app.question = Some(Question::Delete(own)),
+                1..=ITEMS_PER_REQUEST_MAX => app.ask(Question::Delete(own)),
                 _ => app.notice = Some(format!("At most {ITEMS_PER_REQUEST_MAX} messages can be deleted at once.")),
             }
         }
         Msg::Clear => {
             let last = app.model.conversations.get(&conversation).map_or(0, |found| found.last_number);
-            app.question = Some(Question::Clear(last));
+            app.ask(Question::Clear(last));
         }
         Msg::Discard(key) => return vec![Cmd::Ask(Command::Discard { key }, For::Telling)],
         Msg::Rewrite(key) => {
@@ -540,6 +536,7 @@ fn answered(app: &mut App, of: For, outcome: Result<Answer, Failure>) -> Vec<Cmd
             app.settings.waiting = None;
             app.settings.said = None;
             app.settings.loss = Some(loss);
+            app.asked_ms = app.now_ms;
         }
         (For::Loss | For::Leaving, Err(failure)) => app.settings.say(Setting::Account, false, refusal(&failure)),
         (For::Loss | For::Leaving, Ok(_)) => app.settings.waiting = None,
